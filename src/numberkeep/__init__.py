@@ -1,0 +1,1 @@
+"""A self-hosted phone-number service that speaks the Amazon Chime API."""

@@ -1,0 +1,1 @@
+"""Speaks AWS: bytes in, bytes out. No sockets, no service logic."""

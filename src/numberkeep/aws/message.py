@@ -1,0 +1,27 @@
+"""One HTTP request and its answer, as this package sees them: no sockets."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Request(NamedTuple):
+    """A complete request. Text is the bytes on the wire read as Latin-1, so that nothing is lost."""
+
+    method: str
+    path: str
+    """The path exactly as sent, still percent-encoded, without the query: signatures are made over it."""
+    query: str
+    """What follows the first ``?`` exactly as sent; empty if there is none."""
+    headers: Mapping[str, str]
+    """By lower-case name, without white space around the value. A repeated header's values are joined by ``,``
+    in order of arrival, as signatures have them; of a repeated Authorization the first alone is kept."""
+    body: bytes
+
+
+class Response(NamedTuple):
+    """An answer; the server adds Content-Length, Date and Connection."""
+
+    status: int
+    head: bytes
+    """The answer's own header lines in order, each ended by CR LF."""
+    body: bytes

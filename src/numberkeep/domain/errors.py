@@ -1,0 +1,37 @@
+"""What can be wrong with a request, in words for the one who sent it.
+
+A class is the AWS exception shape less its ``Exception`` ending. Which HTTP answer each one becomes is not
+known here: `numberkeep.aws.errors` holds that table.
+"""
+
+
+class Error(Exception):
+    """The request is refused; the text names the rule that it broke."""
+
+
+class BadRequest(Error):
+    """The input breaks a rule of the service."""
+
+
+class PhoneNumberAssociationsExist(BadRequest):
+    """The phone number is assigned, and what was asked for needs a number that is not."""
+
+
+class ResourceLimitExceeded(Error):
+    """The account has as many of these as its quota allows."""
+
+
+class NotFound(Error):
+    """The account has no such resource."""
+
+
+class Conflict(Error):
+    """The resource is in a state that does not allow this now, and will later."""
+
+
+class ServiceUnavailable(Error):
+    """The service cannot do this at the moment; nothing was changed; try again."""
+
+
+class NotImplementedByServer(Error):
+    """The operation exists in the API, and this server does not serve it."""
