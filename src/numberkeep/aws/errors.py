@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..domain import errors
 
 
-class Refusal(Exception):  # noqa: N818 - AWS's own names end in Exception, ours say what they are
+class Refusal(Exception):
     """The request is refused before the service sees it.
 
     `shape` is the AWS error type, `status` the HTTP status, and the text the message.
@@ -23,25 +23,23 @@ class Refusal(Exception):  # noqa: N818 - AWS's own names end in Exception, ours
 
 
 class Shape(NamedTuple):
-    """A modelled exception: its name, its short ``Code``, its HTTP status."""
+    """A modelled exception: its name and its HTTP status."""
 
     name: str
-    code: str
     status: int
 
 
-SHAPES: dict[type[Exception], Shape] = {
-    errors.BadRequest: Shape("BadRequestException", "BadRequest", 400),
-    errors.PhoneNumberAssociationsExist: Shape("BadRequestException", "PhoneNumberAssociationsExist", 400),
-    errors.ResourceLimitExceeded: Shape("ResourceLimitExceededException", "ResourceLimitExceeded", 400),
-    errors.NotFound: Shape("NotFoundException", "NotFound", 404),
-    errors.Conflict: Shape("ConflictException", "Conflict", 409),
-    errors.NotImplementedByServer: Shape("NotImplementedException", "NotImplemented", 501),
-    errors.ServiceUnavailable: Shape("ServiceUnavailableException", "ServiceUnavailable", 503),
-    Exception: Shape("ServiceFailureException", "ServiceFailure", 500),
+SHAPES: dict[type[errors.Error], Shape] = {
+    errors.BadRequest: Shape("BadRequestException", 400),
+    errors.ResourceLimitExceeded: Shape("ResourceLimitExceededException", 400),
+    errors.NotFound: Shape("NotFoundException", 404),
+    errors.Conflict: Shape("ConflictException", 409),
+    errors.ServiceFailure: Shape("ServiceFailureException", 500),
+    errors.OperationNotImplemented: Shape("OperationNotImplementedException", 501),
+    errors.ServiceUnavailable: Shape("ServiceUnavailableException", 503),
 }
 
 
-def shape_of(error: Exception) -> Shape:
-    """The shape of `error`: its own, or that of the nearest of its ancestors."""
+def shape_of(error: errors.Error) -> Shape:
+    """The shape of `error`'s class, or of the nearest of its ancestors that has one."""
     return next(SHAPES[kind] for kind in type(error).__mro__ if kind in SHAPES)

@@ -1,12 +1,17 @@
 """What can be wrong with a request, in words for the one who sent it.
 
-A class is the AWS exception shape less its ``Exception`` ending. Which HTTP answer each one becomes is not
-known here: `numberkeep.aws.errors` holds that table.
+A class is named by its AWS ErrorCode, which batch answers carry for each item. Which HTTP answer an error
+becomes is not known here: `numberkeep.aws.errors` holds that table.
 """
 
 
 class Error(Exception):
     """The request is refused; the text names the rule that it broke."""
+
+    @property
+    def code(self) -> str:
+        """AWS's ErrorCode."""
+        return type(self).__name__
 
 
 class BadRequest(Error):
@@ -33,5 +38,9 @@ class ServiceUnavailable(Error):
     """The service cannot do this at the moment; nothing was changed; try again."""
 
 
-class NotImplementedByServer(Error):
+class ServiceFailure(Error):
+    """The service has failed at this; the cause is in its log."""
+
+
+class OperationNotImplemented(Error):
     """The operation exists in the API, and this server does not serve it."""

@@ -1,0 +1,59 @@
+"""For people and test suites, on a port of its own."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from ..domain.errors import Error, ServiceUnavailable
+from . import control
+from .control import Controls
+
+
+async def health(request: Request) -> JSONResponse:
+    """200 while the store can be read."""
+    time = request.app.state.controls.health()
+    return JSONResponse({"status": "ok", "time": time})
+
+
+def refused(request: Request, error: Exception) -> JSONResponse:
+    """What is answered to input that breaks a rule, or while the store is out of reach."""
+    return JSONResponse({"message": str(error)}, 503 if isinstance(error, ServiceUnavailable) else 400)
+
+
+def application(controls: Controls, *, dev: bool) -> Starlette:
+    """The admin port's pages; the controls are there only in `dev`."""
+    routes = [Route("/_numberkeep/health", health)]
+    app = Starlette(routes=routes + (control.routes() if dev else []), exception_handlers={Error: refused})
+    app.state.controls = controls
+    return app
+
+
+class AdminServer(uvicorn.Server):
+    """Serves the admin port on the running loop; signals are left to the program around it."""
+
+    def __init__(self, app: Starlette, listener: socket.socket) -> None:
+        super().__init__(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, log_level="warning"))
+        self._listener = listener
+        self.port: int = listener.getsockname()[1]
+
+    async def start(self) -> None:
+        """Returns once requests are answered."""
+        self._serving = asyncio.create_task(self.serve([self._listener]))
+        while not self.started and not self._serving.done():
+            await asyncio.sleep(0.002)
+
+    async def stop(self) -> None:
+        """Finish the requests under way and close the port."""
+        self.should_exit = True
+        await self._serving
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

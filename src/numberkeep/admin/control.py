@@ -1,0 +1,206 @@
+"""/_numberkeep/: what a test suite does to the world: turn the clock, put numbers in, begin anew. In dev only."""
+
+import re
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..domain.caller import Caller
+from ..domain.errors import BadRequest
+from ..domain.moment import Timestamp, later, moment, seconds_of
+from ..domain.number_plan import describe, normalize_id
+from ..domain.phone_number import (
+    RESTORABLE_DAYS,
+    Association,
+    CallingNameStatus,
+    PhoneNumber,
+    ProductType,
+    Status,
+)
+from ..storage import pending_changes, phone_numbers, store
+from ..storage.sqlite import Sqlite
+from ..storage.tx import Tx
+from ..worker import Worker
+from ..world import World
+
+DEFAULT_ACCOUNT_ID = "123456789012"
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+
+
+class Controls:
+    """The world, the store and the worker, for those who may turn them."""
+
+    def __init__(self, world: World, storage: Sqlite, worker: Worker, demonstration: bytes) -> None:
+        self._world = world
+        self._storage = storage
+        self._worker = worker
+        self._demonstration = demonstration
+
+    def health(self) -> Timestamp:
+        """The service's time, once the store has been read. Raises ServiceUnavailable if it cannot be."""
+        self._storage.look(caller_of(""), pending_changes.next_due_at)
+        return self._world.now()
+
+    async def advance(self, seconds: float) -> Timestamp:
+        """Move the clock, and return the time when all that has become due is done."""
+        await self._worker.advance(seconds)
+        await self._storage.transact(caller_of(""), store.put, "clock_offset_seconds", str(self._world.offset_seconds))
+        return self._world.now()
+
+    async def reset(self) -> None:
+        """Forget everything but the keys, and begin with the demonstration inventory at the real time."""
+        async with self._worker.paused():
+            await self._storage.transact(caller_of(""), store.clear)
+            self._world.reset()
+        await self.begin()
+
+    async def begin(self) -> None:
+        """Put the demonstration inventory into the store if the store is new."""
+        if self._demonstration:
+            await self.seed(DEFAULT_ACCOUNT_ID, self._demonstration)
+
+    async def seed(self, account_id: str, body: bytes) -> list[str]:
+        """Put numbers into an account's inventory; all of them or, with a BadRequest, none."""
+        try:
+            seeds = _decode_seeds(body)
+        except msgspec.DecodeError as error:
+            raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {error}.") from error
+        return await self._storage.transact(caller_of(account_id), _seed, seeds)
+
+
+def caller_of(account_id: str) -> Caller:
+    """Who is behind the controls."""
+    return Caller(account_id, f"arn:aws:iam::{account_id}:root", "")
+
+
+def routes() -> list[Route]:
+    """The controls' paths."""
+    return [
+        Route("/_numberkeep/clock", _tell_time, methods=["GET"]),
+        Route("/_numberkeep/clock", _turn_clock, methods=["POST"]),
+        Route("/_numberkeep/reset", _reset, methods=["POST"]),
+        Route("/_numberkeep/numbers", _seed_numbers, methods=["POST"]),
+    ]
+
+
+async def _tell_time(request: Request) -> JSONResponse:
+    return JSONResponse({"time": request.app.state.controls.health()})
+
+
+async def _turn_clock(request: Request) -> JSONResponse:
+    try:
+        wanted = msgspec.json.decode(await request.body(), type=_Advance)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f'The body must be like {{"advance": "72h"}}: {error}.') from error
+    return JSONResponse({"time": await request.app.state.controls.advance(_seconds(wanted.advance))})
+
+
+async def _reset(request: Request) -> Response:
+    await request.app.state.controls.reset()
+    return Response(status_code=204)
+
+
+async def _seed_numbers(request: Request) -> JSONResponse:
+    account_id = request.query_params.get("account", DEFAULT_ACCOUNT_ID)
+    if not re.fullmatch(r"[0-9]{12}", account_id):
+        raise BadRequest("account must be an account id, twelve digits.")
+    seeded = await request.app.state.controls.seed(account_id, await request.body())
+    return JSONResponse({"PhoneNumberIds": seeded}, 201)
+
+
+class _Advance(Struct, forbid_unknown_fields=True):
+    advance: str
+
+
+def _seconds(duration: str) -> float:
+    parts = _DURATION.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise BadRequest('advance must be a duration such as "72h", "7d" or "1h30m"; units are d, h, m and s.')
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+class _SeedAssociation(Struct, rename="pascal", forbid_unknown_fields=True):
+    name: Literal["AccountId", "UserId", "VoiceConnectorId", "VoiceConnectorGroupId", "SipRuleId"]
+    value: str
+    associated_timestamp: Timestamp | None = None
+
+
+class _Seed(Struct, rename="pascal", forbid_unknown_fields=True):
+    """PhoneNumber as answers have it, save for what follows from the number itself."""
+
+    e164_phone_number: str = msgspec.field(name="E164PhoneNumber")
+    product_type: ProductType
+    status: Status | None = None
+    calling_name: str | None = None
+    calling_name_status: CallingNameStatus | None = None
+    name: str | None = None
+    order_id: str | None = None
+    created_timestamp: Timestamp | None = None
+    updated_timestamp: Timestamp | None = None
+    deletion_timestamp: Timestamp | None = None
+    associations: list[_SeedAssociation] = []
+    # Answers carry these; they are the number's own and need not be given.
+    phone_number_id: str | None = None
+    phone_number_arn: str | None = None
+    country: str | None = None
+    type: str | None = None
+    capabilities: dict[str, Any] | None = None
+
+
+_decode_seeds = msgspec.json.Decoder(list[_Seed]).decode
+
+
+def _seed(tx: Tx, seeds: list[_Seed]) -> list[str]:
+    return [_put(tx, seed).phone_number_id for seed in seeds]
+
+
+def _put(tx: Tx, seed: _Seed) -> PhoneNumber:
+    e164 = normalize_id(seed.e164_phone_number)
+    plan = describe(e164)
+    status = seed.status or ("Assigned" if seed.associations else "Unassigned")
+    if (status == "Assigned") != bool(seed.associations):
+        raise BadRequest(f"{e164}: a number has associations if it is Assigned, and only then.")
+    if status in ("AcquireInProgress", "DeleteInProgress") or seed.calling_name_status == "UpdateInProgress":
+        raise BadRequest(f"{e164}: what is in progress cannot be put in; begin it with a request.")
+    if not phone_numbers.claim(tx, e164) or phone_numbers.find(tx, e164):
+        raise BadRequest(f"{e164} is in an inventory already.")
+    deletion_timestamp = _moment(seed.deletion_timestamp)
+    if status == "ReleaseInProgress":
+        deletion_timestamp = deletion_timestamp or later(tx.now, days=RESTORABLE_DAYS)
+        pending_changes.put(tx, e164, "release", due_at=deletion_timestamp)
+    elif deletion_timestamp:
+        raise BadRequest(f"{e164}: only a number that is ReleaseInProgress has a DeletionTimestamp.")
+    number = PhoneNumber(
+        e164_phone_number=e164,
+        country=plan.country,
+        type=plan.type,
+        product_type=seed.product_type,
+        status=status,
+        created_timestamp=_moment(seed.created_timestamp) or tx.now,
+        updated_timestamp=_moment(seed.updated_timestamp or seed.created_timestamp) or tx.now,
+        calling_name=seed.calling_name or None,
+        calling_name_status=seed.calling_name_status or ("UpdateSucceeded" if seed.calling_name else "Unassigned"),
+        name=seed.name or None,
+        order_id=seed.order_id,
+        deletion_timestamp=deletion_timestamp,
+        associations=tuple(
+            Association(a.name, a.value, _moment(a.associated_timestamp) or tx.now) for a in seed.associations
+        ),
+    )
+    phone_numbers.insert(tx, number)
+    return number
+
+
+def _moment(timestamp: Timestamp | None) -> Timestamp | None:
+    """The moment as the service writes it. Raises BadRequest if it is none."""
+    if timestamp is None:
+        return None
+    try:
+        return moment(seconds_of(timestamp))
+    except ValueError as error:
+        raise BadRequest(f"{timestamp!r} is no ISO 8601 date and time with a time zone.") from error

@@ -1,0 +1,114 @@
+"""Why a request is invalid, in AWS's words. Only refused requests come here, so that accepting is fast."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ..domain.errors import BadRequest
+from .errors import Refusal
+
+Shapes = Mapping[str, dict[str, Any]]
+
+
+def whole(pattern: str) -> str:
+    """The model's pattern as a Python one that a whole value has to match, as AWS's does."""
+    return rf"\A(?:{pattern})\Z"
+
+
+def why(shapes: Shapes, name: str, parameters: Mapping[str, str], body: bytes, otherwise: str) -> Exception:
+    """The error for a request that the input shape `name` does not allow.
+
+    A Refusal with SerializationException if the body is no JSON object or holds a value of another type than its
+    member's, else a BadRequest that lists every constraint that is not met. `otherwise` is said of what only the
+    decoder has found, such as a lone surrogate.
+    """
+    try:
+        given = msgspec.json.decode(body) if body else {}
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return _unreadable(f"The request body is not valid JSON: {error}")
+    if not isinstance(given, dict):
+        return _unreadable("The request body must be a JSON object.")
+    try:
+        broken = list(_violations(shapes, name, {**given, **parameters}, ""))
+    except TypeError as error:
+        return _unreadable(str(error))
+    if not broken:
+        return _unreadable(otherwise)
+    count = f"{len(broken)} validation error{'s' if len(broken) != 1 else ''} detected: "
+    return BadRequest(count + "; ".join(broken))
+
+
+def _unreadable(message: str) -> Refusal:
+    return Refusal(400, "SerializationException", message)
+
+
+def _violations(shapes: Shapes, name: str, value: Any, place: str) -> Iterator[str]:
+    shape = shapes[name]
+    kind = shape["type"]
+    if kind == "structure":
+        _expect(value, dict, place, "an object")
+        for member, reference in shape["members"].items():
+            of_member = f"{place}.{member}".lstrip(".")
+            if value.get(member) is None:
+                if member in shape.get("required", ()):
+                    yield _failed(None, of_member, "Member must not be null", hidden=True)
+            else:
+                yield from _violations(shapes, reference["shape"], value[member], of_member)
+        return
+    if kind == "list":
+        _expect(value, list, place, "a list")
+        yield from _bounds(shape, len(value), value, place, "Member must have length")
+        for index, item in enumerate(value, 1):
+            if item is None:
+                raise TypeError(f"{place}.{index}.member must not be null.")
+            yield from _violations(shapes, shape["member"]["shape"], item, f"{place}.{index}.member")
+        return
+    if kind == "string":
+        _expect(value, str, place, "a string")
+        hidden = shape.get("sensitive", False)
+        if "enum" in shape:
+            if value not in shape["enum"]:
+                wanted = f"Member must satisfy enum value set: [{', '.join(shape['enum'])}]"
+                yield _failed(value, place, wanted, hidden)
+            return
+        yield from _bounds(shape, len(value), value, place, "Member must have length", hidden)
+        if "pattern" in shape and not re.search(whole(shape["pattern"]), value):
+            wanted = f"Member must satisfy regular expression pattern: {shape['pattern']}"
+            yield _failed(value, place, wanted, hidden)
+        return
+    if kind == "boolean":
+        _expect(value, bool, place, "true or false")
+        return
+    if kind in ("integer", "long"):
+        number = _whole_number(value, place)
+        yield from _bounds(shape, number, value, place, "Member must have value")
+
+
+def _whole_number(value: Any, place: str) -> int:
+    # A number in the query string is text.
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{place} must be a whole number.")
+    return value
+
+
+def _expect(value: Any, kind: type, place: str, words: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{place or 'The request body'} must be {words}.")
+
+
+def _bounds(
+    shape: dict[str, Any], size: int, value: Any, place: str, words: str, hidden: bool = False
+) -> Iterator[str]:
+    if "min" in shape and size < shape["min"]:
+        yield _failed(value, place, f"{words} greater than or equal to {shape['min']}", hidden)
+    if "max" in shape and size > shape["max"]:
+        yield _failed(value, place, f"{words} less than or equal to {shape['max']}", hidden)
+
+
+def _failed(value: Any, place: str, constraint: str, hidden: bool = False) -> str:
+    at = f"at '{place}' failed to satisfy constraint: {constraint}"
+    return f"Value {at}" if hidden else f"Value '{value}' {at}"

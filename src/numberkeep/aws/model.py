@@ -1,0 +1,320 @@
+"""Service model -> routes, decoders, encoders, once at start.
+
+The models are the files of the ``botocore`` package, read without importing it. Every operation that is served is
+compiled: a decoder that validates what comes in (types, enums, patterns, lengths, ranges) and an encoder that
+checks what goes out (members, types, enums) and writes it as AWS does, keys in alphabetical order, absent values
+as nulls. Nothing here knows any operation by name.
+
+Two models describe nearly the same service, so there are three flavours: ``chime`` and ``chime-sdk-voice`` take
+their own model and, for what it lacks, the other's; ``default`` takes the union of both.
+"""
+
+import gzip
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from . import explain
+from .errors import Refusal
+from .message import Request
+
+Shapes = Mapping[str, dict[str, Any]]
+Function = Callable[..., Any]
+
+SERVICES = ("chime", "chime-sdk-voice")
+SAMPLES_PREFIX = "console"
+"""AWS's own samples send requests to ``/console`` of a host; it changes nothing."""
+
+
+def load(service: str) -> dict[str, Any]:
+    """The newest model of `service` that the installed botocore has. Raises LookupError if it has none."""
+    spec = find_spec("botocore")
+    if spec is None or not spec.submodule_search_locations:
+        raise LookupError("the package botocore, which carries the service models, is not installed")
+    directory = Path(spec.submodule_search_locations[0], "data", service)
+    for path in sorted(directory.glob("*/service-2.json*"), reverse=True):
+        data = path.read_bytes()
+        return msgspec.json.decode(gzip.decompress(data) if path.suffix == ".gz" else data)  # type: ignore[no-any-return]
+    raise LookupError(f"the installed botocore has no model of {service}")
+
+
+def union(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """A model that accepts what either accepts. Of a member that both have, the shape is the first one's."""
+    shapes = {**second["shapes"], **first["shapes"]}
+    for name in first["shapes"].keys() & second["shapes"].keys():
+        shapes[name] = _union_of(first["shapes"][name], second["shapes"][name])
+    return {**first, "operations": {**second["operations"], **first["operations"]}, "shapes": shapes}
+
+
+def _union_of(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    shape = dict(first)
+    if "members" in shape:
+        shape["members"] = {**second["members"], **first["members"]}
+        both = set(second.get("required", ()))
+        shape["required"] = [name for name in first.get("required", ()) if name in both]
+    if "enum" in shape:
+        shape["enum"] = [
+            *first["enum"],
+            *(value for value in second.get("enum", ()) if value not in first["enum"]),
+        ]
+    if "max" in shape:
+        shape["max"] = max(first["max"], second.get("max", first["max"]))
+    return shape
+
+
+def snake(name: str) -> str:
+    """``E164PhoneNumber`` -> ``e164_phone_number``, as every AWS SDK for Python has it."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+
+
+class Operation:
+    """One operation of one flavour, compiled."""
+
+    def __init__(self, name: str, model: dict[str, Any], answers: "_Answers", function: Function | None) -> None:
+        definition = model["operations"][name]
+        self.name = name
+        self.method: str = definition["http"]["method"]
+        self.uri: str = definition["http"]["requestUri"]
+        self.reads = self.method == "GET"
+        self.status: int = definition["http"].get("responseCode", 200)
+        self.served = function is not None
+        self.uri_members: dict[str, str] = {}
+        if function is None:
+            return
+        self._function = function
+        self._input = (model["shapes"], definition["input"]["shape"]) if "input" in definition else None
+        members = model["shapes"][self._input[1]] if self._input else {"members": {}}
+        located: dict[str, Any] = {"members": {}}
+        body: dict[str, Any] = {"members": {}}
+        for member, reference in members["members"].items():
+            part = located if "location" in reference else body
+            part["members"][member] = reference
+        for part in (located, body):
+            part["required"] = [member for member in members.get("required", ()) if member in part["members"]]
+        self._query_names = {
+            reference["locationName"]: member
+            for member, reference in located["members"].items()
+            if reference["location"] == "querystring"
+        }
+        types = _Types(model["shapes"], constrained=True)
+        self._located = types.structure(f"{name}Parameters", located)
+        self._decode_body = (
+            msgspec.json.Decoder(types.structure(f"{name}Body", body)).decode if body["members"] else None
+        )
+        self._body_required = bool(body["required"])
+        output = definition.get("output", {}).get("shape")
+        self._output = answers.type_of(output) if output and self.status != 204 else None
+        self.uri_members = {
+            reference["locationName"]: member
+            for member, reference in located["members"].items()
+            if reference["location"] == "uri"
+        }
+
+    def bind(self, parameters: dict[str, str], request: Request) -> Callable[[Any], bytes]:
+        """The call that `request` asks for: a function of a transaction that gives the answer's body.
+
+        `parameters` are the members in the path. Raises BadRequest or Refusal for what the model does not allow.
+        """
+        if not self.served:
+            raise OperationNotImplemented(f"The operation {self.name} is not implemented by this server.")
+        if request.query and self._query_names:
+            for pair in request.query.split("&"):
+                name, _, value = pair.partition("=")
+                if member := self._query_names.get(unquote(name)):
+                    parameters[member] = unquote(value.replace("+", " "))
+        try:
+            arguments = msgspec.structs.asdict(msgspec.convert(parameters, self._located, strict=False))
+            if self._decode_body is not None:
+                body = self._decode_body(request.body or b"{}")
+                arguments.update(msgspec.structs.asdict(body))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise self._explain(parameters, request.body, str(error)) from error
+        return _Call(self._function, arguments, self._output)
+
+    def _explain(self, parameters: dict[str, str], body: bytes, otherwise: str) -> Exception:
+        assert self._input is not None
+        return explain.why(*self._input, parameters, body if self._decode_body else b"", otherwise)
+
+
+class _Call:
+    __slots__ = ("_arguments", "_function", "_output")
+
+    def __init__(self, function: Function, arguments: dict[str, Any], output: Any) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._output = output
+
+    def __call__(self, tx: Any) -> bytes:
+        answer = self._function(tx, **self._arguments)
+        if self._output is None:
+            return b""
+        return _encode(msgspec.convert(answer, self._output, from_attributes=True))
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Types:
+    """msgspec types of shapes. `constrained` types check patterns, lengths and ranges too."""
+
+    def __init__(self, shapes: Shapes, *, constrained: bool, enums: Shapes | None = None) -> None:
+        self._shapes = shapes
+        self._enums = enums or shapes
+        self._constrained = constrained
+        self._made: dict[str, Any] = {}
+
+    def type_of(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._make(name, self._shapes[name])
+        return self._made[name]
+
+    def structure(self, name: str, shape: dict[str, Any]) -> Any:
+        """Members in alphabetical order. What is asked for must be there if it is required; an answer's may be null."""
+        required = shape.get("required", ()) if self._constrained else ()
+        fields: list[Any] = []
+        for member, reference in sorted(shape["members"].items()):
+            kind = self.type_of(reference["shape"])
+            fields.append((snake(member), kind) if member in required else (snake(member), kind | None, None))
+        names = {snake(member): member for member in shape["members"]}
+        return msgspec.defstruct(name, fields, rename=names, kw_only=True)
+
+    def _make(self, name: str, shape: dict[str, Any]) -> Any:
+        match shape["type"]:
+            case "structure":
+                return self.structure(name, shape)
+            case "list":
+                return self._constrain(list[self.type_of(shape["member"]["shape"])], shape)  # type: ignore[misc]
+            case "map":
+                return dict[self.type_of(shape["key"]["shape"]), self.type_of(shape["value"]["shape"])]  # type: ignore[misc]
+            case "string":
+                if "enum" in shape:
+                    return Literal[tuple(self._enums.get(name, shape)["enum"])]
+                return self._constrain(str, shape)
+            case "boolean":
+                return bool
+            case "integer" | "long":
+                return self._constrain(int, shape)
+            case "float" | "double":
+                return self._constrain(float, shape)
+            case "timestamp":
+                return str
+        raise LookupError(f"the model's type {shape['type']} of {name} is not one that this API uses")
+
+    def _constrain(self, kind: Any, shape: dict[str, Any]) -> Any:
+        if not self._constrained:
+            return kind
+        low, high = ("ge", "le") if kind in (int, float) else ("min_length", "max_length")
+        limits = {key: shape[bound] for bound, key in (("min", low), ("max", high)) if bound in shape}
+        if "pattern" in shape:
+            limits["pattern"] = explain.whole(shape["pattern"])
+        return Annotated[kind, msgspec.Meta(**limits)] if limits else kind
+
+
+_Answers = _Types
+
+
+class Route(NamedTuple):
+    """An operation at the end of a path, and the members that the path holds."""
+
+    operation: Operation
+    members: tuple[str, ...]
+
+
+class _Node:
+    """One step of the paths: by its literal text, or any text that is a member's value."""
+
+    __slots__ = ("literal", "member", "routes")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.member: _Node | None = None
+        self.routes: dict[str, list[tuple[str, Route]]] = {}
+
+
+class Flavour:
+    """The operations that one kind of client knows, found by method and path."""
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self.operations = operations
+        self._root = self._entry = _Node()
+        for operation in operations.values():
+            self._add(operation)
+
+    def accept_prefixes(self, flavours: "Mapping[str, Flavour]") -> None:
+        """Let the first part of a path choose one of `flavours` by its name, whatever the host is."""
+        self._entry = _Node()
+        self._entry.literal = {
+            **self._root.literal,
+            **{name: other._root for name, other in flavours.items()},
+        }
+
+    def _add(self, operation: Operation) -> None:
+        path, _, query = operation.uri.partition("?")
+        node, members = self._root, []
+        for part in path.split("/")[1:]:
+            if part.startswith("{"):
+                node.member = node.member or _Node()
+                node = node.member
+                members.append(operation.uri_members.get(part[1:-1], part))
+            else:
+                node = node.literal.setdefault(part, _Node())
+        routes = node.routes.setdefault(operation.method, [])
+        routes.append((query, Route(operation, tuple(members))))
+        routes.sort(key=lambda route: not route[0])  # what a literal query tells apart is looked at first
+
+    def route(self, request: Request) -> tuple[Operation, dict[str, str]]:
+        """The operation that `request` asks for, and the members in its path. Raises Refusal if there is none."""
+        node = self._entry
+        values: list[str] = []
+        for part in request.path.split("/")[1:]:
+            step = node.literal.get(part)
+            if step is None:
+                step = node.member
+                if step is None or not part:
+                    raise _unknown(request)
+                values.append(unquote(part) if "%" in part else part)
+            node = step
+        for query, (operation, members) in node.routes.get("GET" if request.method == "HEAD" else request.method, ()):
+            if not query or query in request.query.split("&"):
+                return operation, dict(zip(members, values, strict=False))
+        raise _unknown(request)
+
+
+def _unknown(request: Request) -> Refusal:
+    return Refusal(404, "UnknownOperationException", f"No operation is at {request.method} {request.path}.")
+
+
+def flavours(functions: Mapping[str, Function]) -> dict[str, Flavour]:
+    """The three flavours, compiled for the operations of `functions`.
+
+    Raises LookupError if a function is of no operation of either model.
+    """
+    models = {service: load(service) for service in SERVICES}
+    everything = union(*models.values())
+    unknown = set(functions) - {snake(name) for name in everything["operations"]}
+    if unknown:
+        raise LookupError(f"no model has an operation for {', '.join(sorted(unknown))}")
+    made = {"default": Flavour(dict(_compile(everything, everything, functions)))}
+    for service, other in zip(SERVICES, reversed(SERVICES), strict=True):
+        own = dict(_compile(models[service], everything, functions))
+        borrowed = dict(_compile(models[other], everything, functions))
+        made[service] = Flavour({**borrowed, **own})
+    for flavour in made.values():
+        flavour.accept_prefixes({**{service: made[service] for service in SERVICES}, SAMPLES_PREFIX: flavour})
+    return made
+
+
+def _compile(
+    model: dict[str, Any], everything: dict[str, Any], functions: Mapping[str, Function]
+) -> Iterator[tuple[str, Operation]]:
+    # Answers have the members of the flavour, but any value that the service knows: a BusinessCalling number does
+    # not turn into an error because the newer model has forgotten the word.
+    answers = _Answers(model["shapes"], constrained=False, enums=everything["shapes"])
+    for name in model["operations"]:
+        yield name, Operation(name, model, answers, functions.get(snake(name)))

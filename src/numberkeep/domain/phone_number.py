@@ -1,0 +1,232 @@
+"""A phone number: its states, its moves, and what may be changed when.
+
+The two tables hold every move there is; a pair that is absent is refused. All rules are those of the Amazon
+Chime API reference (UpdatePhoneNumber, DeletePhoneNumber, RestorePhoneNumber) unless a line says otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from . import number_plan
+from .errors import BadRequest, Conflict, PhoneNumberAssociationsExist
+from .moment import Timestamp, later
+
+Status = Literal[
+    "AcquireInProgress",
+    "AcquireFailed",
+    "Unassigned",
+    "Assigned",
+    "ReleaseInProgress",
+    "DeleteInProgress",
+    "ReleaseFailed",
+]
+CallingNameStatus = Literal["Unassigned", "UpdateInProgress", "UpdateSucceeded", "UpdateFailed"]
+ProductType = Literal["BusinessCalling", "VoiceConnector", "SipMediaApplicationDialIn"]
+
+RESTORABLE_DAYS = 7
+"""How long a deleted number waits in the deletion queue, from which it can be restored."""
+
+GONE = None
+"""Where a move leads that ends the number's life in the account."""
+
+MOVES: dict[tuple[Status, str], Status | None] = {
+    ("AcquireInProgress", "acquire"): "Unassigned",
+    ("AcquireInProgress", "fail_to_acquire"): "AcquireFailed",
+    ("AcquireFailed", "delete"): GONE,
+    ("Unassigned", "assign"): "Assigned",
+    ("Unassigned", "delete"): "ReleaseInProgress",
+    ("Assigned", "assign"): "Assigned",
+    ("Assigned", "unassign"): "Unassigned",
+    ("ReleaseInProgress", "restore"): "Unassigned",
+    ("ReleaseInProgress", "begin_release"): "DeleteInProgress",
+    ("DeleteInProgress", "release"): GONE,
+    ("DeleteInProgress", "fail_to_release"): "ReleaseFailed",
+    ("ReleaseFailed", "delete"): "ReleaseInProgress",
+    ("ReleaseFailed", "restore"): "Unassigned",
+}
+
+CALLING_NAME_MOVES: dict[tuple[CallingNameStatus, str], CallingNameStatus] = {
+    ("Unassigned", "request"): "UpdateInProgress",
+    ("UpdateSucceeded", "request"): "UpdateInProgress",
+    ("UpdateFailed", "request"): "UpdateInProgress",
+    ("UpdateInProgress", "succeed"): "UpdateSucceeded",
+    ("UpdateInProgress", "clear"): "Unassigned",
+    ("UpdateInProgress", "fail"): "UpdateFailed",
+}
+
+IN_DELETION_QUEUE = ("ReleaseInProgress", "DeleteInProgress", "ReleaseFailed")
+UPDATABLE = ("Unassigned", "Assigned")
+
+
+class Association(Struct, frozen=True):
+    """What a number is assigned to: a Voice Connector, a group, a SIP rule, or an account's user."""
+
+    name: str
+    """AWS's PhoneNumberAssociationName: ``VoiceConnectorId``, ``SipRuleId``, ``UserId``, ..."""
+    value: str
+    associated_timestamp: Timestamp
+
+
+class Capabilities(Struct, frozen=True):
+    """Which kinds of traffic a number carries."""
+
+    inbound_call: bool = True
+    inbound_mms: bool = True
+    inbound_sms: bool = True
+    outbound_call: bool = True
+    outbound_mms: bool = True
+    outbound_sms: bool = True
+
+
+CALLS_AND_MESSAGES = Capabilities()
+CALLS_ONLY = Capabilities(inbound_mms=False, inbound_sms=False, outbound_mms=False, outbound_sms=False)
+
+
+class PhoneNumber(Struct, frozen=True):
+    """One number in one account's inventory. Every move gives a new one."""
+
+    e164_phone_number: str
+    country: str
+    type: str
+    product_type: ProductType
+    status: Status
+    created_timestamp: Timestamp
+    updated_timestamp: Timestamp
+    calling_name: str | None = None
+    """The outbound calling name (CNAM) in force; while an update is pending, still the old one."""
+    calling_name_status: CallingNameStatus = "Unassigned"
+    requested_calling_name: str | None = None
+    """The calling name that a pending update will set; empty if it will remove the name."""
+    name: str | None = None
+    order_id: str | None = None
+    deletion_timestamp: Timestamp | None = None
+    """When the number leaves the deletion queue, and the account, for good."""
+    associations: tuple[Association, ...] = ()
+
+    @property
+    def phone_number_id(self) -> str:
+        return number_plan.phone_number_id(self.e164_phone_number)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Messages are carried by numbers of the United States only."""
+        return CALLS_AND_MESSAGES if self.country == "US" else CALLS_ONLY
+
+    def update(self, changes: Mapping[str, str], now: Timestamp) -> "PhoneNumber":
+        """Change the one detail that `changes` gives: `product_type`, `calling_name` or `name`.
+
+        Raises BadRequest for none, for two, and for a change that the number's state or plan forbids;
+        Conflict for a calling name while another is pending.
+        """
+        if len(changes) != 1:
+            raise BadRequest(
+                "Exactly one of ProductType, CallingName and Name can be updated at a time; "
+                f"the request gives {len(changes) or 'none'}."
+            )
+        if self.status not in UPDATABLE:
+            raise BadRequest(
+                f"{self._words} has the status {self.status}; only {_or(UPDATABLE)} numbers can be updated."
+            )
+        ((detail, value),) = changes.items()
+        if detail == "product_type":
+            return self._change_product_type(value, now)
+        if detail == "calling_name":
+            return self.request_calling_name(value, now)
+        return replace(self, name=value or None, updated_timestamp=now)
+
+    def _change_product_type(self, product_type: str, now: Timestamp) -> "PhoneNumber":
+        if product_type == self.product_type:
+            return self
+        if self.status != "Unassigned":
+            holders = ", ".join(f"{a.name} {a.value}" for a in self.associations)
+            raise PhoneNumberAssociationsExist(
+                f"{self._words} is assigned to {holders}; only an Unassigned number can change its product type."
+            )
+        number_plan.check_product_type(self.country, self.type, product_type)
+        return replace(self, product_type=cast(ProductType, product_type), updated_timestamp=now)
+
+    def request_calling_name(self, calling_name: str, now: Timestamp) -> "PhoneNumber":
+        """Ask for another calling name; the empty string asks for none. It is settled later.
+
+        Raises Conflict while an earlier request is pending, BadRequest for a toll-free number.
+        """
+        if self.type == "TollFree":
+            raise BadRequest(f"{self._words} is toll-free; calling names apply to local numbers only.")
+        if self.calling_name_status == "UpdateInProgress":
+            raise Conflict(
+                f"{self._words} has a calling name update pending; it must be complete before another is requested."
+            )
+        return self._calling_name("request", now, requested_calling_name=calling_name)
+
+    def settle_calling_name(self, accepted: bool, now: Timestamp) -> "PhoneNumber":
+        """End the pending request: with the new name if it was `accepted`, else with the old one."""
+        if not accepted:
+            return self._calling_name("fail", now, requested_calling_name=None)
+        calling_name = self.requested_calling_name or None
+        event = "succeed" if calling_name else "clear"
+        return self._calling_name(event, now, requested_calling_name=None, calling_name=calling_name)
+
+    def acquire(self, default_calling_name: str | None, now: Timestamp) -> "PhoneNumber":
+        """The carrier has provided the number. A US local number asks for the account's default calling name."""
+        number = self._move("acquire", now)
+        if default_calling_name and self.country == "US" and self.type == "Local":
+            return number.request_calling_name(default_calling_name, now)
+        return number
+
+    def fail_to_acquire(self, now: Timestamp) -> "PhoneNumber":
+        """The carrier has not provided the number."""
+        return self._move("fail_to_acquire", now)
+
+    def delete(self, now: Timestamp) -> "PhoneNumber | None":
+        """Into the deletion queue; a number that was never acquired is gone at once (None).
+
+        Raises PhoneNumberAssociationsExist for an assigned number, BadRequest for one in another state.
+        """
+        if self.status == "Assigned":
+            holders = ", ".join(f"{a.name} {a.value}" for a in self.associations)
+            raise PhoneNumberAssociationsExist(
+                f"{self._words} is assigned to {holders}; unassign it before deleting it."
+            )
+        if self._target("delete") is GONE:
+            return None
+        return self._move("delete", now, deletion_timestamp=later(now, days=RESTORABLE_DAYS))
+
+    def restore(self, now: Timestamp) -> "PhoneNumber":
+        """Out of the deletion queue. Raises BadRequest for a number that is not in it."""
+        return self._move("restore", now, deletion_timestamp=None)
+
+    def begin_release(self, now: Timestamp) -> "PhoneNumber":
+        """The days in the deletion queue are over: the carrier takes the number back."""
+        return self._move("begin_release", now)
+
+    def fail_to_release(self, now: Timestamp) -> "PhoneNumber":
+        """The carrier has not taken the number back."""
+        return self._move("fail_to_release", now, deletion_timestamp=None)
+
+    @property
+    def _words(self) -> str:
+        return f"Phone number {self.e164_phone_number}"
+
+    def _target(self, event: str) -> Status | None:
+        try:
+            return MOVES[self.status, event]
+        except KeyError:
+            allowed = [status for status, of_event in MOVES if of_event == event]
+            raise BadRequest(
+                f"{self._words} has the status {self.status}; "
+                f"{event.replace('_', ' ')} needs a number that is {_or(allowed)}."
+            ) from None
+
+    def _move(self, event: str, now: Timestamp, **changes: Timestamp | None) -> "PhoneNumber":
+        return replace(self, status=self._target(event), updated_timestamp=now, **changes)
+
+    def _calling_name(self, event: str, now: Timestamp, **changes: str | None) -> "PhoneNumber":
+        status = CALLING_NAME_MOVES[self.calling_name_status, event]
+        return replace(self, calling_name_status=status, updated_timestamp=now, **changes)
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

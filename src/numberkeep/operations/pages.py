@@ -1,0 +1,44 @@
+"""Page tokens: where the next page begins, sealed for the one list and the one account that it belongs to."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+import msgspec
+
+from ..domain.errors import BadRequest
+from ..storage.tx import Tx
+
+DEFAULT_MAX_RESULTS = 99
+"""Items on a page whose size the request leaves open."""
+
+_SEAL_BYTES = 16
+
+
+def token(tx: Tx, scope: object, position: object) -> str:
+    """The token for what follows `position` in the list that `scope` (its name and filters) describes."""
+    plain = msgspec.json.encode(position)
+    return base64.urlsafe_b64encode(_seal(tx, scope, plain) + plain).decode()
+
+
+def position(tx: Tx, scope: object, next_token: str | None) -> object:
+    """The position in `next_token`; None if there is no token or an empty one.
+
+    Raises BadRequest for a token that was not given out for this account and this list.
+    """
+    if not next_token:
+        return None
+    try:
+        sealed = base64.b64decode(next_token, altchars="-_", validate=True)
+    except (binascii.Error, ValueError):
+        sealed = b""
+    seal, plain = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
+    if not hmac.compare_digest(seal, _seal(tx, scope, plain)):
+        raise BadRequest("NextToken is not one that this list has given out, or the list's filters have changed.")
+    return msgspec.json.decode(plain)
+
+
+def _seal(tx: Tx, scope: object, plain: bytes) -> bytes:
+    message = msgspec.json.encode([tx.account_id, scope]) + plain
+    return hmac.digest(tx.token_secret, message, hashlib.sha256)[:_SEAL_BYTES]

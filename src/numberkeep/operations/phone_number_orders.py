@@ -1,0 +1,77 @@
+"""Orders of phone numbers."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from ..domain.errors import BadRequest
+from ..domain.limits import ORDER_PHONE_NUMBERS, check_list
+from ..domain.number_plan import check_order, describe, normalize_id
+from ..domain.phone_number import PhoneNumber, ProductType
+from ..domain.phone_number_order import OrderedPhoneNumber, PhoneNumberOrder
+from ..storage import pending_changes, phone_numbers
+from ..storage import phone_number_orders as orders
+from ..storage.tx import Tx
+from . import pages
+from .phone_numbers import Answer
+
+
+def create_phone_number_order(
+    tx: Tx, product_type: str, e164_phone_numbers: Sequence[str], name: str | None = None
+) -> Answer:
+    """Order numbers. They are in the inventory from now on; whether each is acquired, the worker settles."""
+    e164s = [normalize_id(e164) for e164 in e164_phone_numbers]
+    check_list("E164PhoneNumbers", e164s, ORDER_PHONE_NUMBERS)
+    replaced = []
+    for e164 in e164s:
+        check_order(e164, product_type)
+        if was := phone_numbers.find(tx, e164):
+            if was.status != "AcquireFailed":
+                raise BadRequest(f"Phone number {e164} is in the account's inventory already.")
+            replaced.append(was)
+    order = PhoneNumberOrder(
+        phone_number_order_id=tx.new_id(),
+        product_type=product_type,
+        ordered_phone_numbers=tuple(OrderedPhoneNumber(e164) for e164 in e164s),
+        created_timestamp=tx.now,
+        updated_timestamp=tx.now,
+    )
+    for was in replaced:
+        phone_numbers.delete(tx, was)
+    for e164 in e164s:
+        plan = describe(e164)
+        number = PhoneNumber(
+            e164_phone_number=e164,
+            country=plan.country,
+            type=plan.type,
+            product_type=cast(ProductType, product_type),
+            status="AcquireInProgress",
+            name=name or None,
+            order_id=order.phone_number_order_id,
+            created_timestamp=tx.now,
+            updated_timestamp=tx.now,
+        )
+        phone_numbers.claim(tx, e164)
+        phone_numbers.insert(tx, number)
+        pending_changes.put(tx, e164, "order", due_at=tx.now)
+    orders.insert(tx, order)
+    return {"PhoneNumberOrder": order}
+
+
+def get_phone_number_order(tx: Tx, phone_number_order_id: str) -> Answer:
+    """An order and how far it has come."""
+    return {"PhoneNumberOrder": orders.get(tx, phone_number_order_id)}
+
+
+def list_phone_number_orders(tx: Tx, next_token: str | None = None, max_results: int | None = None) -> Answer:
+    """The account's orders, the newest first."""
+    limit = max_results or pages.DEFAULT_MAX_RESULTS
+    scope = "ListPhoneNumberOrders"
+    position = cast("tuple[str, str] | None", pages.position(tx, scope, next_token))
+    found = orders.page(tx, before=position, limit=limit + 1)
+    more = len(found) > limit
+    found = found[:limit]
+    end = found[-1] if more else None
+    return {
+        "PhoneNumberOrders": found,
+        "NextToken": pages.token(tx, scope, (end.created_timestamp, end.phone_number_order_id)) if end else None,
+    }

@@ -1,0 +1,57 @@
+"""What can be ordered: which numbers, in which countries."""
+
+from itertools import islice
+from typing import Any
+
+from ..domain.number_plan import check_search, supported_countries
+from ..storage import phone_numbers
+from ..storage.tx import Tx
+from . import pages
+from .phone_numbers import Answer
+
+DEFAULT_MAX_RESULTS = 100
+"""AWS documents none; a captured answer to a search without one is as long as a hundred numbers."""
+
+
+def search_available_phone_numbers(
+    tx: Tx,
+    area_code: str | None = None,
+    city: str | None = None,
+    country: str | None = None,
+    state: str | None = None,
+    toll_free_prefix: str | None = None,
+    phone_number_type: str | None = None,
+    max_results: int | None = None,
+    next_token: str | None = None,
+) -> Answer:
+    """Numbers that nobody owns and that meet every filter given. An empty list is an answer, not an error."""
+    filters: dict[str, Any] = {
+        "area_code": area_code,
+        "city": city,
+        "country": country or "US",
+        "state": state,
+        "toll_free_prefix": toll_free_prefix,
+        "phone_number_type": phone_number_type,
+    }
+    check_search(**filters)
+    limit = max_results or DEFAULT_MAX_RESULTS
+    scope = ["SearchAvailablePhoneNumbers", filters]
+    after = pages.position(tx, scope, next_token)
+    candidates = tx.pool.search(after=str(after) if after else None, **filters)
+    found: list[str] = []
+    while len(found) <= limit and (some := list(islice(candidates, limit + 1))):
+        owned = phone_numbers.owned(tx, some)
+        found += [e164 for e164 in some if e164 not in owned]
+    more = len(found) > limit
+    found = found[:limit]
+    return {"E164PhoneNumbers": found, "NextToken": pages.token(tx, scope, found[-1]) if more else None}
+
+
+def list_supported_phone_number_countries(tx: Tx, product_type: str) -> Answer:
+    """The countries whose numbers a product may have, and of which types."""
+    return {
+        "PhoneNumberCountries": [
+            {"CountryCode": country, "SupportedPhoneNumberTypes": types}
+            for country, types in supported_countries(product_type)
+        ]
+    }

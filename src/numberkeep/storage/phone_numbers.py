@@ -1,0 +1,167 @@
+"""The rows of phone numbers: who owns them, what they are, what they are tied to, and how they came to be so."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+
+import msgspec
+from msgspec.structs import astuple
+
+from ..domain.errors import NotFound
+from ..domain.number_plan import normalize_id
+from ..domain.phone_number import IN_DELETION_QUEUE, Association, PhoneNumber
+from .tx import Row, Tx
+
+COLUMNS = PhoneNumber.__struct_fields__[:-1]
+"""A number's own columns; its associations, the last field, are rows of their own."""
+
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM phone_numbers WHERE account_id = ?"
+_SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
+_INSERT = f"INSERT INTO phone_numbers (account_id, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"
+_NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
+_encode = msgspec.json.Encoder().encode
+
+
+def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
+    """The account's number of that id. Raises NotFound; BadRequest if the id is no phone number."""
+    e164 = normalize_id(phone_number_id)
+    number = find(tx, e164)
+    if number is None:
+        raise NotFound(f"Could not find PhoneNumber with Id '{e164}'")
+    return number
+
+
+def find(tx: Tx, e164: str) -> PhoneNumber | None:
+    """The account's number, or None."""
+    row = tx.execute(_SELECT_ONE, (tx.account_id, e164)).fetchone()
+    return _with_associations(tx, [row])[0] if row else None
+
+
+def page(
+    tx: Tx,
+    *,
+    after: str,
+    limit: int,
+    status: str | None,
+    product_type: str | None,
+    filter_name: str | None,
+    filter_value: str | None,
+) -> list[PhoneNumber]:
+    """Up to `limit` numbers in the order of E.164, those after `after`; outside the deletion queue unless
+    `status` asks for it."""
+    where = ["e164_phone_number > ?"]
+    values: list[object] = [tx.account_id, after]
+    if status:
+        where.append("status = ?")
+        values.append(status)
+    else:
+        where.append(_NOT_IN_QUEUE)
+    if product_type:
+        where.append("product_type = ?")
+        values.append(product_type)
+    if filter_name:
+        of_value = " AND value = ?" if filter_value else ""
+        where.append(
+            "e164_phone_number IN (SELECT e164_phone_number FROM phone_number_associations"
+            f" WHERE account_id = ? AND name = ?{of_value})"
+        )
+        values += [tx.account_id, filter_name, *([filter_value] if filter_value else [])]
+    sql = f"{_SELECT} AND {' AND '.join(where)} ORDER BY e164_phone_number LIMIT ?"
+    return _with_associations(tx, tx.execute(sql, (*values, limit)).fetchall())
+
+
+def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
+    if not any(row[4] == "Assigned" for row in rows):
+        return [PhoneNumber(*row) for row in rows]
+    found = tx.execute(
+        "SELECT e164_phone_number, name, value, associated_timestamp FROM phone_number_associations"
+        " WHERE account_id = ? AND e164_phone_number BETWEEN ? AND ?"
+        " ORDER BY e164_phone_number, associated_timestamp, name",
+        (tx.account_id, rows[0][0], rows[-1][0]),
+    ).fetchall()
+    associations = {
+        e164: tuple(Association(*row[1:]) for row in group) for e164, group in groupby(found, itemgetter(0))
+    }
+    return [PhoneNumber(*row, associations.get(row[0], ())) for row in rows]
+
+
+def insert(tx: Tx, number: PhoneNumber) -> None:
+    """A number that the account does not have yet."""
+    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-1]))
+    for association in number.associations:
+        tx.write(
+            "INSERT INTO phone_number_associations (account_id, e164_phone_number, name, value, associated_timestamp)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (tx.account_id, number.e164_phone_number, *astuple(association)),
+        )
+    _remember(tx, number, {column: (None, value) for column, value in _columns_of(number) if value is not None})
+
+
+def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
+    """Keep what has changed of `was`, and that it has."""
+    changed = {
+        column: (before, after)
+        for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
+        if before != after
+    }
+    if not changed:
+        return
+    columns = " = ?, ".join(changed)
+    tx.write(
+        f"UPDATE phone_numbers SET {columns} = ? WHERE account_id = ? AND e164_phone_number = ?",
+        (*[after for _, after in changed.values()], tx.account_id, number.e164_phone_number),
+    )
+    _remember(tx, number, changed)
+
+
+def delete(tx: Tx, number: PhoneNumber) -> None:
+    """The account has the number no longer, and may another have it; its history stays."""
+    of_number = (tx.account_id, number.e164_phone_number)
+    for table in ("phone_numbers", "phone_number_associations", "pending_changes"):
+        tx.write(f"DELETE FROM {table} WHERE account_id = ? AND e164_phone_number = ?", of_number)
+    disclaim(tx, number.e164_phone_number)
+    _remember(tx, number, {column: (value, None) for column, value in _columns_of(number) if value is not None})
+
+
+def claim(tx: Tx, e164: str) -> bool:
+    """Make the account the number's owner unless another is; tells whether the account owns it now."""
+    tx.write(
+        "INSERT INTO phone_number_owners (e164_phone_number, account_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (e164, tx.account_id),
+    )
+    row = tx.execute("SELECT account_id FROM phone_number_owners WHERE e164_phone_number = ?", (e164,)).fetchone()
+    return bool(row[0] == tx.account_id)
+
+
+def disclaim(tx: Tx, e164: str) -> None:
+    """If the account owns the number, nobody does from now on."""
+    tx.write(
+        "DELETE FROM phone_number_owners WHERE e164_phone_number = ? AND account_id = ?",
+        (e164, tx.account_id),
+    )
+
+
+def owned(tx: Tx, e164s: Sequence[str]) -> set[str]:
+    """Those of `e164s` that some account owns."""
+    marks = ", ".join("?" * len(e164s))
+    sql = f"SELECT e164_phone_number FROM phone_number_owners WHERE e164_phone_number IN ({marks})"
+    return {e164 for (e164,) in tx.execute(sql, tuple(e164s)).fetchall()}
+
+
+def _columns_of(number: PhoneNumber) -> "zip[tuple[str, object]]":
+    return zip(COLUMNS, astuple(number), strict=False)
+
+
+def _remember(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]]) -> None:
+    tx.write(
+        "INSERT INTO phone_number_history (account_id, e164_phone_number, changed_at, request_id, arn, change)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            tx.account_id,
+            number.e164_phone_number,
+            tx.now,
+            tx.request_id,
+            tx.caller.arn,
+            _encode(change).decode(),
+        ),
+    )

@@ -1,0 +1,240 @@
+"""One file, one writer, group commit.
+
+A single thread runs all writing transactions. What has gathered while it was busy runs together: a savepoint
+each, one COMMIT, and with ``synchronous=FULL`` one wait for the disk; no answer is given before that. Reading
+transactions run at once on the thread that asks, on a connection of their own, and see the last commit.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ..domain.caller import Caller
+from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
+from ..world import World
+from .tx import Pool, Tx
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[[Tx], Any]
+Done = Callable[[Any], None]
+Job = tuple[Caller, str, Work, Done]
+
+SCHEMA_VERSION = 1
+GROUP_JOBS = 256
+"""How many transactions share one commit at most, so that the first of them does not wait for ever."""
+BUSY_SECONDS = 5.0
+"""How long a transaction waits for another process (a command at the shell) to finish with the file."""
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the text says why and what to do."""
+
+
+class Sqlite:
+    """The store. `read` and `transact` run a function of a `Tx`; `write` is `transact` for the hot path."""
+
+    def __init__(self, path: str, world: World, pool: Pool, *, durable: bool = True) -> None:
+        """Open the file at `path`, made if it is absent. If it is not `durable`, no commit waits for the disk.
+
+        Raises StoreError if the file cannot be used.
+        """
+        self._synchronous = "FULL" if durable else "OFF"
+        self._world = world
+        self._pool = pool
+        try:
+            self._writer = _Connection(path)
+            self._prepare()
+            self._reader = _Connection(path)
+        except sqlite3.Error as error:
+            raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+        self._jobs: list[Job] = []
+        self._wake = threading.Condition()
+        self._open = True
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
+        self._thread.start()
+
+    def _prepare(self) -> None:
+        run = self._writer.execute
+        run("PRAGMA journal_mode = WAL")
+        run(f"PRAGMA synchronous = {self._synchronous}")
+        run("BEGIN IMMEDIATE")
+        (version,) = run("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"The store is of version {version}, this program knows {SCHEMA_VERSION}: use a newer one."
+            )
+        if version == 0:
+            for statement in _schema():
+                run(statement)
+            run("INSERT INTO store VALUES ('token_secret', ?)", (self._world.new_secret(),))
+            run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        (secret,) = run("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
+        self._token_secret = bytes.fromhex(secret)
+        run("COMMIT")
+
+    def read(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
+        """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised."""
+        done(self._look(caller, request_id, work))
+
+    def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``function(tx, ...)``, which writes nothing, at once; return what it returns, raise what it raises."""
+        result = self._look(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs))
+        if isinstance(result, Error):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def _look(self, caller: Caller, request_id: str, work: Work) -> Any:
+        reader = self._reader
+        try:
+            reader.execute("BEGIN")  # one snapshot for all that the transaction reads
+            result = self._run(reader, self._world.now(), caller, request_id, work)
+            reader.execute("COMMIT")
+        except sqlite3.Error:
+            log.exception("reading failed, request %s", request_id)
+            reader.rollback()
+            return ServiceUnavailable("The store cannot be read at the moment.")
+        return result
+
+    def write(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
+        """Run `work` soon; when what it wrote is on disk, give `done` its result or the `Error` it has raised.
+
+        `done` is called on the event loop that is running now.
+        """
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        with self._wake:
+            self._jobs.append((caller, request_id, work, done))
+            self._wake.notify()
+
+    async def transact(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function(tx, ...)`` in a transaction of its own; return what it returns, raise what it raises."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(result: Any) -> None:
+            if future.cancelled():
+                return
+            if isinstance(result, Error):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self.write(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
+        return await future
+
+    def close(self) -> None:
+        """Finish what has been given, then close the file."""
+        with self._wake:
+            self._open = False
+            self._wake.notify()
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while self._open and not self._jobs:
+                    self._wake.wait()
+                jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
+            if not jobs:
+                return
+            self._deliver(jobs, self._commit(jobs))
+
+    def _commit(self, jobs: list[Job]) -> list[Any]:
+        writer = self._writer
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            now = self._world.now()
+            results = [self._run(writer, now, caller, request_id, work) for caller, request_id, work, _ in jobs]
+            writer.execute("COMMIT")
+        except sqlite3.Error:
+            log.exception("a group of %d transactions was not committed", len(jobs))
+            writer.rollback()
+            return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
+        return results
+
+    def _run(self, connection: "_Connection", now: str, caller: Caller, request_id: str, work: Work) -> Any:
+        tx = Tx(
+            caller,
+            request_id,
+            now,
+            connection.execute,
+            connection.write,
+            self._pool,
+            self._world,
+            self._token_secret,
+        )
+        try:
+            result = work(tx)
+        except sqlite3.OperationalError:
+            raise  # the disk or the file, not this transaction: none of the group can be kept
+        except Error as error:
+            connection.undo()
+            return error
+        except Exception:
+            connection.undo()
+            log.exception("request %s failed", request_id)
+            return ServiceFailure("The service encountered an unexpected error.")
+        connection.keep()
+        return result
+
+    def _deliver(self, jobs: list[Job], results: list[Any]) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(_give, jobs, results)
+
+
+def _give(jobs: list[Job], results: list[Any]) -> None:
+    for (_, _, _, done), result in zip(jobs, results, strict=True):
+        done(result)
+
+
+class _Connection:
+    """A connection whose transactions are begun by hand, each job's writes in a savepoint of its own."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+        self.execute: Callable[..., Any] = self._connection.execute
+        self._wrote = False
+
+    def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
+        if not self._wrote:
+            self.execute("SAVEPOINT job")
+            self._wrote = True
+        return self.execute(sql, parameters)
+
+    def keep(self) -> None:
+        if self._wrote:
+            self.execute("RELEASE job")
+            self._wrote = False
+
+    def undo(self) -> None:
+        if self._wrote:
+            self.execute("ROLLBACK TO job")
+            self.keep()
+
+    def rollback(self) -> None:
+        self._wrote = False
+        if self._connection.in_transaction:
+            self.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _schema() -> list[str]:
+    """The statements of schema.sql, every table kept in the order of its key: one tree to touch, not two."""
+    text = resources.files(__package__).joinpath("schema.sql").read_text()
+    text = text.replace("\n);", "\n) WITHOUT ROWID, STRICT;")
+    return [statement for statement in text.split(";\n") if statement.strip()]

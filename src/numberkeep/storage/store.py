@@ -1,0 +1,35 @@
+"""Facts about the store itself."""
+
+from .tx import Tx
+
+
+def get(tx: Tx, name: str) -> str | None:
+    """The fact of that name, if it is known."""
+    row = tx.execute("SELECT value FROM store WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def put(tx: Tx, name: str, value: str) -> None:
+    """Keep a fact."""
+    sql = "INSERT INTO store (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    tx.write(sql, (name, value))
+
+
+def is_new(tx: Tx) -> bool:
+    """Whether no number has ever been in the store."""
+    return tx.execute("SELECT 1 FROM phone_number_history LIMIT 1", ()).fetchone() is None
+
+
+def clear(tx: Tx) -> None:
+    """Forget all accounts' numbers, orders and settings, and that the clock was moved; the keys stay."""
+    for table in (
+        "phone_number_owners",
+        "phone_numbers",
+        "phone_number_associations",
+        "phone_number_history",
+        "phone_number_orders",
+        "pending_changes",
+        "account_settings",
+    ):
+        tx.write(f"DELETE FROM {table}", ())
+    tx.write("DELETE FROM store WHERE name = 'clock_offset_seconds'", ())

@@ -1,0 +1,76 @@
+"""One transaction: who asks, at what moment, against which rows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from ..domain.caller import Caller
+from ..domain.moment import Timestamp
+
+Row = Sequence[Any]
+
+
+class Rows(Protocol):
+    """What a statement gives back."""
+
+    rowcount: int
+
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Pool(Protocol):
+    """The numbers that can be ordered."""
+
+    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
+        """The numbers that meet all filters, ascending, those after `after`."""
+
+
+class Dice(Protocol):
+    """Where new identifiers come from."""
+
+    def new_id(self) -> str: ...
+
+
+class Tx:
+    """What an operation sees of the world. Everything that it writes is kept, or none of it is."""
+
+    __slots__ = (
+        "account_id",
+        "caller",
+        "dice",
+        "execute",
+        "now",
+        "pool",
+        "request_id",
+        "token_secret",
+        "write",
+    )
+
+    def __init__(
+        self,
+        caller: Caller,
+        request_id: str,
+        now: Timestamp,
+        execute: Callable[..., Rows],
+        write: Callable[..., Rows],
+        pool: Pool,
+        dice: Dice,
+        token_secret: bytes,
+    ) -> None:
+        self.caller = caller
+        self.account_id = caller.account_id
+        self.request_id = request_id
+        self.now = now
+        """The one moment at which all of this transaction happens."""
+        self.execute = execute
+        """Runs a SELECT: ``execute(sql, parameters)``."""
+        self.write = write
+        """Runs a statement that changes rows."""
+        self.pool = pool
+        self.dice = dice
+        self.token_secret = token_secret
+        """What the store's page tokens are sealed with."""
+
+    def new_id(self) -> str:
+        """A random UUID in lower case."""
+        return self.dice.new_id()

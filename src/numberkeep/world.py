@@ -1,0 +1,48 @@
+"""The only clock and dice.
+
+Everything that happens to a number happens at `World.now`, a moment that can be moved forward; only signatures
+are checked against `World.real_seconds`. With a seed and a clock of its own, a world repeats exactly.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+from .domain.moment import Timestamp, moment
+
+
+class World:
+    """The service's time, its random numbers and its new identifiers."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, seed: int | None = None) -> None:
+        self._clock = clock
+        self._latest = 0.0
+        self.offset_seconds = 0.0
+        """How far the service's time is ahead of the real one."""
+        self.random = random.Random(seed)  # noqa: S311 - identifiers here name things, they keep no secret
+        self._entropy = random.SystemRandom() if seed is None else self.random
+
+    def now(self) -> Timestamp:
+        """The service's time. It never runs backwards, whatever the machine's clock does."""
+        seconds = self._clock() + self.offset_seconds
+        if seconds > self._latest:
+            self._latest = seconds
+        return moment(self._latest)
+
+    def reset(self) -> None:
+        """Back to the real time."""
+        self._latest = self.offset_seconds = 0.0
+
+    def real_seconds(self) -> float:
+        """Seconds since 1970 by the machine's clock."""
+        return self._clock()
+
+    def new_id(self) -> str:
+        """A random UUID (version 4) in lower case."""
+        digits = f"{self.random.getrandbits(128):032x}"
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+    def new_secret(self) -> str:
+        """32 random bytes in hexadecimal: the operating system's, unless the world has a seed."""
+        return f"{self._entropy.getrandbits(256):064x}"

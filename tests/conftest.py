@@ -1,0 +1,108 @@
+"""A whole service for tests: the real program, in a thread of its own, on ports of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import uvloop
+from botocore.config import Config
+
+from numberkeep.app import App
+from numberkeep.config import Settings
+from numberkeep.world import World
+
+
+class Service:
+    """A running service: ``url`` is the AWS API's, ``admin`` a client of the admin port."""
+
+    def __init__(self, settings: Settings, world: World | None = None) -> None:
+        self.app = App(settings, world)
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=uvloop.run, args=(self._run(),))
+
+    def start(self) -> None:
+        self._thread.start()
+        self._started.wait()
+        if self._failure:
+            self._thread.join()
+            raise self._failure
+        self.url = f"http://127.0.0.1:{self.app.port}"
+        self.admin = httpx.Client(base_url=f"http://127.0.0.1:{self.app.admin_port}/_numberkeep", timeout=60)
+
+    def stop(self) -> None:
+        if self._failure:
+            return
+        self.admin.close()
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        try:
+            async with self.app:
+                self._started.set()
+                await self._stopping.wait()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._started.set()
+
+    def client(self, name: str = "chime", account_id: str = "123456789012", **options: Any) -> Any:
+        """A boto3 client of the service's; it does not retry, so that a test sees every answer."""
+        return boto3.client(
+            name,
+            endpoint_url=options.pop("endpoint_url", self.url),
+            region_name=options.pop("region_name", "us-east-1"),
+            aws_access_key_id=options.pop("access_key_id", account_id),
+            aws_secret_access_key=options.pop("secret_access_key", "secret"),
+            config=Config(retries={"total_max_attempts": 1}, **options),
+        )
+
+    def advance(self, duration: str) -> None:
+        """Let so much of the service's time pass."""
+        self.admin.post("/clock", json={"advance": duration}).raise_for_status()
+
+    def seed(self, *numbers: dict[str, Any], account_id: str = "123456789012") -> None:
+        """Put numbers into an account's inventory."""
+        answer = self.admin.post("/numbers", params={"account": account_id}, json=list(numbers))
+        assert answer.status_code == 201, answer.text
+
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a service with other settings than `service` has: ``start(verify=True)``."""
+    services: list[Service] = []
+
+    def start_one(world: World | None = None, **settings: Any) -> Service:
+        given = {"port": 0, "admin_port": 0, "dev": True, "empty": True, "verify": False, **settings}
+        services.append(Service(Settings(**given), world))
+        services[-1].start()
+        return services[-1]
+
+    yield start_one
+    for service in services:
+        service.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[Service]:
+    one = Service(Settings(port=0, admin_port=0, dev=True, empty=True, verify=False))
+    one.start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def service(shared_service: Service) -> Service:
+    """A service in dev with an empty store in memory."""
+    shared_service.admin.post("/reset").raise_for_status()
+    return shared_service
