@@ -1,8 +1,9 @@
-"""A whole service for tests: the real program, in a thread of its own, on ports of its own."""
+"""What tests are made with: a store of their own, or a whole service on ports of its own."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,7 +13,10 @@ import uvloop
 from botocore.config import Config
 
 from numberkeep.app import App
+from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Settings
+from numberkeep.domain.caller import Caller
+from numberkeep.storage.sqlite import Sqlite
 from numberkeep.world import World
 
 
@@ -106,3 +110,32 @@ def service(shared_service: Service) -> Service:
     """A service in dev with an empty store in memory."""
     shared_service.admin.post("/reset").raise_for_status()
     return shared_service
+
+
+ALICE = Caller("111111111111", "arn:aws:iam::111111111111:user/alice", "AKIAALICE")
+BOB = Caller("222222222222", "arn:aws:iam::222222222222:user/bob", "AKIABOB")
+
+
+@pytest.fixture
+def seconds() -> list[float]:
+    """The time, in its only item."""
+    return [1_572_373_530.392]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "store.sqlite3")
+
+
+@pytest.fixture
+def world(seconds: list[float]) -> World:
+    """A world whose time stands still, and whose dice fall the same way each time."""
+    return World(clock=lambda: seconds[0], seed=1)
+
+
+@pytest.fixture
+def storage(path: str, world: World) -> Iterator[Sqlite]:
+    """An empty store."""
+    one = Sqlite(path, world, SimulatedCarrier(4))
+    yield one
+    one.close()

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import tempfile
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -68,8 +68,7 @@ class App:
         admin = AdminServer(application(controls, dev=settings.dev), listener)
         await admin.start()
         stack.push_async_callback(admin.stop)
-        working = asyncio.create_task(worker.run())
-        stack.callback(working.cancel)
+        stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
         self.port, self.admin_port = server.port, admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
@@ -137,6 +136,12 @@ async def create_key(database: Path, account_id: str, user_name: str) -> AccessK
     async with AsyncExitStack() as stack:
         storage = open_store(database, World(), SimulatedCarrier(0), stack)
         return await storage.transact(caller_of(account_id), access_keys.create, user_name)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _any_caller(request: Request) -> Caller:

@@ -53,7 +53,7 @@ class Limits(NamedTuple):
     """Requests of one connection that are handed over and not yet answered; reading pauses there."""
     head_bytes: int = 16 * 1024
     """Of the request line and the header lines with their line ends; beyond it 431. As much may stand between
-    two pieces of data in a chunked body, or in its trailers; beyond it, at twice as much at the latest, 400."""
+    two pieces of data in a chunked body, or in its trailers; beyond it, or at the latest twice it, 400."""
     headers: int = 100
     """Header lines of a request; beyond it 431."""
     body_bytes: int = 1024 * 1024
@@ -113,6 +113,7 @@ class Server:
         self._draining = True
         self._listener.close()
         for connection in tuple(self._connections):
+            connection.leaving = True
             connection.advance()
         if self._connections:
             with suppress(TimeoutError):
@@ -139,6 +140,8 @@ class Server:
         self._tail = date + b"\r\nConnection: keep-alive\r\n\r\n"
         self._last_tail = date + b"\r\nConnection: close\r\n\r\n"
         now = self._now()
+        # Set for every answer, so made ready; the sweep that follows may be the first to see it.
+        self._idle_deadline = now + self._limits.idle_seconds + self._sweep_seconds
         for connection in tuple(self._connections):
             if now >= connection.deadline:
                 connection.expire()
@@ -158,7 +161,8 @@ class _Exchange:
     def reply(self, response: Response) -> None:
         if self.response is None:
             self.response = response
-            self._connection.advance()
+            if not self._connection.advancing:
+                self._connection.advance()
 
 
 class _Message:
@@ -185,7 +189,6 @@ class _Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing",
         "_api",
         "_awaiting",
         "_choked",
@@ -210,7 +213,9 @@ class _Connection(asyncio.Protocol):
         "_undecoded",
         "_unheard",
         "_will_continue",
+        "advancing",
         "deadline",
+        "leaving",
     )
 
     _transport: asyncio.Transport
@@ -226,7 +231,8 @@ class _Connection(asyncio.Protocol):
         # the next request after it.
         self._parser.set_dangerous_leniencies(lenient_keep_alive=True)
         self._exchanges: deque[_Exchange] = deque()
-        self._advancing = False
+        self.advancing = False
+        self.leaving = False  # it ends when all that has arrived is answered
 
         self._input = b""  # arrived, and not yet parsed,
         self._starved = True  # for want of more rather than of room
@@ -235,7 +241,7 @@ class _Connection(asyncio.Protocol):
         self._left = 0  # how many bytes of it are missing, or _CHUNKED,
         self._undecoded = 0  # since how many bytes its chunks have brought no data,
         self._will_continue = False  # and whether its sender waits for a 100
-        self._host = ""  # the last one found valid
+        self._host: str | None = None  # the last one found valid
 
         self.deadline = inf
         self._awaiting = ""  # what the deadline is for, if part of a request has arrived: its head or body
@@ -250,11 +256,11 @@ class _Connection(asyncio.Protocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's has the methods, not the class
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is not of that class
         server = self._server
         crowd = len(server._connections)
         if server._draining or crowd >= 2 * self._limits.connections:
-            transport.abort()
+            self._transport.abort()
             return
         server._connections.add(self)
         if crowd >= self._limits.connections:
@@ -262,7 +268,7 @@ class _Connection(asyncio.Protocol):
         self.advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._advancing = True  # for good: replies that still come find nothing to do
+        self.advancing = True  # for good: replies that still come find nothing to do
         self._exchanges.clear()
         self._input = b""
         self._server._forget(self)
@@ -277,9 +283,9 @@ class _Connection(asyncio.Protocol):
         self.advance()
 
     def eof_received(self) -> bool:
-        self._eof = True
+        self._eof = self.leaving = True
         self.advance()
-        return bool(self._exchanges)
+        return not self._ending  # whether to keep our side open
 
     def pause_writing(self) -> None:
         if not self._ending:
@@ -319,14 +325,14 @@ class _Connection(asyncio.Protocol):
 
     def advance(self) -> None:
         """Parse what has arrived and send what has been answered, as far as there is room for both."""
-        if self._advancing:
+        if self.advancing:
             return
-        self._advancing = True
+        self.advancing = True
         while True:
             self._parse()
             if not self._send() or self._starved:
                 break
-        self._advancing = False
+        self.advancing = False
         self._settle()
 
     def _parse(self) -> None:
@@ -370,7 +376,7 @@ class _Connection(asyncio.Protocol):
         if end < 4:
             _check_line_ends(data[at:])
             return 0
-        lines = data[at:end].decode("latin-1").split("\r\n")
+        lines = data[at:end].decode("latin-1").split("\n")
         if len(lines) - 3 > limits.headers:
             raise _too_many_headers(f"A request has at most {limits.headers} headers.")
 
@@ -492,7 +498,7 @@ class _Connection(asyncio.Protocol):
         output = b""
         while exchanges and (response := exchanges[0].response) is not None:
             exchange = exchanges.popleft()
-            if exchange.last or (not exchanges and self._is_leaving()):
+            if exchange.last or (self.leaving and not exchanges and self._is_done()):
                 self._stopped = True
                 tail = self._server._last_tail
             else:
@@ -513,24 +519,19 @@ class _Connection(asyncio.Protocol):
         self._transport.write(output)
         return True
 
-    def _is_leaving(self) -> bool:
-        """Whether the connection ends with what has arrived, and nothing of that can be answered any more."""
-        if self._eof:
-            return self._starved
-        return self._server._draining and not self._input and self._request is None
+    def _is_done(self) -> bool:
+        """Whether nothing that has arrived on a connection that is leaving can still become a request."""
+        return self._starved and (self._eof or not (self._input or self._request))
 
     def _settle(self) -> None:
         """Decide what is waited for now: room, the peer, or nothing more."""
         exchanges = self._exchanges
-        if not exchanges and (self._stopped or self._is_leaving()):
-            # Closing a socket that holds unread input resets the connection, and the answer with it.
-            self._end(linger=not self._eof and (self._refused or self._unheard > 0))
-        if self._stopped or self._ending:
-            return
-        if self._will_continue and not exchanges:
-            self._will_continue = False
-            self._awaiting = ""
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._stopped or self.leaving:
+            if not exchanges and (self._stopped or self._is_done()):
+                # Closing a socket that holds unread input resets the connection, and the answer with it.
+                self._end(linger=not self._eof and (self._refused or self._unheard > 0))
+            if self._stopped or self._ending:
+                return
         held = self._choked or len(exchanges) >= self._pipelined
         if held is not self._held:
             self._held = held
@@ -542,12 +543,16 @@ class _Connection(asyncio.Protocol):
         if self._choked:
             return
         if self._request is not None:
+            if self._will_continue and not exchanges:
+                self._will_continue = False
+                self._awaiting = ""
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._await("body", self._limits.body_seconds)
         elif self._input:
             self._await("head", self._limits.head_seconds)
         elif not exchanges:
             self._awaiting = ""
-            self.deadline = self._server._now() + self._limits.idle_seconds
+            self.deadline = self._server._idle_deadline
 
     def _await(self, part: str, seconds: float) -> None:
         """Set the deadline for a part of a request, once."""
@@ -613,7 +618,7 @@ def _check_host(host: str) -> None:
 def _request_line(line: str) -> tuple[str, str, bool]:
     """The method, the target, and whether the version is 1.1 rather than 1.0."""
     try:
-        method, target, version = line.split(" ")
+        method, target, version = line.rstrip("\r").split(" ")
     except ValueError:
         raise _malformed("A request line must be a method, a target and a version, one space apart.") from None
     if version == "HTTP/1.1":
@@ -630,20 +635,20 @@ def _request_line(line: str) -> tuple[str, str, bool]:
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
-    """What stands between the request line and the two empty strings at the end of `lines`.
+    """What stands between the request line and the two empty lines at the end of `lines`.
 
-    That every line has a name, a colon and nothing forbidden is for llhttp to say.
+    That each has a name, a colon, nothing forbidden and CR LF is for llhttp to say.
     """
     headers: dict[str, str] = {}
     for line in lines[1:-2]:
         name, _, value = line.partition(":")
         name = name.lower()
         if name not in headers:
-            headers[name] = value.strip(" \t")
+            headers[name] = value.strip(" \t\r")
         elif name == "host":
             raise _malformed("A request must not have two Host headers.")
         elif name != "authorization":
-            headers[name] += "," + value.strip(" \t")
+            headers[name] += "," + value.strip(" \t\r")
     return headers
 
 
@@ -685,6 +690,6 @@ def _body_length(headers: dict[str, str], modern: bool, limit: int) -> int:
         return 0
     if not length.isdecimal():
         raise _malformed("A Content-Length must be one decimal number.")
-    if len(length) > 18 or int(length) > limit:
+    if len(length) > 18 or (size := int(length)) > limit:
         raise _too_large(limit)
-    return int(length)
+    return size

@@ -170,7 +170,7 @@ name = st.from_regex(r"[A-Za-z][A-Za-z0-9_.~-]{0,8}", fullmatch=True).filter(lam
 segment = text.map(lambda segment: quote(segment, safe="")) | st.sampled_from(["", ".", "..", "%2B12065550100"])
 path = st.lists(segment, max_size=5).map(lambda segments: "/" + "/".join(segments))
 query = st.lists(st.tuples(name | text.filter(bool), text), max_size=4)
-headers = st.dictionaries(st.from_regex(r"X-Test-[A-Za-z]{1,6}", fullmatch=True), text.map(str.strip), max_size=3)
+headers = st.dictionaries(st.from_regex(r"X-Test-[a-z]{1,6}", fullmatch=True), text.map(str.strip), max_size=3)
 
 
 def encoded(pairs: list[tuple[str, str]]) -> str:
@@ -436,6 +436,23 @@ def test_of_two_faults_the_first_in_order_is_reported(
     assert refusal(verifier(), draft.request(), draft.now) == expected
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("/us-east-1/", "/mars-1/", "Credential should be scoped to a valid region, not 'mars-1'."),
+        ("/chime/", "/s3/", "Credential should be scoped to correct service: 'chime'."),
+        (
+            "/aws4_request",
+            "/aws5_request",
+            "Credential should be scoped with a valid terminator: 'aws4_request', not 'aws5_request'.",
+        ),
+    ],
+)
+def test_each_part_of_the_scope_counts(good: Request, old: str, new: str, message: str) -> None:
+    refused = refusal(verifier(), with_authorization(good, old, new))
+    assert refused == ("InvalidSignatureException", message)
+
+
 def test_all_missing_parts_are_reported_together() -> None:
     request = Request("GET", "/", "", {"host": HOST, "authorization": "AWS4-HMAC-SHA256"}, b"")
     assert refusal(verifier(), request, 0) == (
@@ -519,6 +536,12 @@ def test_unverified_only_the_form_counts(good: Request, break_it: Callable[[Draf
         assert (refused.value.shape, str(refused.value)) == expected
 
 
+def test_of_repeated_parameters_of_a_presigned_url_the_first_counts() -> None:
+    request = presigned()
+    repeated = request._replace(query=request.query + "&X-Amz-Date=201&X-Amz-Expires=0")
+    assert refusal(verifier(), repeated)[1].startswith(MISMATCH)
+
+
 def test_unverified_presigned_url() -> None:
     assert read_unverified(presigned()) == ACCESS_KEY_ID
 
@@ -586,6 +609,11 @@ def test_dates_of_other_formats(write: Callable[[datetime], str], header: str) -
         x_amz_date=None,
         **{header: write(datetime.fromtimestamp(moment_of(good), UTC))},
     )
+    assert verifier()(request, moment_of(good)) == CALLER
+
+
+def test_x_amz_date_comes_before_date(good: Request) -> None:
+    request = with_headers(good, date="Sun, 30 Aug 2015 12:36:00 GMT")
     assert verifier()(request, moment_of(good)) == CALLER
 
 
@@ -668,7 +696,13 @@ def test_a_changed_or_revoked_key_stops_at_once(good: Request) -> None:
 
 @pytest.mark.parametrize(
     "signature",
-    [str.upper, lambda signature: signature[:-1], lambda signature: signature + "0", lambda _: ""],
+    [
+        str.upper,
+        lambda signature: signature[:-1],
+        lambda signature: signature + "0",
+        lambda signature: signature[:-1] + "\xe9",
+        lambda _: "",
+    ],
 )
 def test_a_signature_is_64_lower_case_digits(good: Request, signature: Callable[[str], str]) -> None:
     head, _, right = good.headers["authorization"].rpartition("Signature=")
@@ -691,6 +725,20 @@ def test_any_other_content_hash_is_refused(content_hash: str) -> None:
     # also beside a signature over the true hash
     request = with_headers(signed(), x_amz_content_sha256=content_hash)
     assert refusal(verifier(), request)[1].startswith(MISMATCH)
+
+
+@pytest.mark.parametrize("query", ["X-Amz-Signature=0&a=b", "name=X-Amz-Algorithm"])
+def test_a_signed_query_may_look_presigned(query: str) -> None:
+    request = signed("GET", query=query, body=b"")
+    assert verifier()(request, moment_of(request)) == CALLER
+    refusal(verifier(), request._replace(query="a=b"), moment_of(request))
+
+
+def test_white_space_in_a_header_is_one_space() -> None:
+    request = signed(headers={"X-Test": "a\tb c"})
+    for same in ("a b c", "a\tb c", "a \t b  c"):
+        assert verifier()(with_headers(request, x_test=same), moment_of(request)) == CALLER
+    refusal(verifier(), with_headers(request, x_test="a bc"), moment_of(request))
 
 
 def test_a_plus_in_the_query_is_a_space() -> None:

@@ -21,13 +21,13 @@ def create_phone_number_order(
     """Order numbers. They are in the inventory from now on; whether each is acquired, the worker settles."""
     e164s = [normalize_id(e164) for e164 in e164_phone_numbers]
     check_list("E164PhoneNumbers", e164s, ORDER_PHONE_NUMBERS)
-    replaced = []
+    failed_before = {}
     for e164 in e164s:
         check_order(e164, product_type)
         if was := phone_numbers.find(tx, e164):
             if was.status != "AcquireFailed":
                 raise BadRequest(f"Phone number {e164} is in the account's inventory already.")
-            replaced.append(was)
+            failed_before[e164] = was
     order = PhoneNumberOrder(
         phone_number_order_id=tx.new_id(),
         product_type=product_type,
@@ -35,8 +35,6 @@ def create_phone_number_order(
         created_timestamp=tx.now,
         updated_timestamp=tx.now,
     )
-    for was in replaced:
-        phone_numbers.delete(tx, was)
     for e164 in e164s:
         plan = describe(e164)
         number = PhoneNumber(
@@ -51,7 +49,10 @@ def create_phone_number_order(
             updated_timestamp=tx.now,
         )
         phone_numbers.claim(tx, e164)
-        phone_numbers.insert(tx, number)
+        if e164 in failed_before:
+            phone_numbers.replace(tx, failed_before[e164], number)
+        else:
+            phone_numbers.insert(tx, number)
         pending_changes.put(tx, e164, "order", due_at=tx.now)
     orders.insert(tx, order)
     return {"PhoneNumberOrder": order}

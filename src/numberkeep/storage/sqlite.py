@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
@@ -49,15 +50,15 @@ class Sqlite:
         self._world = world
         self._pool = pool
         try:
+            Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
             self._writer = _Connection(path)
             self._prepare()
             self._reader = _Connection(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"The store {path} cannot be opened: {error}.") from error
         self._jobs: list[Job] = []
         self._wake = threading.Condition()
         self._open = True
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
         self._thread.start()
 
@@ -108,8 +109,7 @@ class Sqlite:
 
         `done` is called on the event loop that is running now.
         """
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         with self._wake:
             self._jobs.append((caller, request_id, work, done))
             self._wake.notify()
@@ -176,12 +176,12 @@ class Sqlite:
         )
         try:
             result = work(tx)
-        except sqlite3.OperationalError:
-            raise  # the disk or the file, not this transaction: none of the group can be kept
         except Error as error:
             connection.undo()
             return error
-        except Exception:
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and _is_of_the_file(error):
+                raise  # none of the group can be kept
             connection.undo()
             log.exception("request %s failed", request_id)
             return ServiceFailure("The service encountered an unexpected error.")
@@ -189,8 +189,10 @@ class Sqlite:
         return result
 
     def _deliver(self, jobs: list[Job], results: list[Any]) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(_give, jobs, results)
+        try:
+            self._loop.call_soon_threadsafe(_give, jobs, results)
+        except RuntimeError:
+            log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
 
 
 def _give(jobs: list[Job], results: list[Any]) -> None:
@@ -231,6 +233,15 @@ class _Connection:
 
     def close(self) -> None:
         self._connection.close()
+
+
+_OF_THE_STATEMENT = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG)
+
+
+def _is_of_the_file(error: sqlite3.Error) -> bool:
+    """Whether the disk or the file is at fault (full, damaged, busy), not what was asked of it."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF not in _OF_THE_STATEMENT  # an extended code holds the plain one in its lowest byte
 
 
 def _schema() -> list[str]:

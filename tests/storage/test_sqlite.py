@@ -1,0 +1,247 @@
+"""Transactions share a commit and nothing else; what fails leaves nothing; what is answered is on disk."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numberkeep.carriers.simulated import SimulatedCarrier
+from numberkeep.domain.caller import Caller
+from numberkeep.domain.errors import BadRequest, Error, ServiceFailure, ServiceUnavailable
+from numberkeep.storage import store
+from numberkeep.storage.sqlite import GROUP_JOBS, SCHEMA_VERSION, Sqlite, StoreError
+from numberkeep.storage.tx import Tx
+from numberkeep.world import World
+
+ANYBODY = Caller("111111111111", "arn:aws:iam::111111111111:root", "")
+
+
+def put_then(tx: Tx, name: str, error: Exception | None = None) -> str:
+    store.put(tx, name, "kept")
+    if error:
+        raise error
+    return name
+
+
+def facts(storage: Sqlite) -> set[str]:
+    return storage.look(ANYBODY, lambda tx: {name for (name,) in tx.execute("SELECT name FROM store", ()).fetchall()})
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_its_neighbours_alone(storage: Sqlite) -> None:
+    async def run() -> list[Any]:
+        return await asyncio.gather(
+            storage.transact(ANYBODY, put_then, "before"),
+            storage.transact(ANYBODY, put_then, "refused", BadRequest("rule")),
+            storage.transact(ANYBODY, put_then, "broken", RuntimeError("bug")),
+            storage.transact(ANYBODY, lambda tx: tx.write("INSERT INTO nowhere VALUES (1)", ())),
+            storage.transact(ANYBODY, lambda tx: tx.write("INSERT INTO store VALUES (NULL, NULL)", ())),
+            storage.transact(ANYBODY, put_then, "after"),
+            return_exceptions=True,
+        )
+
+    before, refused, broken, no_table, no_value, after = asyncio.run(run())
+    assert (before, after) == ("before", "after")
+    assert isinstance(refused, BadRequest)
+    assert str(refused) == "rule"
+    for error in (broken, no_table, no_value):
+        assert isinstance(error, ServiceFailure)
+        assert str(error) == "The service encountered an unexpected error."
+    assert facts(storage) == {"token_secret", "before", "after"}
+
+
+def test_the_cause_of_a_failure_is_logged(storage: Sqlite, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ServiceFailure):
+        asyncio.run(storage.transact(ANYBODY, put_then, "x", RuntimeError("the cause")))
+    assert "the cause" in caplog.text
+    assert "failed" in caplog.messages[0]
+
+
+def test_what_waits_together_shares_a_commit(storage: Sqlite, path: str) -> None:
+    """One transaction holds the writer up; the others gather meanwhile and have one moment."""
+    held, gathered = asyncio.Event(), asyncio.Event()
+
+    async def run() -> list[str]:
+        loop = asyncio.get_running_loop()
+
+        def hold(tx: Tx) -> str:
+            loop.call_soon_threadsafe(held.set)
+            asyncio.run_coroutine_threadsafe(gathered.wait(), loop).result(10)
+            return tx.now
+
+        first = asyncio.create_task(storage.transact(ANYBODY, hold))
+        await held.wait()
+        others = [
+            asyncio.create_task(storage.transact(ANYBODY, lambda tx, n=n: (put_then(tx, f"fact{n}"), id(tx.execute))))
+            for n in range(GROUP_JOBS + 10)
+        ]
+        await asyncio.sleep(0)
+        frames = Path(f"{path}-wal").stat().st_size
+        gathered.set()
+        await asyncio.gather(first, *others)
+        return [str(Path(f"{path}-wal").stat().st_size - frames)]
+
+    (grown,) = asyncio.run(run())
+    # 266 commits of their own would write 266 pages at the least; two groups write a few pages each.
+    assert 0 < int(grown) < 60 * 4096
+    assert len(facts(storage)) == GROUP_JOBS + 11
+
+
+def test_a_reader_sees_one_snapshot_and_never_what_is_not_committed(storage: Sqlite, path: str) -> None:
+    def count(tx: Tx) -> int:
+        return int(tx.execute("SELECT count(*) FROM store", ()).fetchone()[0])
+
+    async def run() -> None:
+        done, seen = asyncio.Event(), []
+        loop = asyncio.get_running_loop()
+
+        def write(tx: Tx) -> None:
+            store.put(tx, "new", "x")
+            loop.call_soon_threadsafe(lambda: (seen.append(storage.look(ANYBODY, count)), done.set()))
+            asyncio.run_coroutine_threadsafe(done.wait(), loop).result(10)
+
+        await storage.transact(ANYBODY, write)
+        seen.append(storage.look(ANYBODY, count))
+        assert seen == [1, 2]
+
+        def read_twice(tx: Tx) -> tuple[int, int]:
+            first = count(tx)
+            with sqlite3.connect(path, isolation_level=None) as other:
+                other.execute("INSERT INTO store VALUES ('other', 'x')")
+            other.close()
+            return first, count(tx)
+
+        assert storage.look(ANYBODY, read_twice) == (2, 2)
+        assert storage.look(ANYBODY, count) == 3
+
+    asyncio.run(run())
+
+
+def test_a_reader_that_fails_is_ready_for_the_next(storage: Sqlite) -> None:
+    def refuse(tx: Tx) -> None:
+        raise BadRequest("rule")
+
+    for _ in range(2):
+        with pytest.raises(BadRequest, match="rule"):
+            storage.look(ANYBODY, refuse)
+    assert facts(storage) == {"token_secret"}
+
+
+def test_a_full_disk_is_an_answer_and_nothing_is_half_there(storage: Sqlite) -> None:
+    """SQLite's own limit on pages stands for the disk's: the error (SQLITE_FULL) is the same."""
+    storage._writer.execute("PRAGMA max_page_count = 60")  # noqa: SLF001
+
+    def fill(tx: Tx) -> None:
+        store.put(tx, "small", "x")
+        store.put(tx, "big", "x" * 1_000_000)
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(
+            storage.transact(ANYBODY, put_then, "neighbour"), storage.transact(ANYBODY, fill), return_exceptions=True
+        )
+
+    for result in asyncio.run(run()):
+        assert isinstance(result, ServiceUnavailable)
+        assert "nothing was changed" in str(result)
+    assert facts(storage) == {"token_secret"}
+    assert asyncio.run(storage.transact(ANYBODY, put_then, "later")) == "later"
+    assert facts(storage) == {"token_secret", "later"}
+
+
+def test_a_read_only_file_is_an_answer(path: str, storage: Sqlite) -> None:
+    storage._writer.execute("PRAGMA query_only = ON")  # noqa: SLF001
+    with pytest.raises(ServiceUnavailable):
+        asyncio.run(storage.transact(ANYBODY, put_then, "x"))
+    storage._writer.execute("PRAGMA query_only = OFF")  # noqa: SLF001
+    assert asyncio.run(storage.transact(ANYBODY, put_then, "x")) == "x"
+
+
+def test_everything_is_there_again(path: str, storage: Sqlite) -> None:
+    asyncio.run(storage.transact(ANYBODY, put_then, "fact"))
+    storage.close()
+    again = Sqlite(path, World(), SimulatedCarrier(4))
+    try:
+        assert facts(again) == {"token_secret", "fact"}
+    finally:
+        again.close()
+
+
+def test_commits_wait_for_the_disk(storage: Sqlite) -> None:
+    assert storage._writer.execute("PRAGMA synchronous").fetchone() == (2,)  # noqa: SLF001 - 2 is FULL
+    assert storage._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)  # noqa: SLF001
+
+
+def test_what_is_answered_outlives_a_kill(tmp_path: Path) -> None:
+    """A process that writes and says so is killed with -9; all that it has said is in the file."""
+    path = str(tmp_path / "store.sqlite3")
+    program = textwrap.dedent(f"""
+        import asyncio, sys
+        from numberkeep.carriers.simulated import SimulatedCarrier
+        from numberkeep.domain.caller import Caller
+        from numberkeep.storage import store
+        from numberkeep.storage.sqlite import Sqlite
+        from numberkeep.world import World
+
+        async def main():
+            storage = Sqlite({path!r}, World(), SimulatedCarrier(4))
+            async def write(n):
+                for m in range(10**6):
+                    await storage.transact(Caller("1", "", ""), store.put, f"{{n}}-{{m}}", "x")
+                    print(f"{{n}}-{{m}}", flush=True)
+            await asyncio.gather(*map(write, range(8)))
+        asyncio.run(main())
+    """)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        said = {process.stdout.readline().strip() for _ in range(300)}
+        process.kill()
+        said |= {line.strip() for line in process.stdout if line.endswith("\n")}
+    storage = Sqlite(path, World(), SimulatedCarrier(4))
+    try:
+        assert len(said) >= 300
+        assert said <= facts(storage)
+    finally:
+        storage.close()
+
+
+@pytest.mark.parametrize("content", [b"this is no database, and long enough to be seen to be none" * 100])
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Sqlite(str(path), World(), SimulatedCarrier(4))
+    assert path.read_bytes() == content
+
+
+def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Sqlite(str(tmp_path / "nowhere" / "file"), World(), SimulatedCarrier(4))
+
+
+def test_a_store_of_a_newer_version_is_refused(path: str, storage: Sqlite) -> None:
+    storage._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")  # noqa: SLF001
+    with pytest.raises(StoreError, match=f"version {SCHEMA_VERSION + 1}.*use a newer one"):
+        Sqlite(path, World(), SimulatedCarrier(4))
+
+
+def test_the_store_is_for_its_owner_only(path: str, storage: Sqlite) -> None:
+    """It holds secrets."""
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        assert os.stat(name).st_mode & 0o077 == 0, name
+
+
+def test_a_result_is_handed_over_on_the_loop(storage: Sqlite) -> None:
+    async def run() -> None:
+        results: list[str | Error] = []
+        ready = asyncio.Event()
+        storage.write(ANYBODY, "id", lambda tx: tx.request_id, lambda result: (results.append(result), ready.set()))
+        assert results == []
+        await ready.wait()
+        assert results == ["id"]
+
+    asyncio.run(run())

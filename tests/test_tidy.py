@@ -1,0 +1,134 @@
+"""The house keeps its own rules: who may import whom, where the clock and the dice are, and that a test is near."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "numberkeep"
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+MAY_IMPORT = {
+    "domain": set(),
+    "world": {"domain"},
+    "config": set(),
+    "storage": {"domain", "world"},
+    "carriers": {"domain"},
+    "operations": {"domain", "storage"},
+    "worker": {"domain", "storage", "carriers", "world"},
+    "aws": {"domain"},
+    "admin": {"domain", "operations", "storage", "worker", "world"},
+    "server": {"aws"},
+    "app": {"aws", "admin", "carriers", "config", "domain", "operations", "server", "storage", "worker", "world"},
+    "cli": {"app", "config", "storage"},
+    "__init__": set(),
+    "__main__": {"cli"},
+}
+
+AWS_MAY_IMPORT_OF_DOMAIN = {"errors", "caller"}
+
+BANNED = {
+    "datetime.now": "tx.now",
+    "datetime.utcnow": "tx.now",
+    "time.time": "world.World",
+    "time.sleep": "a moment at which something is due",
+    "uuid.uuid4": "tx.new_id()",
+    "random.random": "world.World.random",
+    "os.environ": "config",
+    "os.getenv": "config",
+}
+MAY_USE = {"world": {"time.time"}}
+"""The one place of each thing that is banned elsewhere."""
+
+LONGEST_FUNCTION_LINES = 70
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[tuple[ast.stmt, list[str]]]:
+    """Every import of something of ours in a module, as parts: ``["storage", "sqlite"]``."""
+    here = ("numberkeep", *path.relative_to(SOURCE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "numberkeep":
+                    yield node, alias.name.split(".")[1:]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                parts = [*here[: -node.level], *(node.module.split(".") if node.module else [])]
+            else:
+                parts = (node.module or "").split(".")
+            if parts[0] == "numberkeep":
+                for alias in node.names:
+                    yield node, [*parts[1:], alias.name]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_follow_the_order_of_the_house(path: Path) -> None:
+    package = package_of(path)
+    for node, parts in imports_of(path):
+        assert parts[0] == package or parts[0] in MAY_IMPORT[package], (
+            f"{path}:{node.lineno}: {package} may not import {parts[0]}"
+        )
+        if package == "aws" and parts[0] == "domain":
+            assert parts[1] in AWS_MAY_IMPORT_OF_DOMAIN, f"{path}:{node.lineno}: aws may not import domain.{parts[1]}"
+
+
+def test_the_order_has_no_cycle() -> None:
+    finished: set[str] = set()
+
+    def visit(package: str, above: tuple[str, ...]) -> None:
+        assert package not in above, f"{' -> '.join((*above, package))} is a cycle"
+        if package not in finished:
+            for other in MAY_IMPORT[package]:
+                visit(other, (*above, package))
+            finished.add(package)
+
+    for package in MAY_IMPORT:
+        visit(package, ())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_is_imported_inside_a_function(path: Path) -> None:
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                assert not isinstance(node, ast.Import | ast.ImportFrom), f"{path}:{node.lineno}: import in a function"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_the_clock_the_dice_and_the_environment_have_one_place(path: Path) -> None:
+    allowed = MAY_USE.get(package_of(path), set())
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and (name := ast.unparse(node)) in BANNED and name not in allowed:
+            pytest.fail(f"{path}:{node.lineno}: {name} is banned here; use {BANNED[name]}")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_functions_are_short(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= LONGEST_FUNCTION_LINES, f"{path}:{node.lineno}: {node.name} has {lines} lines"
+
+
+def test_every_module_says_what_it_is() -> None:
+    for path in MODULES:
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def test_tests_mirror_the_code() -> None:
+    """A test of a package's module is ``tests/<package>/test_<module>.py``; a package of tests that is no
+    package of ours is one of those named here."""
+    others = {"clients", "parity", "simulation"}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        parts = path.relative_to(ROOT / "tests").parts
+        if parts[0] in others or path.stem in ("test_tidy", "test_docs"):
+            continue
+        module = path.stem.removeprefix("test_")
+        directory = SOURCE.joinpath(*parts[:-1])
+        assert (directory / f"{module}.py").exists() or (directory / module).is_dir(), f"{path} tests no module"

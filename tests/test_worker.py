@@ -1,0 +1,283 @@
+"""What is due is done once, at its moment, whatever fails on the way."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import ALICE, BOB
+
+from numberkeep.carriers import Answer, Done, Pending, Refused, Request
+from numberkeep.carriers.simulated import SimulatedCarrier
+from numberkeep.domain.caller import Caller
+from numberkeep.domain.moment import later
+from numberkeep.operations import OPERATIONS
+from numberkeep.storage import phone_numbers
+from numberkeep.storage.sqlite import Sqlite
+from numberkeep.worker import RETRY_SECONDS, Worker
+from numberkeep.world import World
+
+E164 = "+12065550100"
+
+
+class Bench:
+    """A store, a worker, and a carrier whose answers a test may change."""
+
+    def __init__(self, storage: Sqlite, world: World) -> None:
+        self.storage = storage
+        self.world = world
+        self.carrier = RecordingCarrier(SimulatedCarrier(4))
+        self.worker = Worker(storage, self.carrier, world)
+
+    async def do(self, operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
+        return await self.storage.transact(caller, OPERATIONS[operation], **arguments)
+
+    async def number(self, caller: Caller = ALICE, e164: str = E164) -> Any:
+        return await self.storage.transact(caller, phone_numbers.find, e164)
+
+    async def order(self, *e164s: str, caller: Caller = ALICE) -> str:
+        answer = await self.do(
+            "create_phone_number_order", caller, product_type="VoiceConnector", e164_phone_numbers=e164s
+        )
+        return str(answer["PhoneNumberOrder"].phone_number_order_id)
+
+    async def order_status(self, order_id: str, caller: Caller = ALICE) -> str:
+        answer = await self.do("get_phone_number_order", caller, phone_number_order_id=order_id)
+        return str(answer["PhoneNumberOrder"].status)
+
+
+class RecordingCarrier(SimulatedCarrier):
+    """The simulated carrier, with a note of every question and room for other answers."""
+
+    def __init__(self, carrier: SimulatedCarrier) -> None:
+        self.__dict__.update(carrier.__dict__)
+        self.asked: list[tuple[str, Request]] = []
+        self.answers: list[Answer | BaseException] = []
+
+    async def _answer(self, kind: str, request: Request) -> Answer:
+        self.asked.append((kind, request))
+        if not self.answers:
+            return await getattr(SimulatedCarrier, kind)(self, request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def order(self, request: Request) -> Answer:
+        return await self._answer("order", request)
+
+    async def set_calling_name(self, request: Request) -> Answer:
+        return await self._answer("set_calling_name", request)
+
+    async def release(self, request: Request) -> Answer:
+        return await self._answer("release", request)
+
+
+@pytest.fixture
+def bench(storage: Sqlite, world: World) -> Bench:
+    return Bench(storage, world)
+
+
+def scenario(function: Callable[[Bench], Any]) -> Callable[[Bench], None]:
+    """A test that is a coroutine."""
+
+    def test(bench: Bench) -> None:
+        asyncio.run(function(bench))
+
+    test.__doc__ = function.__doc__
+    return test
+
+
+@scenario
+async def test_an_order_is_settled_when_the_carrier_has_provided_its_numbers(bench: Bench) -> None:
+    order_id = await bench.order(E164, "+12065550101")
+    await bench.worker.run_due()
+    assert (await bench.number()).status == "AcquireInProgress"
+    assert await bench.order_status(order_id) == "Processing"
+    await bench.worker.advance(3.9)
+    assert await bench.order_status(order_id) == "Processing"
+    await bench.worker.advance(0.1)
+    assert (await bench.number()).status == "Unassigned"
+    assert await bench.order_status(order_id) == "Successful"
+
+
+@scenario
+async def test_a_number_that_the_carrier_refuses_is_free_again(bench: Bench) -> None:
+    order_id = await bench.order(E164, "+12065550199")
+    await bench.worker.advance(5)
+    assert await bench.order_status(order_id) == "Partial"
+    failed = await bench.number(e164="+12065550199")
+    assert failed.status == "AcquireFailed"
+    assert await bench.storage.transact(BOB, phone_numbers.claim, "+12065550199")
+
+
+@scenario
+async def test_of_two_accounts_that_order_a_number_one_gets_it(bench: Bench) -> None:
+    first, second = await asyncio.gather(bench.order(E164), bench.order(E164, caller=BOB))
+    await bench.worker.advance(5)
+    assert await bench.order_status(first) == "Successful"
+    assert await bench.order_status(second, BOB) == "Failed"
+    assert (await bench.number(BOB)).status == "AcquireFailed"
+    assert [kind for kind, _ in bench.carrier.asked] == ["order", "order"], "the carrier was asked for the owner only"
+
+
+@scenario
+async def test_a_failed_number_can_be_ordered_again(bench: Bench) -> None:
+    await bench.order(E164, caller=BOB)
+    failed = await bench.order(E164)
+    await bench.worker.advance(5)
+    await bench.do("delete_phone_number", BOB, phone_number_id=E164)
+    await bench.worker.advance(7 * 86400)
+    order_id = await bench.order(E164)
+    assert (await bench.number()).status == "AcquireInProgress"
+    await bench.worker.advance(5)
+    assert await bench.order_status(order_id) == "Successful"
+    assert await bench.order_status(failed) == "Failed"
+    number = await bench.number()
+    assert (number.status, number.order_id) == ("Unassigned", order_id)
+
+
+@scenario
+async def test_a_failed_number_is_deleted_at_once(bench: Bench) -> None:
+    await bench.order("+12065550199")
+    await bench.worker.advance(5)
+    await bench.do("delete_phone_number", phone_number_id="+12065550199")
+    assert await bench.number(e164="+12065550199") is None
+
+
+@scenario
+async def test_everything_happens_at_its_moment_however_far_the_clock_is_turned(bench: Bench) -> None:
+    """An order, the default calling name that follows it, and a deletion, in one turn of ten days."""
+    began = bench.world.now()
+    await bench.do("update_phone_number_settings", calling_name="Acme")
+    await bench.order(E164)
+    await bench.worker.advance(10 * 86400)
+    number = await bench.number()
+    assert (number.calling_name, number.calling_name_status) == ("Acme", "UpdateSucceeded")
+    assert number.updated_timestamp == later(began, hours=72, seconds=4)
+    assert bench.world.now() == later(began, days=10)
+
+
+@scenario
+async def test_the_calling_name_waits_for_72_hours(bench: Bench) -> None:
+    await bench.order(E164)
+    await bench.worker.advance(5)
+    await bench.do("update_phone_number", phone_number_id=E164, calling_name="Acme")
+    await bench.worker.advance(72 * 3600 - 0.001)
+    assert (await bench.number()).calling_name_status == "UpdateInProgress"
+    await bench.worker.advance(0.001)
+    assert (await bench.number()).calling_name == "Acme"
+
+
+@scenario
+async def test_a_calling_name_that_the_carrier_refuses_leaves_the_old_one(bench: Bench) -> None:
+    await bench.order(E164)
+    await bench.worker.advance(5)
+    for name, settled in [("Acme", ("Acme", "UpdateSucceeded")), ("Refused", ("Acme", "UpdateFailed"))]:
+        await bench.do("update_phone_number", phone_number_id=E164, calling_name=name)
+        await bench.worker.advance(72 * 3600)
+        number = await bench.number()
+        assert (number.calling_name, number.calling_name_status) == settled
+
+
+@scenario
+async def test_a_deleted_number_is_gone_after_seven_days_and_may_be_anothers(bench: Bench) -> None:
+    await bench.order(E164)
+    await bench.worker.advance(5)
+    await bench.do("delete_phone_number", phone_number_id=E164)
+    await bench.worker.advance(7 * 86400 - 0.001)
+    assert (await bench.number()).status == "ReleaseInProgress"
+    await bench.worker.advance(0.001)
+    assert await bench.number() is None
+    order_id = await bench.order(E164, caller=BOB)
+    await bench.worker.advance(5)
+    assert await bench.order_status(order_id, BOB) == "Successful"
+
+
+@scenario
+async def test_a_restored_number_stays(bench: Bench) -> None:
+    await bench.order(E164)
+    await bench.worker.advance(5)
+    await bench.do("delete_phone_number", phone_number_id=E164)
+    await bench.worker.advance(6 * 86400)
+    await bench.do("restore_phone_number", phone_number_id=E164)
+    await bench.worker.advance(30 * 86400)
+    assert (await bench.number()).status == "Unassigned"
+    assert [kind for kind, _ in bench.carrier.asked if kind == "release"] == []
+
+
+@scenario
+async def test_a_number_with_a_pending_name_is_deleted_and_comes_back_with_it_settled(bench: Bench) -> None:
+    await bench.order(E164)
+    await bench.worker.advance(5)
+    await bench.do("update_phone_number", phone_number_id=E164, calling_name="Acme")
+    await bench.do("delete_phone_number", phone_number_id=E164)
+    await bench.worker.advance(4 * 86400)
+    await bench.do("restore_phone_number", phone_number_id=E164)
+    number = await bench.number()
+    assert (number.calling_name, number.calling_name_status) == ("Acme", "UpdateSucceeded")
+
+
+@scenario
+async def test_a_carrier_that_keeps_a_number_is_seen(bench: Bench) -> None:
+    await bench.order(E164)
+    await bench.worker.advance(5)
+    await bench.do("delete_phone_number", phone_number_id=E164)
+    bench.carrier.answers = [Refused("no")]
+    await bench.worker.advance(7 * 86400)
+    assert (await bench.number()).status == "ReleaseFailed"
+    await bench.do("delete_phone_number", phone_number_id=E164)
+    await bench.worker.advance(7 * 86400)
+    assert await bench.number() is None
+
+
+@scenario
+async def test_a_carrier_that_fails_is_asked_again(bench: Bench) -> None:
+    bench.carrier.answers = [RuntimeError("connection lost"), Pending(later(bench.world.now(), seconds=60)), Done()]
+    order_id = await bench.order(E164)
+    await bench.worker.run_due()
+    assert await bench.order_status(order_id) == "Processing"
+    await bench.worker.advance(RETRY_SECONDS)
+    assert await bench.order_status(order_id) == "Processing"
+    await bench.worker.advance(60 - RETRY_SECONDS)
+    assert await bench.order_status(order_id) == "Successful"
+    assert len(bench.carrier.asked) == 3
+    assert len({request.requested_at for _, request in bench.carrier.asked}) == 1, "it is the same change"
+
+
+@scenario
+async def test_a_change_survives_a_crash_between_the_question_and_its_settling(bench: Bench) -> None:
+    """The carrier answers, and the process is gone before the answer is kept: it is asked again."""
+    await bench.order(E164)
+    await bench.worker.advance(5)
+    await bench.do("delete_phone_number", phone_number_id=E164)
+    bench.carrier.answers = [asyncio.CancelledError()]
+    with pytest.raises(asyncio.CancelledError):
+        await bench.worker.advance(7 * 86400)
+    assert (await bench.number()).status == "DeleteInProgress"
+    await Worker(bench.storage, bench.carrier, bench.world).run_due()
+    assert await bench.number() is None
+
+
+@scenario
+async def test_many_changes_are_worked_off_in_one_run(bench: Bench) -> None:
+    for first in range(0, 250, 50):
+        await bench.order(*(f"+1206555{n:04}" for n in range(1000 + first, 1050 + first)))
+    await bench.worker.advance(5)
+    answer = await bench.do("list_phone_numbers", status="Unassigned", max_results=99)
+    assert len(answer["PhoneNumbers"]) == 99
+    assert (await bench.do("list_phone_numbers", status="AcquireInProgress"))["PhoneNumbers"] == []
+
+
+@scenario
+async def test_it_works_by_itself(bench: Bench) -> None:
+    """`run` notices what becomes due without being told."""
+    working = asyncio.create_task(bench.worker.run())
+    order_id = await bench.order(E164)
+    bench.world.offset_seconds += 5
+    async with asyncio.timeout(30):
+        while await bench.order_status(order_id) == "Processing":
+            await asyncio.sleep(0.01)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
