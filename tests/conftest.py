@@ -11,12 +11,18 @@ import httpx
 import pytest
 import uvloop
 from botocore.config import Config
+from msgspec.structs import replace
 
 from numberkeep.app import App
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Settings
 from numberkeep.domain.caller import Caller
+from numberkeep.domain.number_plan import describe
+from numberkeep.domain.phone_number import PhoneNumber
+from numberkeep.operations import OPERATIONS
+from numberkeep.storage import phone_numbers
 from numberkeep.storage.sqlite import Sqlite
+from numberkeep.storage.tx import Tx
 from numberkeep.world import World
 
 
@@ -139,3 +145,33 @@ def storage(path: str, world: World) -> Iterator[Sqlite]:
     one = Sqlite(path, world, SimulatedCarrier(4))
     yield one
     one.close()
+
+
+Do = Callable[..., Any]
+
+
+@pytest.fixture
+def do(storage: Sqlite) -> Do:
+    """Run an operation: ``do("get_phone_number", phone_number_id="+12065550100")``."""
+
+    def run(operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
+        return asyncio.run(storage.transact(caller, OPERATIONS[operation], **arguments))
+
+    return run
+
+
+@pytest.fixture
+def put(storage: Sqlite) -> Do:
+    """Put numbers into an inventory: ``put("+12065550100", status="Assigned")``."""
+
+    def run(*e164s: str, caller: Caller = ALICE, **details: Any) -> None:
+        def insert(tx: Tx) -> None:
+            for e164 in e164s:
+                plan = describe(e164)
+                number = PhoneNumber(e164, plan.country, plan.type, "VoiceConnector", "Unassigned", tx.now, tx.now)
+                phone_numbers.claim(tx, e164)
+                phone_numbers.insert(tx, replace(number, **details))
+
+        asyncio.run(storage.transact(caller, insert))
+
+    return run

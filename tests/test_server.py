@@ -99,11 +99,18 @@ class Running:
         waiting, self.api.waiting = self.api.waiting, []
         self.call(lambda: [answer() for answer in waiting] and None)
 
+    def send(self, client: socket.socket, *pieces: bytes) -> None:
+        """Send `pieces`, each when the server has read the one before."""
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            client.sendall(piece)
+            for _ in range(2):  # turns of the loop: one may have begun before the piece came
+                self.call(lambda: None)
+
     def ask(self, *pieces: bytes) -> list[tuple[h11.Response, bytes]]:
         """Send `pieces`, then end our side; all answers until the server ends its."""
         with self.connect() as client:
-            for piece in pieces:
-                client.sendall(piece)
+            self.send(client, *pieces)
             client.shutdown(socket.SHUT_WR)
             return answers(read_to_end(client))
 
@@ -329,21 +336,20 @@ def test_stop_finishes_what_has_begun(loop):
         running.connect() as half,
     ):
         busy.sendall(get("/a"))
-        half.sendall(post(b"body")[:-2])
-        until(lambda: len(running.server._connections) == 3 and len(running.api.requests) == 1)
-        time.sleep(0.05)  # let the half request arrive
+        running.send(half, get("/b") + post(b"body")[:-2])
+        until(lambda: len(running.server._connections) == 3 and len(running.api.requests) == 2)
         stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
         assert read_to_end(idle) == b""
         with pytest.raises(ConnectionRefusedError):
             running.connect()
+        running.answer_all()
         half.sendall(b"dy")
-        until(lambda: len(running.api.requests) == 2)
+        until(lambda: len(running.api.requests) == 3)
         assert not stopping.done()
         running.answer_all()
-        for client in (busy, half):
-            ((response, _),) = answers(read_to_end(client))
-            assert response.status_code == 200
-            assert header(response, "connection") == "close"
+        for client, last_words in ((busy, ["close"]), (half, ["keep-alive", "close"])):
+            found = answers(read_to_end(client))
+            assert [header(response, "connection") for response, _ in found] == last_words
         stopping.result(PATIENCE_SECONDS)
 
 
@@ -495,6 +501,17 @@ def test_trickling_does_not_extend_the_time():
         pytest.fail("It went on for ever.")
 
 
+def test_every_head_has_its_own_time():
+    request = get("/")
+    with serving(head_seconds=1.5) as running, running.connect() as client:
+        client.sendall(request[:9])
+        for _ in range(4):
+            time.sleep(0.5)
+            client.sendall(request[9:] + request[:9])
+        client.shutdown(socket.SHUT_WR)
+        assert [response.status_code for response, _ in answers(read_to_end(client))] == [200] * 4
+
+
 def test_an_idle_connection_is_closed_without_a_word(loop):
     with serving(loop=loop, idle_seconds=0.1) as running, running.connect() as fresh, running.connect() as used:
         assert read_to_end(fresh) == b""
@@ -522,6 +539,7 @@ def test_a_peer_that_does_not_read_is_cut_off(loop):
 
     with serving(Api(), loop, write_seconds=0.2) as running, running.connect() as client:
         client.sendall(get("/") * 100)
+        until(lambda: len(running.api.requests) > 0)
         until(lambda: not running.server._connections)
         assert len(running.api.requests) < 100, "requests of a peer that does not read are not taken up"
         with suppress(ConnectionResetError):
@@ -806,6 +824,13 @@ def test_rfc_9112_7_codings_have_no_case(echo: Running) -> None:
     assert (told["body"], told["headers"]["transfer-encoding"]) == ("a", "Chunked")
 
 
+def test_rfc_9112_7_1_long_chunks_end_where_they_end() -> None:
+    lengths = range(80, 120)  # so that the end lies on each side of the step in which chunks are taken
+    with serving(head_bytes=100, pipelined=100) as running:
+        found = running.ask(b"".join(chunked(b"x" * length) for length in lengths))
+    assert [len(json.loads(body)["body"]) for _, body in found] == list(lengths)
+
+
 def test_of_a_repeated_authorization_the_first_is_kept(echo: Running) -> None:
     ((_, body),) = echo.ask(get("/", "Authorization: one", "X: 1", "authorization: two", "x: 2"))
     headers = json.loads(body)["headers"]
@@ -876,9 +901,7 @@ def test_whatever_the_splits_we_read_what_h11_reads(backwards: Running, data, ma
     pieces = [stream[i:j] for i, j in itertools.pairwise([0, *cuts, len(stream)])]
     backwards.api.requests.clear()
     with backwards.connect() as client:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in pieces:
-            client.sendall(piece)
+        backwards.send(client, *pieces)
         client.shutdown(socket.SHUT_WR)
         found = answers(read_to_end(client), [method for method, _ in made])
     expected = h11_requests(stream)

@@ -44,7 +44,7 @@ class Limits(NamedTuple):
     """How much of anything one peer may take.
 
     Times are kept by a sweep, which runs every second or, if the shortest of them is under four seconds, four
-    times within that: they pass late by up to so much, never early.
+    times within that: they pass late by up to so much (idle_seconds by up to twice), never early.
     """
 
     connections: int = 1024
@@ -65,7 +65,7 @@ class Limits(NamedTuple):
     idle_seconds: float = 75
     """Without a byte of a request, and with none to answer; beyond it the connection is closed."""
     write_seconds: float = 30
-    """For which a peer may leave its answers unread while the socket is full; beyond it it is cut off."""
+    """For which a peer may leave its answers unread while the socket is full; then it is cut off."""
     linger_seconds: float = 2
     """For which a refused peer may go on sending, unheard, so that it comes to read the answer."""
     linger_bytes: int = 8 * 1024 * 1024

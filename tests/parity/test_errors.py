@@ -195,9 +195,9 @@ def test_an_operation_that_is_not_served_is_named(past: Past, request_line: str,
 
 
 @pytest.fixture(scope="module")
-def models() -> Iterator[list[ServiceModel]]:
+def models() -> list[ServiceModel]:
     session = get_session()
-    yield [session.get_service_model(service) for service in ("chime", "chime-sdk-voice")]
+    return [session.get_service_model(service) for service in ("chime", "chime-sdk-voice")]
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda shape: shape.name)

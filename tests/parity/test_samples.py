@@ -1,10 +1,11 @@
 """AWS's recorded answers, replayed: status, headers in their order, and body, byte for byte.
 
 The evidence is the samples of the Amazon Chime API reference (`samples/*.http`), real requests and answers of 2019:
-the length of every body that the reference shows whole is the Content-Length beside it, once what its editors did is
-undone ("Voice Connector" was `VoiceConnector`, the unquoted `myBusiness` and `UpdateSucceeded` were nulls, and the
-second product type of the batch was the first's again). For each sample the state before it is produced here, by
-requests at the moments at which AWS had them; then the sample's own request is sent, and the answers are compared.
+the length of each body is the Content-Length beside it, once what the reference's editors did is undone ("Voice
+Connector" was `VoiceConnector`, the unquoted `myBusiness` and `UpdateSucceeded` were nulls, the second product type of
+the batch was the first's again); a search alone is shown too short to tell. For each sample the state before it is
+produced here, by requests at the moments at which AWS had them; then the sample's own request is sent, and the answers
+are compared.
 
 What cannot be the same is named: an order's id, the members that the models have gained since (`GAINED`), and the few
 values in `Sample.ours`.
@@ -23,6 +24,8 @@ from .conftest import Past
 from .wire import AUTHORIZATION, HOSTS, Answer, parse_head
 
 NUMBER, OTHER, THIRD = "+12065550100", "+12065550101", "+12065550102"
+REFUSED = ("+12065550199", "+12535550199")
+"""Numbers that the simulated carrier does not provide."""
 EVERY_FLAVOUR = tuple(HOSTS)
 WITH_BUSINESS_CALLING = ("chime", "default")
 """The flavours that take BusinessCalling in a request; the newer model has forgotten it."""
@@ -40,9 +43,6 @@ GAINED = {
     "default": [COUNTRY, OF_VOICE_NUMBER, OF_VOICE_ORDER],
 }
 """What a body has today where the one of 2019 had what stands first."""
-
-TRUNCATED = {"ListPhoneNumberOrders", "SearchAvailablePhoneNumbers"}
-"""Of these the reference shows the beginning only: their Content-Length is a longer body's."""
 
 Before = Callable[[Past], str | None]
 """Produces the state that a request meets. Returns the id of the order that it made, if it made one."""
@@ -107,6 +107,11 @@ def ordered_and_deleted(past: Past) -> str | None:
     return order_id
 
 
+def two_orders(past: Past) -> str | None:
+    ordered("2019-08-09T21:35:21.427Z", "2019-08-09T21:35:31.926Z", "VoiceConnector", THIRD, *REFUSED)(past)
+    return ordered("2019-08-12T22:10:20.504Z", "2019-08-12T22:10:31.186Z", "VoiceConnector", NUMBER, OTHER)(past)
+
+
 def default_calling_name(past: Past) -> None:
     past.at("2019-10-28T18:56:42.911Z").boto3.update_phone_number_settings(CallingName="myName")
 
@@ -129,9 +134,7 @@ SAMPLES = [
     Sample(
         "UpdatePhoneNumber-ProductType",
         "2019-10-29T18:25:30.392Z",
-        seeded(
-            "2019-10-29T00:00:00Z", NUMBER, CallingName="phonenumber1", CreatedTimestamp="2019-08-12T22:10:20.521Z"
-        ),
+        seeded("2019-10-29T00:00:00Z", NUMBER, CallingName="phonenumber1", CreatedTimestamp="2019-08-12T22:10:20.521Z"),
         WITH_BUSINESS_CALLING,
     ),
     # The reference shows the requested name in the answer, "UpdateSucceeded" and BusinessCalling, which no lengths
@@ -165,11 +168,10 @@ SAMPLES = [
         "2019-09-18T17:59:49Z",
         ordered("2019-09-18T17:57:36.280Z", "2019-09-18T17:57:47.090Z", "BusinessCalling", NUMBER, OTHER),
     ),
-    Sample(
-        "ListPhoneNumberOrders",
-        "2019-09-18T17:53:26Z",
-        ordered("2019-08-12T22:10:20.504Z", "2019-08-12T22:10:31.186Z", "VoiceConnector", NUMBER, OTHER),
-    ),
+    # The reference has dropped a second order, of 388 bytes: that is a partial one of three VoiceConnector numbers, of
+    # which two failed. The file has one; its moments are those of an order in the AWS CLI's examples, and one of its
+    # numbers that of ListPhoneNumbers with the same date. The two that failed are ours.
+    Sample("ListPhoneNumberOrders", "2019-09-18T17:53:26Z", two_orders),
     Sample("GetPhoneNumberSettings", "2019-10-28T18:57:43Z", default_calling_name),
     Sample("UpdatePhoneNumberSettings", "2019-10-28T18:56:42.911Z"),
     Sample(
@@ -230,18 +232,15 @@ def assert_head_like(answer: Answer, recorded: Answer) -> None:
 def test_a_sample_is_what_was_sent(name: str) -> None:
     """What makes a sample evidence: each of its bodies is as long as its Content-Length tells."""
     request, answer = map(split, read(name))
-    for head, body in (request,) if name in TRUNCATED else (request, answer):
+    whole = [request] if name == "SearchAvailablePhoneNumbers" else [request, answer]
+    for head, body in whole:
         _, headers = parse_head(head)
         assert int(dict(headers).get("Content-Length", 0)) == len(body)
 
 
 @pytest.mark.parametrize(
     ("sample", "flavour"),
-    [
-        pytest.param(sample, flavour, id=f"{sample.name}-{flavour}")
-        for sample in SAMPLES
-        for flavour in sample.flavours
-    ],
+    [pytest.param(sample, flavour, id=f"{sample.name}-{flavour}") for sample in SAMPLES for flavour in sample.flavours],
 )
 def test_an_answer_is_the_recorded_one(past: Past, sample: Sample, flavour: str) -> None:
     order_id = sample.before(past)
@@ -265,7 +264,7 @@ def test_an_answer_is_the_recorded_one(past: Past, sample: Sample, flavour: str)
 
 @pytest.mark.parametrize("flavour", EVERY_FLAVOUR)
 def test_a_search_begins_like_the_recorded_one(past: Past, flavour: str) -> None:
-    """The reference shows three of about a hundred numbers, and blanks in the JSON that no other answer has."""
+    """The reference shows three numbers of the 99 at most that 1522 bytes hold, and blanks that no other answer has."""
     request, answer = read("SearchAvailablePhoneNumbers")
     recorded = parse(answer)
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from ..domain.errors import OperationNotImplemented
 from . import explain
 from .errors import Refusal
 from .message import Request

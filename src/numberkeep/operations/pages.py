@@ -1,7 +1,6 @@
 """Page tokens: where the next page begins, sealed for the one list and the one account that it belongs to."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 
@@ -30,11 +29,12 @@ def position(tx: Tx, scope: object, next_token: str | None) -> object:
     if not next_token:
         return None
     try:
-        sealed = base64.b64decode(next_token, altchars="-_", validate=True)
-    except (binascii.Error, ValueError):
+        sealed = base64.urlsafe_b64decode(next_token)
+    except ValueError:
         sealed = b""
     seal, plain = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
-    if not hmac.compare_digest(seal, _seal(tx, scope, plain)):
+    is_as_given_out = base64.urlsafe_b64encode(sealed).decode() == next_token
+    if not (is_as_given_out and hmac.compare_digest(seal, _seal(tx, scope, plain))):
         raise BadRequest("NextToken is not one that this list has given out, or the list's filters have changed.")
     return msgspec.json.decode(plain)
 

@@ -1,0 +1,145 @@
+"""A request comes in, its answer goes out: each kind of end that one can have."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from numberkeep.aws.api import Api, flavour_name
+from numberkeep.aws.errors import Refusal
+from numberkeep.aws.message import Request, Response
+from numberkeep.aws.model import flavours
+from numberkeep.domain.caller import Caller
+from numberkeep.domain.errors import BadRequest, Conflict, Error, PhoneNumberAssociationsExist, ServiceFailure
+from numberkeep.operations import OPERATIONS
+
+CALLER = Caller("123456789012", "arn:aws:iam::123456789012:root", "AKIA")
+ID = "885b5970-6640-46e9-8b59-3d77be15a4f5"
+
+
+class Store:
+    """Runs a call on the spot and notes how."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def read(self, caller: Caller, request_id: str, work: Any, done: Any, kind: str = "read") -> None:
+        assert (caller, request_id) == (CALLER, ID)
+        self.ran.append(kind)
+        try:
+            result = work(None)
+        except Error as error:
+            result = error
+        done(result)
+
+    def write(self, caller: Caller, request_id: str, work: Any, done: Any) -> None:
+        self.read(caller, request_id, work, done, "write")
+
+
+def ask(method: str, target: str, body: bytes = b"", identify: Any = lambda request: CALLER, **functions: Any) -> Any:
+    store = Store()
+    api = Api(flavours({**OPERATIONS, **functions}), identify, store, lambda: ID)
+    answers: list[Response] = []
+    path, _, query = target.partition("?")
+    api.handle(Request(method, path, query, {"host": "localhost:8000"}, body), answers.append)
+    (answer,) = answers
+    return answer, store.ran
+
+
+def fail_with(error: Exception) -> Any:
+    def function(tx: Any, **arguments: Any) -> Any:
+        raise error
+
+    return function
+
+
+def test_success() -> None:
+    answer, ran = ask("GET", "/settings/phone-number", get_phone_number_settings=lambda tx: {"CallingName": "myName"})
+    assert answer == Response(
+        200,
+        f"x-amzn-RequestId: {ID}\r\nContent-Type: application/json\r\n".encode(),
+        b'{"CallingName":"myName","CallingNameUpdatedTimestamp":null}',
+    )
+    assert ran == ["read"]
+
+
+def test_success_without_a_body() -> None:
+    answer, ran = ask(
+        "PUT", "/settings/phone-number", b'{"CallingName":"x1"}', update_phone_number_settings=lambda tx, calling_name: None
+    )
+    assert (answer.status, answer.body) == (204, b"")
+    assert ran == ["write"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "shape", "code"),
+    [
+        (BadRequest("rule"), 400, "BadRequestException", "BadRequest"),
+        (PhoneNumberAssociationsExist("rule"), 400, "BadRequestException", "PhoneNumberAssociationsExist"),
+        (Conflict("rule"), 409, "ConflictException", "Conflict"),
+        (ServiceFailure("rule"), 500, "ServiceFailureException", "ServiceFailure"),
+    ],
+)
+def test_refusal_by_the_service(error: Exception, status: int, shape: str, code: str) -> None:
+    answer, _ = ask("GET", "/phone-numbers/x", get_phone_number=fail_with(error))
+    assert answer == Response(
+        status,
+        f"x-amzn-RequestId: {ID}\r\nx-amzn-ErrorType: {shape}\r\nContent-Type: application/json\r\n".encode(),
+        f'{{"Code":"{code}","Message":"rule"}}'.encode(),
+    )
+
+
+def test_refusal_by_the_framework() -> None:
+    refusal = Refusal(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+
+    def identify(request: Request) -> Caller:
+        raise refusal
+
+    answer, ran = ask("GET", "/phone-numbers", identify=identify)
+    assert (answer.status, answer.body) == (403, b'{"message":"Missing Authentication Token"}')
+    assert b"x-amzn-ErrorType: MissingAuthenticationTokenException\r\n" in answer.head
+    assert ran == []
+
+
+def test_what_is_asked_is_looked_at_before_who_asks_and_that_before_the_rest() -> None:
+    def identify(request: Request) -> Caller:
+        raise Refusal(403, "InvalidSignatureException", "no")
+
+    assert ask("GET", "/nowhere", identify=identify)[0].status == 404
+    assert ask("POST", "/phone-numbers/x", b"{", identify=identify)[0].status == 403
+    assert ask("GET", "/rooms", identify=identify)[0].status == 404
+    assert ask("GET", "/voice-connectors", identify=identify)[0].status == 403
+    assert ask("POST", "/phone-numbers/x", b"{")[0].status == 400
+
+
+def test_an_operation_that_is_not_served_is_named() -> None:
+    answer, _ = ask("GET", "/voice-connectors")
+    assert answer.status == 501
+    assert json.loads(answer.body)["Message"] == "The operation ListVoiceConnectors is not implemented by this server."
+
+
+def test_an_unknown_error_is_logged_and_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    api = Api({}, lambda request: CALLER, Store(), lambda: ID)
+    with caplog.at_level(logging.ERROR):
+        answer = api.refuse(RuntimeError("secret detail"))
+    assert answer.status == 500
+    assert b"secret" not in answer.body
+    assert ID in caplog.text
+    assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("host", "flavour"),
+    [
+        ("service.chime.aws.amazon.com", "chime"),
+        ("chime.us-east-1.amazonaws.com", "chime"),
+        ("Chime.localhost:8000", "chime"),
+        ("voice-chime.eu-west-1.amazonaws.com:443", "chime-sdk-voice"),
+        ("127.0.0.1:8000", "default"),
+        ("", "default"),
+        ("mychime.example", "default"),
+    ],
+)
+def test_the_host_chooses_the_flavour(host: str, flavour: str) -> None:
+    assert flavour_name(host) == flavour
