@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import ALICE, BOB
 
+from conftest import ALICE, BOB
 from numberkeep.carriers import Answer, Done, Pending, Refused, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller

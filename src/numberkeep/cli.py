@@ -47,7 +47,7 @@ def database_option(function: click.decorators.FC) -> click.decorators.FC:
 
 
 @click.group(context_settings={"show_default": True})
-@click.version_option(package_name="numberkeep")
+@click.version_option(package_name="numberkeep", prog_name="numberkeep")
 def main() -> None:
     """A self-hosted phone-number service that speaks the Amazon Chime API."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

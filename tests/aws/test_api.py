@@ -66,7 +66,10 @@ def test_success() -> None:
 
 def test_success_without_a_body() -> None:
     answer, ran = ask(
-        "PUT", "/settings/phone-number", b'{"CallingName":"x1"}', update_phone_number_settings=lambda tx, calling_name: None
+        "PUT",
+        "/settings/phone-number",
+        b'{"CallingName":"x1"}',
+        update_phone_number_settings=lambda tx, calling_name: None,
     )
     assert (answer.status, answer.body) == (204, b"")
     assert ran == ["write"]

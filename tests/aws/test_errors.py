@@ -7,9 +7,7 @@ from numberkeep.aws.model import load
 from numberkeep.domain import errors
 
 MODELS = [load("chime"), load("chime-sdk-voice")]
-CLASSES = [
-    one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.Error)
-]
+CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.Error)]
 OURS = {"OperationNotImplementedException"}
 """AWS has no word for it: every operation of its models is implemented there."""
 

@@ -73,8 +73,8 @@ NAME_PATTERN = "^$|^[a-zA-Z0-9 ]{2,15}$"
             "BatchUpdatePhoneNumber",
             {"UpdatePhoneNumberRequestItems": [ID, {**ID, "ProductType": "Fax"}]},
             {},
-            "1 validation error detected: Value 'Fax' at 'UpdatePhoneNumberRequestItems.2.member.ProductType' failed to "
-            f"satisfy constraint: Member must satisfy enum value set: {PRODUCT_TYPES}",
+            "1 validation error detected: Value 'Fax' at 'UpdatePhoneNumberRequestItems.2.member.ProductType' failed "
+            f"to satisfy constraint: Member must satisfy enum value set: {PRODUCT_TYPES}",
         ),
         (
             "ListPhoneNumbers",

@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 NANP = json.loads((files("numberkeep.carriers") / "nanp.json").read_text(encoding="utf-8"))
 
 STOCK = [
-    (country, type)
-    for country, types in number_plan.supported_countries("SipMediaApplicationDialIn")
-    for type in types
+    (country, type) for country, types in number_plan.supported_countries("SipMediaApplicationDialIn") for type in types
 ]
 STATES = [
     "AK", "AL", "AR", "AZ", "CA", "CO", "CT", "DC", "DE", "FL", "GA", "HI", "IA", "ID", "IL", "IN", "KS",
@@ -183,9 +181,7 @@ def test_sells(e164, sold):
 
 def test_the_file_of_area_codes_is_what_the_script_makes():
     if NANP["phonenumbers_version"] != phonenumbers.__version__:
-        pytest.skip(
-            f"made from phonenumbers {NANP['phonenumbers_version']}; {phonenumbers.__version__} is installed"
-        )
+        pytest.skip(f"made from phonenumbers {NANP['phonenumbers_version']}; {phonenumbers.__version__} is installed")
     script = ROOT / "scripts/make-number-plan"
     made = subprocess.run([sys.executable, script, "--stdout"], check=True, capture_output=True).stdout
     assert made == (files("numberkeep.carriers") / "nanp.json").read_bytes()

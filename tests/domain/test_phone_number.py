@@ -8,7 +8,14 @@ from msgspec.structs import replace
 
 from numberkeep.domain import phone_number
 from numberkeep.domain.errors import BadRequest, Conflict, PhoneNumberAssociationsExist
-from numberkeep.domain.phone_number import CALLING_NAME_MOVES, MOVES, Association, CallingNameStatus, PhoneNumber, Status
+from numberkeep.domain.phone_number import (
+    CALLING_NAME_MOVES,
+    MOVES,
+    Association,
+    CallingNameStatus,
+    PhoneNumber,
+    Status,
+)
 
 CREATED = "2019-08-12T22:10:20.521Z"
 NOW = "2019-10-29T18:25:30.392Z"
@@ -16,9 +23,7 @@ WEEK_LATER = "2019-11-05T18:25:30.392Z"
 
 LOCAL = PhoneNumber("+12065550100", "US", "Local", "VoiceConnector", "Unassigned", CREATED, CREATED)
 TOLL_FREE = replace(LOCAL, e164_phone_number="+18885550100", type="TollFree")
-LONDON = replace(
-    LOCAL, e164_phone_number="+442079460100", country="GB", product_type="SipMediaApplicationDialIn"
-)
+LONDON = replace(LOCAL, e164_phone_number="+442079460100", country="GB", product_type="SipMediaApplicationDialIn")
 ASSIGNED = replace(
     LOCAL, status="Assigned", associations=(Association("VoiceConnectorId", "abcdef1ghij2klmno3pqr4", CREATED),)
 )

@@ -10,12 +10,12 @@ SET = AccountSettings().change_calling_name("myName", SET_AT)
 
 
 def test_it_is_set_at_once() -> None:
-    assert SET == AccountSettings("myName", SET_AT)
+    assert AccountSettings("myName", SET_AT) == SET
 
 
 @pytest.mark.parametrize("name", ["Other", ""])
 def test_it_cannot_change_again_within_seven_days(name: str) -> None:
-    with pytest.raises(BadRequest, match="once every 7 days.*2019-11-04T18:56:42.911Z"):
+    with pytest.raises(BadRequest, match=r"once every 7 days.*2019-11-04T18:56:42\.911Z"):
         SET.change_calling_name(name, "2019-11-04T18:56:42.910Z")
     after = SET.change_calling_name(name, "2019-11-04T18:56:42.911Z")
     assert after == AccountSettings(name or None, "2019-11-04T18:56:42.911Z")

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import ALICE, BOB
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import ALICE, BOB
 from numberkeep.domain.errors import BadRequest
 from numberkeep.operations import pages
 from numberkeep.storage.sqlite import Sqlite

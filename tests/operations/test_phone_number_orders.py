@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from conftest import ALICE, BOB, Do
 
+from conftest import ALICE, BOB, Do
 from numberkeep.domain.errors import BadRequest, NotFound
 
 ONE, TWO = "+12065550101", "+12065550102"

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from conftest import ALICE, BOB, Do
 
+from conftest import ALICE, BOB, Do
 from numberkeep.domain.errors import BadRequest, NotFound
 from numberkeep.domain.phone_number import Association
 from numberkeep.storage.sqlite import Sqlite

@@ -1,8 +1,8 @@
 """What can be ordered."""
 
 import pytest
-from conftest import BOB, Do
 
+from conftest import BOB, Do
 from numberkeep.domain.errors import BadRequest
 
 

@@ -2,8 +2,8 @@
 
 import msgspec
 import pytest
-from conftest import BOB, Do
 
+from conftest import BOB, Do
 from numberkeep.domain.errors import BadRequest
 
 Bucket = msgspec.defstruct("Bucket", ["cdr_bucket"])

@@ -134,7 +134,7 @@ def test_a_reader_that_fails_is_ready_for_the_next(storage: Sqlite) -> None:
 
 def test_a_full_disk_is_an_answer_and_nothing_is_half_there(storage: Sqlite) -> None:
     """SQLite's own limit on pages stands for the disk's: the error (SQLITE_FULL) is the same."""
-    storage._writer.execute("PRAGMA max_page_count = 60")  # noqa: SLF001
+    storage._writer.execute("PRAGMA max_page_count = 60")
 
     def fill(tx: Tx) -> None:
         store.put(tx, "small", "x")
@@ -154,10 +154,10 @@ def test_a_full_disk_is_an_answer_and_nothing_is_half_there(storage: Sqlite) -> 
 
 
 def test_a_read_only_file_is_an_answer(path: str, storage: Sqlite) -> None:
-    storage._writer.execute("PRAGMA query_only = ON")  # noqa: SLF001
+    storage._writer.execute("PRAGMA query_only = ON")
     with pytest.raises(ServiceUnavailable):
         asyncio.run(storage.transact(ANYBODY, put_then, "x"))
-    storage._writer.execute("PRAGMA query_only = OFF")  # noqa: SLF001
+    storage._writer.execute("PRAGMA query_only = OFF")
     assert asyncio.run(storage.transact(ANYBODY, put_then, "x")) == "x"
 
 
@@ -172,8 +172,8 @@ def test_everything_is_there_again(path: str, storage: Sqlite) -> None:
 
 
 def test_commits_wait_for_the_disk(storage: Sqlite) -> None:
-    assert storage._writer.execute("PRAGMA synchronous").fetchone() == (2,)  # noqa: SLF001 - 2 is FULL
-    assert storage._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)  # noqa: SLF001
+    assert storage._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert storage._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_what_is_answered_outlives_a_kill(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_newer_version_is_refused(path: str, storage: Sqlite) -> None:
-    storage._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")  # noqa: SLF001
+    storage._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(StoreError, match=f"version {SCHEMA_VERSION + 1}.*use a newer one"):
         Sqlite(path, World(), SimulatedCarrier(4))
 

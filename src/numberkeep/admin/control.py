@@ -29,6 +29,7 @@ from ..world import World
 
 DEFAULT_ACCOUNT_ID = "123456789012"
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST_ADVANCE_DAYS = 3650
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 
 
@@ -121,7 +122,10 @@ def _seconds(duration: str) -> float:
     parts = _DURATION.findall(duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise BadRequest('advance must be a duration such as "72h", "7d" or "1h30m"; units are d, h, m and s.')
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    if seconds > LONGEST_ADVANCE_DAYS * 86400:
+        raise BadRequest(f"advance can be {LONGEST_ADVANCE_DAYS} days at most.")
+    return seconds
 
 
 class _SeedAssociation(Struct, rename="pascal", forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from ..domain.errors import BadRequest
 from ..storage.tx import Tx
 
 DEFAULT_MAX_RESULTS = 99
-"""Items on a page whose size the request leaves open."""
+"""Items on a page whose size the request leaves open. AWS documents none; a captured answer holds so many."""
 
 _SEAL_BYTES = 16
 

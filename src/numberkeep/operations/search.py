@@ -9,9 +9,6 @@ from ..storage.tx import Tx
 from . import pages
 from .phone_numbers import Answer
 
-DEFAULT_MAX_RESULTS = 100
-"""AWS documents none; a captured answer to a search without one is as long as a hundred numbers."""
-
 
 def search_available_phone_numbers(
     tx: Tx,
@@ -34,7 +31,7 @@ def search_available_phone_numbers(
         "phone_number_type": phone_number_type,
     }
     check_search(**filters)
-    limit = max_results or DEFAULT_MAX_RESULTS
+    limit = max_results or pages.DEFAULT_MAX_RESULTS
     scope = ["SearchAvailablePhoneNumbers", filters]
     after = pages.position(tx, scope, next_token)
     candidates = tx.pool.search(after=str(after) if after else None, **filters)

@@ -82,7 +82,7 @@ def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
     associations = {
         e164: tuple(Association(*row[1:]) for row in group) for e164, group in groupby(found, itemgetter(0))
     }
-    return [PhoneNumber(*row, associations.get(row[0], ())) for row in rows]
+    return [PhoneNumber(*(*row, associations.get(row[0], ()))) for row in rows]
 
 
 def insert(tx: Tx, number: PhoneNumber) -> None:

@@ -1,0 +1,170 @@
+"""The controls of dev: the clock, the seed, the reset."""
+
+from typing import Any
+
+import pytest
+
+from conftest import Service, Start
+from numberkeep.domain.moment import later
+
+E164 = "+12065550100"
+SEED = {"E164PhoneNumber": E164, "ProductType": "VoiceConnector"}
+
+
+def time_of(service: Service) -> str:
+    return str(service.admin.get("/clock").json()["time"])
+
+
+@pytest.mark.parametrize(
+    ("advance", "days", "seconds"),
+    [("72h", 3, 0), ("7d", 7, 0), ("30m", 0, 1800), ("1.5s", 0, 1.5), ("1d12h", 1.5, 0), ("0s", 0, 0)],
+)
+def test_the_clock_is_turned(service: Service, advance: str, days: float, seconds: float) -> None:
+    before = time_of(service)
+    answer = service.admin.post("/clock", json={"advance": advance})
+    assert answer.status_code == 200
+    least = later(before, days=days, seconds=seconds)
+    assert least <= answer.json()["time"] <= later(least, seconds=60)
+    assert answer.json()["time"] <= time_of(service)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b'{"advance": 72}', b'{"advance": "-1h"}', b'{"advance": "soon"}', b'{"advance": "1h!"}',
+     b'{"advance": ""}', b'{"retreat": "1h"}', b'{"advance": "1h", "x": 1}', b'{"advance": "99999999999d"}'],
+)  # fmt: skip
+def test_a_turn_that_makes_no_sense_is_refused(service: Service, body: bytes) -> None:
+    before = time_of(service)
+    answer = service.admin.post("/clock", content=body)
+    assert answer.status_code == 400
+    assert "advance" in answer.json()["message"]
+    assert time_of(service)[:16] == before[:16]
+
+
+def test_what_is_due_is_done_when_the_clock_answers(service: Service) -> None:
+    chime = service.client()
+    service.seed(SEED)
+    chime.update_phone_number(PhoneNumberId=E164, CallingName="Acme")
+    service.advance("72h")
+    assert chime.get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingName"] == "Acme"
+
+
+def test_the_offset_survives_a_restart(start: Start, tmp_path: Any) -> None:
+    database = tmp_path / "store.sqlite3"
+    first = start(database=database)
+    first.advance("30d")
+    time = time_of(first)
+    first.stop()
+    second = start(database=database)
+    assert time_of(second) >= time
+    second.admin.post("/reset").raise_for_status()
+    assert time_of(second) < time
+    second.stop()
+    assert time_of(start(database=database)) < time
+
+
+def test_reset_begins_anew(service: Service) -> None:
+    chime = service.client()
+    service.seed(SEED)
+    chime.update_phone_number_settings(CallingName="Acme")
+    chime.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=["+12065550101"])
+    chime.update_phone_number(PhoneNumberId=E164, CallingName="Acme")
+    service.advance("10s")
+    before = time_of(service)
+    assert service.admin.post("/reset").status_code == 204
+    assert chime.list_phone_numbers()["PhoneNumbers"] == []
+    assert chime.list_phone_number_orders()["PhoneNumberOrders"] == []
+    assert "CallingName" not in chime.get_phone_number_settings()
+    assert time_of(service) < before
+    service.advance("80h")  # nothing that was pending comes back
+    assert chime.list_phone_numbers()["PhoneNumbers"] == []
+
+
+def test_reset_brings_the_demonstration_back(start: Start) -> None:
+    service = start(empty=False)
+    chime = service.client()
+    seeded = chime.list_phone_numbers()["PhoneNumbers"]
+    assert E164 in [number["E164PhoneNumber"] for number in seeded]
+    chime.delete_phone_number(PhoneNumberId=E164)
+    service.admin.post("/reset").raise_for_status()
+    again = chime.list_phone_numbers()["PhoneNumbers"]
+    assert [n["E164PhoneNumber"] for n in again] == [n["E164PhoneNumber"] for n in seeded]
+
+
+def test_the_demonstration_is_put_into_a_new_store_only(start: Start, tmp_path: Any) -> None:
+    database = tmp_path / "store.sqlite3"
+    first = start(database=database, empty=False)
+    assert len(first.client().list_phone_numbers()["PhoneNumbers"]) == 6
+    first.client().delete_phone_number(PhoneNumberId=E164)
+    first.stop()
+    assert len(start(database=database, empty=False).client().list_phone_numbers()["PhoneNumbers"]) == 5
+
+
+def test_a_seed_is_what_an_answer_looks_like(service: Service) -> None:
+    """What GetPhoneNumber gives can be put in again, in another account."""
+    voice = service.client("chime-sdk-voice")
+    number = {
+        **SEED,
+        "CallingName": "phonenumber1",
+        "Name": "Desk",
+        "CreatedTimestamp": "2019-08-12T22:10:20.521Z",
+        "Associations": [
+            {"Name": "VoiceConnectorId", "Value": "abc", "AssociatedTimestamp": "2019-10-28T18:40:37.453Z"}
+        ],
+    }
+    service.seed(number)
+    answered = service.admin.post("/numbers", json=[]).status_code
+    assert answered == 201
+    shown = voice.get_phone_number(PhoneNumberId=E164)["PhoneNumber"]
+    assert (shown["Status"], shown["CallingNameStatus"]) == ("Assigned", "UpdateSucceeded")
+    assert shown["CreatedTimestamp"].isoformat() == "2019-08-12T22:10:20.521000+00:00"
+    service.admin.post("/reset").raise_for_status()
+    plain = {
+        key: value.isoformat() if key.endswith("Timestamp") else value
+        for key, value in shown.items()
+        if key != "Associations"
+    }
+    plain["Associations"] = number["Associations"]
+    service.seed(plain, account_id="210987654321")
+    other = service.client("chime-sdk-voice", account_id="210987654321")
+    assert other.get_phone_number(PhoneNumberId=E164)["PhoneNumber"] == shown
+
+
+def test_a_seeded_number_in_the_deletion_queue_leaves_it(service: Service) -> None:
+    service.seed({**SEED, "Status": "ReleaseInProgress"})
+    chime = service.client()
+    assert len(chime.list_phone_numbers(Status="ReleaseInProgress")["PhoneNumbers"]) == 1
+    service.advance("7d")
+    with pytest.raises(chime.exceptions.NotFoundException):
+        chime.get_phone_number(PhoneNumberId=E164)
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [
+        ({"ProductType": "VoiceConnector"}, "E164PhoneNumber"),
+        ({"E164PhoneNumber": E164}, "ProductType"),
+        ({**SEED, "Colour": "red"}, "Colour"),
+        ({**SEED, "ProductType": "Fax"}, "Fax"),
+        ({**SEED, "E164PhoneNumber": "12"}, "numbering plan"),
+        ({**SEED, "Status": "Assigned"}, "associations"),
+        ({**SEED, "Status": "Unassigned", "Associations": [{"Name": "SipRuleId", "Value": "x"}]}, "associations"),
+        ({**SEED, "Status": "AcquireInProgress"}, "in progress"),
+        ({**SEED, "CallingNameStatus": "UpdateInProgress"}, "in progress"),
+        ({**SEED, "CreatedTimestamp": "yesterday"}, "ISO 8601"),
+        ({**SEED, "DeletionTimestamp": "2019-08-12T22:10:20.521Z"}, "ReleaseInProgress"),
+        ({**SEED, "E164PhoneNumber": "+12065550177"}, "in an inventory already"),
+    ],
+)
+def test_a_seed_that_breaks_a_rule_puts_nothing_in(service: Service, number: dict[str, Any], rule: str) -> None:
+    service.seed({**SEED, "E164PhoneNumber": "+12065550177"}, account_id="210987654321")
+    first = {**SEED, "E164PhoneNumber": "+12065550178"}
+    answer = service.admin.post("/numbers", json=[first, number])
+    assert answer.status_code == 400
+    assert rule in answer.json()["message"]
+    assert service.client().list_phone_numbers()["PhoneNumbers"] == []
+
+
+def test_an_account_is_twelve_digits(service: Service) -> None:
+    answer = service.admin.post("/numbers", params={"account": "me"}, json=[SEED])
+    assert (answer.status_code, answer.json()["message"]) == (400, "account must be an account id, twelve digits.")

@@ -1,0 +1,223 @@
+"""The program as its users start it: a process of its own."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+PROGRAM = [sys.executable, "-m", "numberkeep"]
+ACCOUNT = "123456789012"
+
+
+def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+    )
+
+
+@contextmanager
+def running(*arguments: str, **options: Any) -> Iterator[tuple["subprocess.Popen[str]", str, str]]:
+    """A started program, the URL of its API and that of its admin port, once it says that it is ready."""
+    command = [*PROGRAM, *arguments, "--port", "0", "--admin-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
+        assert process.stdout
+        try:
+            api = re.search(r"http://\S+", process.stdout.readline())
+            admin = re.search(r"http://\S+", process.stdout.readline())
+            assert api, "the program ended before it was ready"
+            assert admin
+            yield process, api[0], admin[0].removesuffix("/health")
+        finally:
+            process.kill()
+
+
+def client(url: str, key_id: str = ACCOUNT, secret: str = "secret", **options: Any) -> Any:
+    return boto3.client(
+        "chime",
+        endpoint_url=url,
+        region_name=options.pop("region_name", "us-east-1"),
+        aws_access_key_id=key_id,
+        aws_secret_access_key=secret,
+        config=Config(retries={"total_max_attempts": 1}, **options),
+    )
+
+
+def test_dev_says_where_it_is_and_what_to_try(tmp_path: Path) -> None:
+    with running("dev", "--data", str(tmp_path)) as (process, url, admin):
+        assert process.stdout
+        assert process.stdout.readline() == "Try:\n"
+        command = "".join(process.stdout.readline() for _ in range(3)).replace("\\\n", "")
+        assert "aws chime update-phone-number" in command
+        assert f"--endpoint-url {url}" in command
+        assert "--phone-number-id +12065550100" in command
+        number = client(url).update_phone_number(PhoneNumberId="+12065550100", ProductType="BusinessCalling")
+        assert number["PhoneNumber"]["ProductType"] == "BusinessCalling"
+        assert httpx.get(f"{admin}/health").json()["status"] == "ok"
+    assert (tmp_path / "numberkeep.sqlite3").exists()
+
+
+def test_dev_listens_on_loopback_only(tmp_path: Path) -> None:
+    with running("dev", "--memory") as (process, url, admin):
+        listening = subprocess.run(["cat", f"/proc/{process.pid}/net/tcp"], capture_output=True, text=True).stdout
+        ports = {int(re.findall(r":(\d+)", address)[-1]) for address in (url, admin.removesuffix("/_numberkeep"))}
+        found = {
+            int(port, 16): address
+            for address, port in re.findall(r"\d+: ([0-9A-F]{8}):([0-9A-F]{4}) 00000000:0000 0A", listening)
+        }
+        assert {found[port] for port in ports} == {"0100007F"}
+
+
+def test_dev_in_memory_leaves_nothing(tmp_path: Path) -> None:
+    with running("dev", "--memory", "--empty", cwd=tmp_path) as (process, url, _):
+        assert client(url).list_phone_numbers()["PhoneNumbers"] == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_key_is_an_account_in_dev(tmp_path: Path) -> None:
+    with running("dev", "--memory") as (_, url, _):
+        for key_id, count in [("test", 6), (ACCOUNT, 6), ("210987654321", 0), ("AKIAIOSFODNN7EXAMPLE", 6)]:
+            assert len(client(url, key_id).list_phone_numbers()["PhoneNumbers"]) == count, key_id
+
+
+def test_dev_verifies_when_it_is_told_to(tmp_path: Path) -> None:
+    with running("dev", "--memory", "--verify") as (process, url, _):
+        assert process.stdout
+        text = "".join(process.stdout.readline() for _ in range(4))
+        key_id, secret = re.findall(r"AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY)=(\S+)", text)
+        assert client(url, key_id, secret).list_phone_numbers()["PhoneNumbers"]
+        for wrong in [(key_id, "wrong"), ("test", "test")]:
+            with pytest.raises(ClientError, match=r"InvalidSignature|UnrecognizedClient"):
+                client(url, *wrong).list_phone_numbers()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'numbers.sqlite3'}"
+
+
+def create_key(database: str, account: str = ACCOUNT) -> tuple[str, str]:
+    made = run(
+        "keys", "create", "--account", account, "--name", "alice", "--output", "json", NUMBERKEEP_DATABASE=database
+    )
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)
+    assert key["Arn"] == f"arn:aws:iam::{account}:user/alice"
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+def test_a_key_is_made_for_people_too(database: str) -> None:
+    made = run("keys", "create", "--database", database, "--account", ACCOUNT, "--name", "alice")
+    assert re.fullmatch(r"AWS_ACCESS_KEY_ID=AKIA[A-Z2-7]{16}\nAWS_SECRET_ACCESS_KEY=[\w-]{40}\n", made.stdout)
+    assert "not shown again" in made.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--account", "12", "--name", "alice"], "twelve digits"),
+        (["--account", ACCOUNT, "--name", "al ice"], "1 to 64 letters"),
+        (["--account", ACCOUNT, "--name", "alice", "--database", "mysql://x"], "sqlite:///FILE"),
+        (["--account", ACCOUNT, "--name", "alice", "--database", "sqlite:////nowhere/at/all"], "cannot be opened"),
+    ],
+)
+def test_a_key_that_cannot_be_made(database: str, arguments: list[str], message: str) -> None:
+    made = run("keys", "create", *arguments, NUMBERKEEP_DATABASE=database)
+    assert made.returncode != 0
+    assert message in made.stderr
+    assert "Traceback" not in made.stderr
+
+
+def test_serve_knows_its_keys(database: str) -> None:
+    key_id, secret = create_key(database)
+    with running("serve", "--database", database) as (_, url, admin):
+        chime = client(url, key_id, secret)
+        assert chime.list_phone_numbers()["PhoneNumbers"] == [], "no demonstration in production"
+        late = create_key(database, "210987654321")
+        assert client(url, *late).list_phone_numbers()["PhoneNumbers"] == []
+        cases: list[tuple[str, str, dict[str, Any], str]] = [
+            (key_id, "wrong", {}, "InvalidSignatureException"),
+            ("AKIAUNKNOWN", secret, {}, "UnrecognizedClientException"),
+            (key_id, secret, {"region_name": "mars-north-1"}, "InvalidSignatureException"),
+        ]
+        for one_id, one_secret, options, error in cases:
+            with pytest.raises(ClientError) as refused:
+                client(url, one_id, one_secret, **options).list_phone_numbers()
+            assert refused.value.response["Error"]["Code"] == error
+        assert httpx.get(f"{admin}/health").status_code == 200
+        assert httpx.get(f"{admin}/clock").status_code == 404
+        assert httpx.post(f"{admin}/reset").status_code == 404
+
+
+def test_serve_refuses_a_store_whose_clock_was_moved(tmp_path: Path) -> None:
+    with running("dev", "--data", str(tmp_path)) as (_, _, admin):
+        httpx.post(f"{admin}/clock", json={"advance": "1h"}).raise_for_status()
+    ended = run(
+        "serve", "--database", f"sqlite:///{tmp_path / 'numberkeep.sqlite3'}", "--port", "0", "--admin-port", "0"
+    )
+    assert ended.returncode != 0
+    assert "clock was moved by numberkeep dev" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--admin-port"])
+def test_a_port_that_is_taken_is_said(option: str) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        other = "--admin-port" if option == "--port" else "--port"
+        ended = run("dev", "--memory", option, str(taken.getsockname()[1]), other, "0")
+    assert ended.returncode != 0
+    assert "Cannot listen on 127.0.0.1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_terminated_server_finishes_what_it_has_accepted(database: str) -> None:
+    key_id, secret = create_key(database)
+    with running("serve", "--database", database) as (process, url, _):
+        chime = client(url, key_id, secret)
+        chime.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=["+12065550100"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        with pytest.raises(EndpointConnectionError):
+            chime.list_phone_numbers()
+    with running("serve", "--database", database) as (_, url, _):
+        assert len(client(url, key_id, secret).list_phone_numbers()["PhoneNumbers"]) == 1
+
+
+def test_what_is_answered_outlives_a_kill(database: str) -> None:
+    key_id, secret = create_key(database)
+    settled: dict[str, str] = {}
+    with running("serve", "--database", database, "--order-seconds", "0") as (process, url, _):
+        chime = client(url, key_id, secret)
+        e164s = [f"+1206555{n:04}" for n in range(100, 150)]
+        chime.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=e164s)
+        until = time.monotonic() + 30
+        while chime.list_phone_numbers(Status="AcquireInProgress")["PhoneNumbers"] and time.monotonic() < until:
+            time.sleep(0.05)
+        for n in range(100):
+            product_type = ("BusinessCalling", "SipMediaApplicationDialIn")[n // 50]
+            answer = chime.update_phone_number(PhoneNumberId=e164s[n % 50], ProductType=product_type)["PhoneNumber"]
+            settled[answer["E164PhoneNumber"]] = answer["ProductType"]
+            if n == 80:
+                process.kill()
+                break
+    with running("serve", "--database", database) as (_, url, _):
+        numbers = client(url, key_id, secret).list_phone_numbers(MaxResults=99)["PhoneNumbers"]
+        assert {number["E164PhoneNumber"]: number["ProductType"] for number in numbers} == settled
+
+
+def test_the_version_is_told() -> None:
+    assert re.fullmatch(r"numberkeep, version \d+\.\d+\.\d+\n", run("--version").stdout)
