@@ -26,7 +26,6 @@ from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
 
-
 settings.register_profile("numberkeep", deadline=None)  # a busy machine is no failure
 settings.load_profile("numberkeep")
 

@@ -1,6 +1,5 @@
 """Numbers in an account's inventory, one at a time and fifty."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from conftest import ALICE, BOB, Do
 from numberkeep.domain.errors import BadRequest, NotFound
 from numberkeep.domain.phone_number import Association
+from numberkeep.storage import phone_numbers
 from numberkeep.storage.sqlite import Sqlite
 
 ONE, TWO, THREE = "+12065550101", "+12065550102", "+12065550103"
@@ -125,12 +125,6 @@ def test_a_batch_that_breaks_a_limit_changes_nothing(do: Do, put: Do, ids: list[
     assert len(e164s(do("list_phone_numbers"))) == 99
 
 
-def history(storage: Sqlite, e164: str) -> list[tuple[str, dict[str, Any]]]:
-    sql = "SELECT arn, change FROM phone_number_history WHERE e164_phone_number = ? ORDER BY changed_at"
-    rows = storage.look(ALICE, lambda tx: tx.execute(sql, (e164,)).fetchall())
-    return [(arn, json.loads(change)) for arn, change in rows]
-
-
 def test_every_change_leaves_a_trace(do: Do, put: Do, storage: Sqlite, seconds: list[float]) -> None:
     put(ONE)
     seconds[0] += 1
@@ -139,10 +133,12 @@ def test_every_change_leaves_a_trace(do: Do, put: Do, storage: Sqlite, seconds: 
     do("update_phone_number", phone_number_id=ONE, product_type="BusinessCalling")  # changes nothing
     with pytest.raises(BadRequest):
         do("update_phone_number", phone_number_id=ONE)
-    (_, first), (arn, second) = history(storage, ONE)
-    assert first["status"] == [None, "Unassigned"]
-    assert second == {
-        "product_type": ["VoiceConnector", "BusinessCalling"],
-        "updated_timestamp": ["2019-10-29T18:25:30.392Z", "2019-10-29T18:25:31.392Z"],
+    latest, first = storage.look(ALICE, phone_numbers.history, ONE)
+    assert first.change["status"] == (None, "Unassigned")
+    assert latest.change == {
+        "product_type": ("VoiceConnector", "BusinessCalling"),
+        "updated_timestamp": ("2019-10-29T18:25:30.392Z", "2019-10-29T18:25:31.392Z"),
     }
-    assert arn == ALICE.arn
+    assert (latest.arn, latest.changed_at) == (ALICE.arn, "2019-10-29T18:25:31.392Z")
+    assert latest.request_id != first.request_id
+    assert storage.look(BOB, phone_numbers.history, ONE) == []

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from ..domain.errors import NotFound
+from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import IN_DELETION_QUEUE, Association, PhoneNumber
 from .tx import Row, Tx
@@ -17,9 +20,23 @@ COLUMNS = PhoneNumber.__struct_fields__[:-1]
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM phone_numbers WHERE account_id = ?"
 _SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
-_INSERT = f"INSERT INTO phone_numbers (account_id, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"
+_LAST_CHANGE = ("changed_at", "request_id")
+_INSERTED = ("account_id", *COLUMNS, *_LAST_CHANGE)
+_INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 _NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, tuple[Any, Any]]).decode
+
+
+class Change(Struct, frozen=True):
+    """One thing that happened to a number."""
+
+    changed_at: Timestamp
+    request_id: str
+    arn: str
+    """Who asked for it."""
+    change: dict[str, tuple[Any, Any]]
+    """By column, what it was and what it is since."""
 
 
 def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
@@ -87,14 +104,14 @@ def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
 
 def insert(tx: Tx, number: PhoneNumber) -> None:
     """A number that the account does not have yet."""
-    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-1]))
+    _remember(tx, number, {column: (None, value) for column, value in _columns_of(number)}, "departed_phone_numbers")
+    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-1], tx.now, tx.request_id))
     for association in number.associations:
         tx.write(
             "INSERT INTO phone_number_associations (account_id, e164_phone_number, name, value, associated_timestamp)"
             " VALUES (?, ?, ?, ?, ?)",
             (tx.account_id, number.e164_phone_number, *astuple(association)),
         )
-    _remember(tx, number, {column: (None, value) for column, value in _columns_of(number) if value is not None})
 
 
 def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
@@ -106,21 +123,50 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
     }
     if not changed:
         return
-    columns = " = ?, ".join(changed)
+    _remember(tx, number, changed, "phone_numbers")
+    columns = " = ?, ".join((*changed, *_LAST_CHANGE))
     tx.write(
         f"UPDATE phone_numbers SET {columns} = ? WHERE account_id = ? AND e164_phone_number = ?",
-        (*[after for _, after in changed.values()], tx.account_id, number.e164_phone_number),
+        (*[after for _, after in changed.values()], tx.now, tx.request_id, tx.account_id, number.e164_phone_number),
     )
-    _remember(tx, number, changed)
 
 
 def delete(tx: Tx, number: PhoneNumber) -> None:
     """The account has the number no longer, and may another have it; its history stays."""
+    _remember(tx, number, {column: (value, None) for column, value in _columns_of(number)}, "phone_numbers")
     of_number = (tx.account_id, number.e164_phone_number)
-    for table in ("phone_numbers", "phone_number_associations", "pending_changes"):
+    for table in ("phone_numbers", "phone_number_associations", "pending_changes", "departed_phone_numbers"):
         tx.write(f"DELETE FROM {table} WHERE account_id = ? AND e164_phone_number = ?", of_number)
+    tx.write(
+        "INSERT INTO departed_phone_numbers (account_id, e164_phone_number, changed_at, request_id)"
+        " VALUES (?, ?, ?, ?)",
+        (*of_number, tx.now, tx.request_id),
+    )
     disclaim(tx, number.e164_phone_number)
-    _remember(tx, number, {column: (value, None) for column, value in _columns_of(number) if value is not None})
+
+
+def history(tx: Tx, e164: str) -> list[Change]:
+    """All that has happened to the account's number of that name, the latest first."""
+    found: list[Change] = []
+    at = _last_change(tx, e164)
+    while at is not None:
+        row = tx.execute(
+            "SELECT changed_at, request_id, arn, change, previous_changed_at, previous_request_id"
+            " FROM phone_number_history"
+            " WHERE account_id = ? AND changed_at = ? AND request_id = ? AND e164_phone_number = ?",
+            (tx.account_id, *at, e164),
+        ).fetchone()
+        found.append(Change(row[0], row[1], row[2], _decode(row[3])))
+        at = (row[4], row[5]) if row[4] else None
+    return found
+
+
+def _last_change(tx: Tx, e164: str) -> tuple[str, str] | None:
+    for table in ("phone_numbers", "departed_phone_numbers"):
+        sql = f"SELECT changed_at, request_id FROM {table} WHERE account_id = ? AND e164_phone_number = ?"
+        if row := tx.execute(sql, (tx.account_id, e164)).fetchone():
+            return (row[0], row[1])
+    return None
 
 
 def claim(tx: Tx, e164: str) -> bool:
@@ -148,19 +194,26 @@ def owned(tx: Tx, e164s: Sequence[str]) -> set[str]:
     return {e164 for (e164,) in tx.execute(sql, tuple(e164s)).fetchall()}
 
 
-def _columns_of(number: PhoneNumber) -> "zip[tuple[str, object]]":
-    return zip(COLUMNS, astuple(number), strict=False)
+def _columns_of(number: PhoneNumber) -> list[tuple[str, object]]:
+    """What is known of a number."""
+    return [pair for pair in zip(COLUMNS, astuple(number), strict=False) if pair[1] is not None]
 
 
-def _remember(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]]) -> None:
+def _remember(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]], last_is_in: str) -> None:
+    """Add to the chain whose last link the row of the number in the table `last_is_in` names, if there is one."""
+    last = f"FROM {last_is_in} WHERE account_id = ? AND e164_phone_number = ?"
+    of_number = (tx.account_id, number.e164_phone_number)
     tx.write(
-        "INSERT INTO phone_number_history (account_id, e164_phone_number, changed_at, request_id, arn, change)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO phone_number_history (account_id, changed_at, request_id, e164_phone_number,"
+        " previous_changed_at, previous_request_id, arn, change)"
+        f" VALUES (?, ?, ?, ?, (SELECT changed_at {last}), (SELECT request_id {last}), ?, ?)",
         (
             tx.account_id,
-            number.e164_phone_number,
             tx.now,
             tx.request_id,
+            number.e164_phone_number,
+            *of_number,
+            *of_number,
             tx.caller.arn,
             _encode(change).decode(),
         ),

@@ -37,6 +37,8 @@ CREATE TABLE phone_numbers (
     name TEXT,
     order_id TEXT,
     deletion_timestamp TEXT,
+    changed_at TEXT NOT NULL,
+    request_id TEXT NOT NULL,
     PRIMARY KEY (account_id, e164_phone_number)
 );
 
@@ -56,14 +58,27 @@ CREATE TABLE phone_number_associations (
 CREATE INDEX phone_number_associations_by_name
     ON phone_number_associations (account_id, name, value, e164_phone_number);
 
+-- What happened to a number is a chain: every change names the one before it, and phone_numbers names the last.
+-- So changes are kept in the order of time, one after the other, and no index by number has to be kept as well.
 CREATE TABLE phone_number_history (
+    account_id TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    e164_phone_number TEXT NOT NULL,
+    previous_changed_at TEXT,
+    previous_request_id TEXT,
+    arn TEXT NOT NULL,
+    change TEXT NOT NULL,
+    PRIMARY KEY (account_id, changed_at, request_id, e164_phone_number)
+);
+
+-- The last change of a number that has left the account.
+CREATE TABLE departed_phone_numbers (
     account_id TEXT NOT NULL,
     e164_phone_number TEXT NOT NULL,
     changed_at TEXT NOT NULL,
     request_id TEXT NOT NULL,
-    arn TEXT NOT NULL,
-    change TEXT NOT NULL,
-    PRIMARY KEY (account_id, e164_phone_number, changed_at, request_id)
+    PRIMARY KEY (account_id, e164_phone_number)
 );
 
 CREATE TABLE phone_number_orders (

@@ -27,6 +27,7 @@ def clear(tx: Tx) -> None:
         "phone_numbers",
         "phone_number_associations",
         "phone_number_history",
+        "departed_phone_numbers",
         "phone_number_orders",
         "pending_changes",
         "account_settings",

@@ -1,0 +1,51 @@
+"""The docs say what the code does."""
+
+import re
+import runpy
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+
+from numberkeep.cli import main
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
+MAKE_DOCS = runpy.run_path(str(ROOT / "scripts" / "make-docs"))
+
+
+@pytest.mark.parametrize("name", MAKE_DOCS["PAGES"])
+def test_pages_drawn_from_the_code_are_up_to_date(name: str) -> None:
+    written = (ROOT / "docs" / name).read_text()
+    drawn_for = re.search(r"botocore (\d\S+)\.", written)
+    if drawn_for and drawn_for[1] != version("botocore"):
+        pytest.skip(f"{name} was drawn for botocore {drawn_for[1]}; run scripts/make-docs with it")
+    assert written == "\n".join(MAKE_DOCS["PAGES"][name]()) + "\n", "run .venv/bin/python scripts/make-docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def commands(group: click.Group, above: str = "") -> "list[tuple[str, click.Command]]":
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += commands(command, f"{above}{name} ")
+        else:
+            found.append((above + name, command))
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(main))
+def test_every_command_and_option_is_documented(name: str, command: click.Command) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    assert f"numberkeep {name}" in text
+    for parameter in command.params:
+        for option in parameter.opts:
+            assert f"`{option}" in text, f"numberkeep {name} {option} is in no page of docs/"
+        assert not isinstance(parameter, click.Option) or parameter.help, f"{name} {parameter.name} has no help"
