@@ -87,6 +87,7 @@ class Server:
         self._api = api
         self._limits = limits
         self._connections: set[_Connection] = set()
+        self._unsent: list[_Connection] = []
         self._draining = False
 
     async def start(self, host: str, port: int) -> None:
@@ -124,6 +125,20 @@ class Server:
         if self._connections:
             await self._deserted.wait()
         self._sweeper.cancel()
+
+    def _send_later(self, connection: "_Connection") -> None:
+        """Have the answers of all connections written one after the other when all that has arrived is parsed.
+
+        Writing each at once wakes its reader at once, and the two processes then take turns for every request.
+        """
+        if not self._unsent:
+            self._loop.call_soon(self._send_all)
+        self._unsent.append(connection)
+
+    def _send_all(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.flush()
 
     def _forget(self, connection: "_Connection") -> None:
         self._connections.discard(connection)
@@ -202,10 +217,12 @@ class _Connection(asyncio.Protocol):
         "_left",
         "_limits",
         "_message",
+        "_output",
         "_parser",
         "_pipelined",
         "_refused",
         "_request",
+        "_safe",
         "_server",
         "_starved",
         "_stopped",
@@ -231,6 +248,8 @@ class _Connection(asyncio.Protocol):
         # the next request after it.
         self._parser.set_dangerous_leniencies(lenient_keep_alive=True)
         self._exchanges: deque[_Exchange] = deque()
+        self._safe = True  # the last request handed over changes nothing
+        self._output = b""  # answers that are yet to be written
         self.advancing = False
         self.leaving = False  # it ends when all that has arrived is answered
 
@@ -344,7 +363,7 @@ class _Connection(asyncio.Protocol):
         at, size = 0, len(data)
         try:
             while at < size and not self._stopped:
-                if self._choked or len(self._exchanges) >= self._pipelined:
+                if self._choked or (self._exchanges and not self._may_overtake(data, at)):
                     self._starved = False
                     break
                 taken = self._take_head(data, at) if self._request is None else self._take_body(data, at)
@@ -357,6 +376,15 @@ class _Connection(asyncio.Protocol):
             self._unheard += size - at
             at = size
         self._input = data[at:]
+
+    def _may_overtake(self, data: bytes, at: int) -> bool:
+        """Whether what comes next at `at` may be handed over while earlier requests are unanswered.
+
+        Only requests that change nothing may run side by side (RFC 9112 9.3.2).
+        """
+        if len(self._exchanges) >= self._pipelined:
+            return False
+        return self._request is not None or (self._safe and data.startswith((b"GET ", b"HEAD "), at))
 
     def _take_head(self, data: bytes, at: int) -> int:
         """Parse the request that begins at `at`, and its body if all of it is there.
@@ -474,12 +502,14 @@ class _Connection(asyncio.Protocol):
     def _hand_over(self, request: Request, last: bool) -> None:
         self._stopped = last
         self._awaiting = ""
-        exchange = _Exchange(self, request.method == "HEAD", last)
+        method = request.method
+        self._safe = method in ("GET", "HEAD")
+        exchange = _Exchange(self, method == "HEAD", last)
         self._exchanges.append(exchange)
         try:
             self._api.handle(request, exchange.reply)
         except Exception as error:
-            logger.exception("%s %s failed", request.method, request.path)
+            logger.exception("%s %s failed", method, request.path)
             exchange.reply(self._api.refuse(error))
 
     def _refuse(self, refusal: Refusal, bodiless: bool = False) -> None:
@@ -516,8 +546,18 @@ class _Connection(asyncio.Protocol):
                 )
         if not output:
             return False
-        self._transport.write(output)
+        if not self._output:
+            self._server._send_later(self)
+        self._output += output
+        if len(self._output) > _OUTPUT_BYTES:
+            self.flush()  # and hear whether the peer reads
         return True
+
+    def flush(self) -> None:
+        """Write what is to be written."""
+        output, self._output = self._output, b""
+        if output:
+            self._transport.write(output)
 
     def _is_done(self) -> bool:
         """Whether nothing that has arrived on a connection that is leaving can still become a request."""
@@ -546,6 +586,7 @@ class _Connection(asyncio.Protocol):
             if self._will_continue and not exchanges:
                 self._will_continue = False
                 self._awaiting = ""
+                self.flush()
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._await("body", self._limits.body_seconds)
         elif self._input:
@@ -564,6 +605,7 @@ class _Connection(asyncio.Protocol):
         """Close; to `linger` is to close our side only, and throw away for a while what still comes."""
         if self._ending:
             return
+        self.flush()
         self._ending = True
         self._choked = False
         self.deadline = self._server._now() + self._limits.linger_seconds
@@ -575,6 +617,7 @@ class _Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
+_OUTPUT_BYTES = 64 * 1024  # answers that may wait to be written together
 _BACKLOG = 1024  # connections that wait to be accepted
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)

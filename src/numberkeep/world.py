@@ -16,7 +16,7 @@ class World:
 
     def __init__(self, clock: Callable[[], float] = time.time, seed: int | None = None) -> None:
         self._clock = clock
-        self._latest = 0.0
+        self._latest = -1.0
         self.offset_seconds = 0.0
         """How far the service's time is ahead of the real one."""
         self.random = random.Random(seed)  # noqa: S311 - identifiers here name things, they keep no secret
@@ -25,13 +25,14 @@ class World:
     def now(self) -> Timestamp:
         """The service's time. It never runs backwards, whatever the machine's clock does."""
         seconds = self._clock() + self.offset_seconds
-        if seconds > self._latest:
+        if seconds - self._latest >= 0.001:
             self._latest = seconds
-        return moment(self._latest)
+            self._now = moment(seconds)
+        return self._now
 
     def reset(self) -> None:
         """Back to the real time."""
-        self._latest = self.offset_seconds = 0.0
+        self._latest, self.offset_seconds = -1.0, 0.0
 
     def real_seconds(self) -> float:
         """Seconds since 1970 by the machine's clock."""

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from conftest import ALICE, BOB, Do
 
+from conftest import ALICE, BOB, Do
 from numberkeep.storage import phone_numbers
 from numberkeep.storage.sqlite import Sqlite
 
@@ -27,9 +27,8 @@ def test_the_history_goes_on_over_departures(do: Do, put: Do, storage: Sqlite, s
     assert lengths == [1, 3, 4, 6, 7, 9]
     changes = storage.look(ALICE, phone_numbers.history, ONE)
     assert [change.changed_at for change in changes] == sorted((c.changed_at for c in changes), reverse=True)
-    assert [change.change.get("name") for change in changes] == [
-        ("Desk2", None), (None, "Desk2"), None, ("Desk1", None), (None, "Desk1"), None, ("Desk0", None), (None, "Desk0"), None
-    ]  # fmt: skip
+    names = [change.change.get("name") for change in reversed(changes)]
+    assert names == [name for n in range(3) for name in (None, (None, f"Desk{n}"), (f"Desk{n}", None))]
 
 
 @pytest.mark.parametrize("status", ["Unassigned", "ReleaseInProgress"])

@@ -84,6 +84,9 @@ def flavour_name(host: str) -> str:
     return "chime" if host.startswith(("chime.", "service.chime.")) else "default"
 
 
+_HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
+
+
 class _Answer:
     """Waits for a call's result and replies with it."""
 
@@ -98,8 +101,7 @@ class _Answer:
         if isinstance(result, Error):
             self._reply(_refusal(result, self._request_id))
         else:
-            head = f"x-amzn-RequestId: {self._request_id}\r\nContent-Type: application/json\r\n"
-            self._reply(Response(self._status, head.encode(), result))
+            self._reply(Response(self._status, _HEAD % self._request_id.encode(), result))
 
 
 def _refusal(error: Error | Refusal, request_id: str) -> Response:

@@ -279,12 +279,17 @@ class Flavour:
                 step = node.member
                 if step is None or not part:
                     raise _unknown(request)
-                values.append(unquote(part) if "%" in part else part)
+                values.append(_decoded(part))
             node = step
         for query, (operation, members) in node.routes.get("GET" if request.method == "HEAD" else request.method, ()):
             if not query or query in request.query.split("&"):
                 return operation, dict(zip(members, values, strict=False))
         raise _unknown(request)
+
+
+def _decoded(part: str) -> str:
+    part = part.replace("%2B", "+")  # of most paths, all there is
+    return unquote(part) if "%" in part else part
 
 
 def _unknown(request: Request) -> Refusal:

@@ -44,8 +44,6 @@ CREATE TABLE phone_numbers (
 
 CREATE INDEX phone_numbers_by_status ON phone_numbers (account_id, status, e164_phone_number);
 
-CREATE INDEX phone_numbers_by_product_type ON phone_numbers (account_id, product_type, e164_phone_number);
-
 CREATE TABLE phone_number_associations (
     account_id TEXT NOT NULL,
     e164_phone_number TEXT NOT NULL,

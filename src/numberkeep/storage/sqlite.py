@@ -30,6 +30,10 @@ Job = tuple[Caller, str, Work, Done]
 SCHEMA_VERSION = 1
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
+CACHE_KIBIBYTES = 65_536
+"""How much of the file each of the two connections keeps in memory."""
+CHECKPOINT_PAGES = 4000
+"""How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
 BUSY_SECONDS = 5.0
 """How long a transaction waits for another process (a command at the shell) to finish with the file."""
 
@@ -56,6 +60,7 @@ class Sqlite:
             self._reader = _Connection(path)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+        self._reading = False
         self._jobs: list[Job] = []
         self._wake = threading.Condition()
         self._open = True
@@ -66,6 +71,7 @@ class Sqlite:
         run = self._writer.execute
         run("PRAGMA journal_mode = WAL")
         run(f"PRAGMA synchronous = {self._synchronous}")
+        run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         run("BEGIN IMMEDIATE")
         (version,) = run("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
@@ -82,12 +88,19 @@ class Sqlite:
         run("COMMIT")
 
     def read(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
-        """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised."""
+        """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised.
+
+        Reads of one turn of the event loop share a snapshot. It ends before a write is answered, so that whoever
+        has an answer reads what it tells.
+        """
+        if not self._reading:
+            asyncio.get_running_loop().call_soon(self._end_snapshot)
         done(self._look(caller, request_id, work))
 
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``function(tx, ...)``, which writes nothing, at once; return what it returns, raise what it raises."""
         result = self._look(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs))
+        self._end_snapshot()
         if isinstance(result, Error):
             raise result
         return result  # type: ignore[no-any-return]
@@ -95,14 +108,18 @@ class Sqlite:
     def _look(self, caller: Caller, request_id: str, work: Work) -> Any:
         reader = self._reader
         try:
-            reader.execute("BEGIN")  # one snapshot for all that the transaction reads
-            result = self._run(reader, self._world.now(), caller, request_id, work)
-            reader.execute("COMMIT")
+            if not self._reading:
+                reader.execute("BEGIN")
+                self._reading = True
+            return self._run(reader, self._world.now(), caller, request_id, work)
         except sqlite3.Error:
             log.exception("reading failed, request %s", request_id)
-            reader.rollback()
+            self._end_snapshot()
             return ServiceUnavailable("The store cannot be read at the moment.")
-        return result
+
+    def _end_snapshot(self) -> None:
+        self._reading = False
+        self._reader.rollback()
 
     def write(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
         """Run `work` soon; when what it wrote is on disk, give `done` its result or the `Error` it has raised.
@@ -188,16 +205,16 @@ class Sqlite:
         connection.keep()
         return result
 
+    def _give(self, jobs: list[Job], results: list[Any]) -> None:
+        self._end_snapshot()
+        for (_, _, _, done), result in zip(jobs, results, strict=True):
+            done(result)
+
     def _deliver(self, jobs: list[Job], results: list[Any]) -> None:
         try:
-            self._loop.call_soon_threadsafe(_give, jobs, results)
+            self._loop.call_soon_threadsafe(self._give, jobs, results)
         except RuntimeError:
             log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
-
-
-def _give(jobs: list[Job], results: list[Any]) -> None:
-    for (_, _, _, done), result in zip(jobs, results, strict=True):
-        done(result)
 
 
 class _Connection:
@@ -208,6 +225,7 @@ class _Connection:
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
         )
         self.execute: Callable[..., Any] = self._connection.execute
+        self.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         self._wrote = False
 
     def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
