@@ -1,6 +1,7 @@
 """The rows of phone numbers: who owns them, what they are, what they are tied to, and how they came to be so."""
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -104,7 +105,7 @@ def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
 
 def insert(tx: Tx, number: PhoneNumber) -> None:
     """A number that the account does not have yet."""
-    _remember(tx, number, {column: (None, value) for column, value in _columns_of(number)}, "departed_phone_numbers")
+    _remember_first(tx, number, {column: (None, value) for column, value in _columns_of(number)})
     tx.write(_INSERT, (tx.account_id, *astuple(number)[:-1], tx.now, tx.request_id))
     for association in number.associations:
         tx.write(
@@ -123,17 +124,22 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
     }
     if not changed:
         return
-    _remember(tx, number, changed, "phone_numbers")
-    columns = " = ?, ".join((*changed, *_LAST_CHANGE))
+    _remember_next(tx, number, changed)
     tx.write(
-        f"UPDATE phone_numbers SET {columns} = ? WHERE account_id = ? AND e164_phone_number = ?",
+        _update_of(tuple(changed)),
         (*[after for _, after in changed.values()], tx.now, tx.request_id, tx.account_id, number.e164_phone_number),
     )
 
 
+@cache
+def _update_of(columns: tuple[str, ...]) -> str:
+    assignments = " = ?, ".join((*columns, *_LAST_CHANGE))
+    return f"UPDATE phone_numbers SET {assignments} = ? WHERE account_id = ? AND e164_phone_number = ?"
+
+
 def delete(tx: Tx, number: PhoneNumber) -> None:
     """The account has the number no longer, and may another have it; its history stays."""
-    _remember(tx, number, {column: (value, None) for column, value in _columns_of(number)}, "phone_numbers")
+    _remember_next(tx, number, {column: (value, None) for column, value in _columns_of(number)})
     of_number = (tx.account_id, number.e164_phone_number)
     for table in ("phone_numbers", "phone_number_associations", "pending_changes", "departed_phone_numbers"):
         tx.write(f"DELETE FROM {table} WHERE account_id = ? AND e164_phone_number = ?", of_number)
@@ -199,22 +205,39 @@ def _columns_of(number: PhoneNumber) -> list[tuple[str, object]]:
     return [pair for pair in zip(COLUMNS, astuple(number), strict=False) if pair[1] is not None]
 
 
-def _remember(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]], last_is_in: str) -> None:
-    """Add to the chain whose last link the row of the number in the table `last_is_in` names, if there is one."""
-    last = f"FROM {last_is_in} WHERE account_id = ? AND e164_phone_number = ?"
-    of_number = (tx.account_id, number.e164_phone_number)
+_REMEMBER = (
+    "INSERT INTO phone_number_history (account_id, changed_at, request_id, e164_phone_number, arn, change,"
+    " previous_changed_at, previous_request_id)"
+)
+
+
+def _remember(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]], sql: str, *last: object) -> None:
     tx.write(
-        "INSERT INTO phone_number_history (account_id, changed_at, request_id, e164_phone_number,"
-        " previous_changed_at, previous_request_id, arn, change)"
-        f" VALUES (?, ?, ?, ?, (SELECT changed_at {last}), (SELECT request_id {last}), ?, ?)",
+        sql,
         (
             tx.account_id,
             tx.now,
             tx.request_id,
             number.e164_phone_number,
-            *of_number,
-            *of_number,
             tx.caller.arn,
             _encode(change).decode(),
+            *last,
         ),
     )
+
+
+def _remember_first(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]]) -> None:
+    """Begin a chain, or go on with that of the number's earlier life in the account."""
+    last = _last_change(tx, number.e164_phone_number) or (None, None)
+    _remember(tx, number, change, f"{_REMEMBER} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *last)
+
+
+def _remember_next(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]]) -> None:
+    """Go on with the chain whose last link the number's row names."""
+    _remember(tx, number, change, _REMEMBER_NEXT, tx.account_id, number.e164_phone_number)
+
+
+_REMEMBER_NEXT = (
+    f"{_REMEMBER} SELECT ?, ?, ?, ?, ?, ?, changed_at, request_id FROM phone_numbers"
+    " WHERE account_id = ? AND e164_phone_number = ?"
+)

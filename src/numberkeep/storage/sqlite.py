@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
@@ -62,8 +63,8 @@ class Sqlite:
             raise StoreError(f"The store {path} cannot be opened: {error}.") from error
         self._reading = False
         self._jobs: list[Job] = []
-        self._wake = threading.Condition()
-        self._open = True
+        self._busy = False
+        self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
         self._thread.start()
 
@@ -126,10 +127,23 @@ class Sqlite:
 
         `done` is called on the event loop that is running now.
         """
-        self._loop = asyncio.get_running_loop()
-        with self._wake:
-            self._jobs.append((caller, request_id, work, done))
-            self._wake.notify()
+        if not self._jobs:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._jobs.append((caller, request_id, work, done))
+
+    def _hand_over(self) -> None:
+        """Give the writer what has gathered, unless it is busy: then more will have gathered when it is not."""
+        if self._jobs and not self._busy:
+            self._busy = True
+            jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
+            self._groups.put((asyncio.get_running_loop(), jobs))
+
+    def _give(self, jobs: list[Job], results: list[Any]) -> None:
+        self._busy = False
+        self._hand_over()
+        self._end_snapshot()
+        for (_, _, _, done), result in zip(jobs, results, strict=True):
+            done(result)
 
     async def transact(
         self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
@@ -149,26 +163,31 @@ class Sqlite:
         return await future
 
     def close(self) -> None:
-        """Finish what has been given, then close the file."""
-        with self._wake:
-            self._open = False
-            self._wake.notify()
+        """Finish the group that is being written, then close the file. What nobody waits for any more is dropped."""
+        self._groups.put(None)
         self._thread.join()
         self._reader.close()
         self._writer.close()
 
     def _work(self) -> None:
-        while True:
-            with self._wake:
-                while self._open and not self._jobs:
-                    self._wake.wait()
-                jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
-            if not jobs:
-                return
-            self._deliver(jobs, self._commit(jobs))
+        while (group := self._groups.get()) is not None:
+            loop, jobs = group
+            results = self._commit(jobs)
+            try:
+                loop.call_soon_threadsafe(self._give, jobs, results)
+            except RuntimeError:
+                self._busy = False
+                log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
 
     def _commit(self, jobs: list[Job]) -> list[Any]:
+        try:
+            return self._attempt(jobs, savepoints=False)
+        except _Spoiled:
+            return self._attempt(jobs, savepoints=True)
+
+    def _attempt(self, jobs: list[Job], *, savepoints: bool) -> list[Any]:
         writer = self._writer
+        writer.savepoints = savepoints
         try:
             writer.execute("BEGIN IMMEDIATE")
             now = self._world.now()
@@ -205,20 +224,19 @@ class Sqlite:
         connection.keep()
         return result
 
-    def _give(self, jobs: list[Job], results: list[Any]) -> None:
-        self._end_snapshot()
-        for (_, _, _, done), result in zip(jobs, results, strict=True):
-            done(result)
 
-    def _deliver(self, jobs: list[Job], results: list[Any]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._give, jobs, results)
-        except RuntimeError:
-            log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
+class _Spoiled(Exception):
+    """A transaction of a group has failed after it had written, and no savepoint leads back."""
 
 
 class _Connection:
-    """A connection whose transactions are begun by hand, each job's writes in a savepoint of its own."""
+    """A connection whose transactions are begun by hand.
+
+    Savepoints cost a tenth of an update, and operations decide before they write: so a group is run without them,
+    and run once more with them should one of its transactions write and then fail.
+    """
+
+    savepoints = False
 
     def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(
@@ -230,17 +248,22 @@ class _Connection:
 
     def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         if not self._wrote:
-            self.execute("SAVEPOINT job")
+            if self.savepoints:
+                self.execute("SAVEPOINT job")
             self._wrote = True
         return self.execute(sql, parameters)
 
     def keep(self) -> None:
         if self._wrote:
-            self.execute("RELEASE job")
+            if self.savepoints:
+                self.execute("RELEASE job")
             self._wrote = False
 
     def undo(self) -> None:
         if self._wrote:
+            if not self.savepoints:
+                self.rollback()
+                raise _Spoiled
             self.execute("ROLLBACK TO job")
             self.keep()
 
