@@ -684,15 +684,30 @@ def _headers(lines: list[str]) -> dict[str, str]:
     """
     headers: dict[str, str] = {}
     for line in lines[1:-2]:
-        name, _, value = line.partition(":")
-        name = name.lower()
+        name, value = _known_lines.get(line) or _header(line)
         if name not in headers:
-            headers[name] = value.strip(" \t\r")
+            headers[name] = value
         elif name == "host":
             raise _malformed("A request must not have two Host headers.")
         elif name != "authorization":
-            headers[name] += "," + value.strip(" \t\r")
+            headers[name] += "," + value
     return headers
+
+
+_known_lines: dict[str, tuple[str, str]] = {}
+_MOST_KNOWN_LINES = 2048
+_LONGEST_KNOWN_LINE = 200
+
+
+def _header(line: str) -> tuple[str, str]:
+    """The name and the value of a header line. Most lines come again and again, and are read once."""
+    name, _, value = line.partition(":")
+    header = (name.lower(), value.strip(" \t\r"))
+    if len(line) <= _LONGEST_KNOWN_LINE:
+        if len(_known_lines) >= _MOST_KNOWN_LINES:
+            _known_lines.clear()
+        _known_lines[line] = header
+    return header
 
 
 def _target(method: str, target: str, headers: dict[str, str]) -> str:

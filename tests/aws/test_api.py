@@ -24,7 +24,10 @@ class Store:
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    def read(self, caller: Caller, request_id: str, work: Any, done: Any, kind: str = "read") -> None:
+    def recall(self, key: Any) -> None:
+        hash(key)
+
+    def read(self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, kind: str = "read") -> None:
         assert (caller, request_id) == (CALLER, ID)
         self.ran.append(kind)
         try:
@@ -34,7 +37,7 @@ class Store:
         done(result)
 
     def write(self, caller: Caller, request_id: str, work: Any, done: Any) -> None:
-        self.read(caller, request_id, work, done, "write")
+        self.read(caller, request_id, work, done, None, "write")
 
 
 def ask(method: str, target: str, body: bytes = b"", identify: Any = lambda request: CALLER, **functions: Any) -> Any:

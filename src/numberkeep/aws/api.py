@@ -1,7 +1,7 @@
 """The whole request path: a request comes in, its answer goes out."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 import msgspec
@@ -20,9 +20,13 @@ Done = Callable[[Any], None]
 
 
 class Store(Protocol):
-    """Runs a call in a transaction and hands over its result once that is durable, or the `Error` it raised."""
+    """Runs a call in a transaction and hands over its result once that is durable, or the `Error` it raised.
 
-    def read(self, caller: Caller, request_id: str, work: Call, done: Done) -> None: ...
+    A read that would give the same result as one before, because nothing was written since, can be recalled.
+    """
+
+    def recall(self, key: Hashable) -> bytes | None: ...
+    def read(self, caller: Caller, request_id: str, work: Call, done: Done, key: Hashable) -> None: ...
     def write(self, caller: Caller, request_id: str, work: Call, done: Done) -> None: ...
 
 
@@ -38,6 +42,7 @@ class Api:
     ) -> None:
         self._flavours = flavours
         self._identify = identify
+        self._recall = store.recall
         self._read = store.read
         self._write = store.write
         self._new_id = new_id
@@ -50,13 +55,18 @@ class Api:
             flavour = self._flavour_of(request.headers.get("host", ""))
             operation, parameters = flavour.route(request)
             caller = self._identify(request)
-            call = operation.bind(parameters, request)
+            answer = _Answer(operation.status, request_id, reply)
+            if not operation.reads:
+                self._write(caller, request_id, operation.bind(parameters, request), answer)
+                return
+            key = (operation, caller.account_id, request.path, request.query)
+            known = self._recall(key)
+            if known is not None:
+                answer(known)
+            else:
+                self._read(caller, request_id, operation.bind(parameters, request), answer, key)
         except (Error, Refusal) as error:
             reply(_refusal(error, request_id))
-            return
-        answer = _Answer(operation.status, request_id, reply)
-        run = self._read if operation.reads else self._write
-        run(caller, request_id, call, answer)
 
     def refuse(self, error: Exception) -> Response:
         """The answer to a request that `error` has stopped; what is no refusal is logged and answered 500."""

@@ -2,14 +2,15 @@
 
 A single thread runs all writing transactions. What has gathered while it was busy runs together: a savepoint
 each, one COMMIT, and with ``synchronous=FULL`` one wait for the disk; no answer is given before that. Reading
-transactions run at once on the thread that asks, on a connection of their own, and see the last commit.
+transactions run at once on the thread that asks, on a connection of their own, and see the last commit. An
+inventory is read far more often than it changes: what was read is kept until the next commit.
 """
 
 import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from importlib import resources
 from pathlib import Path
 from queue import SimpleQueue
@@ -33,6 +34,10 @@ GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
 CACHE_KIBIBYTES = 65_536
 """How much of the file each of the two connections keeps in memory."""
+KNOWN_BYTES = 32 * 1024 * 1024
+"""How much of what was read is kept until the next commit."""
+KNOWN_OVERHEAD_BYTES = 500
+"""What keeping a result takes besides the result."""
 CHECKPOINT_PAGES = 4000
 """How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
 BUSY_SECONDS = 5.0
@@ -62,6 +67,9 @@ class Sqlite:
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"The store {path} cannot be opened: {error}.") from error
         self._reading = False
+        self._known: dict[Hashable, bytes] = {}
+        self._known_version = 0
+        self._known_bytes = 0
         self._jobs: list[Job] = []
         self._busy = False
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
@@ -88,18 +96,33 @@ class Sqlite:
         self._token_secret = bytes.fromhex(secret)
         run("COMMIT")
 
-    def read(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
-        """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised.
-
-        Reads of one turn of the event loop share a snapshot. It ends before a write is answered, so that whoever
-        has an answer reads what it tells.
-        """
+    def recall(self, key: Hashable) -> bytes | None:
+        """What `read` has given for `key`, if nothing was committed since, by this process or another."""
         if not self._reading:
             asyncio.get_running_loop().call_soon(self._end_snapshot)
-        done(self._look(caller, request_id, work))
+            try:
+                self._begin_snapshot()
+            except sqlite3.Error:
+                return None  # which `read` will report
+        return self._known.get(key)
+
+    def read(self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable) -> None:
+        """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised.
+
+        Reads of one turn of the event loop share the snapshot that `recall` has begun. It ends before a write is
+        answered, so that whoever has an answer reads what it tells. The result is kept for `recall`.
+        """
+        result = self._look(caller, request_id, work)
+        if not isinstance(result, Error):
+            self._known_bytes += len(result) + KNOWN_OVERHEAD_BYTES
+            if self._known_bytes > KNOWN_BYTES:
+                self._forget()
+            self._known[key] = result
+        done(result)
 
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``function(tx, ...)``, which writes nothing, at once; return what it returns, raise what it raises."""
+        self._end_snapshot()
         result = self._look(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs))
         self._end_snapshot()
         if isinstance(result, Error):
@@ -107,20 +130,30 @@ class Sqlite:
         return result  # type: ignore[no-any-return]
 
     def _look(self, caller: Caller, request_id: str, work: Work) -> Any:
-        reader = self._reader
         try:
             if not self._reading:
-                reader.execute("BEGIN")
-                self._reading = True
-            return self._run(reader, self._world.now(), caller, request_id, work)
+                self._begin_snapshot()
+            return self._run(self._reader, self._world.now(), caller, request_id, work)
         except sqlite3.Error:
             log.exception("reading failed, request %s", request_id)
             self._end_snapshot()
             return ServiceUnavailable("The store cannot be read at the moment.")
 
+    def _begin_snapshot(self) -> None:
+        self._reader.execute("BEGIN")
+        (version,) = self._reader.execute("PRAGMA data_version").fetchone()
+        self._reading = True
+        if version != self._known_version:
+            self._forget()
+            self._known_version = version
+
     def _end_snapshot(self) -> None:
         self._reading = False
         self._reader.rollback()
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_bytes = 0
 
     def write(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
         """Run `work` soon; when what it wrote is on disk, give `done` its result or the `Error` it has raised.
