@@ -19,6 +19,7 @@ class World:
         self._clock = clock
         self._turn = threading.Lock()
         self._latest = -1.0
+        self._change_id = 0
         self.offset_seconds = 0.0
         """How far the service's time is ahead of the real one."""
         self.random = random.Random(seed)  # noqa: S311 - identifiers here name things, they keep no secret
@@ -45,6 +46,13 @@ class World:
         digits = self.random.randbytes(16).hex()
         # The variant of RFC 9562 leaves two bits open at the front of the fourth group; they are not needed.
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+    def new_change_id(self) -> int:
+        """A number of at most 63 bits, larger than all before: the time in milliseconds, and below it 20 random bits,
+        so that several processes do not meet."""
+        fresh = (int(self._clock() * 1000) << 20) + self.random.getrandbits(20)
+        self._change_id = max(self._change_id + 1, fresh)
+        return self._change_id
 
     def new_secret(self) -> str:
         """32 random bytes in hexadecimal: the operating system's, unless the world has a seed."""

@@ -1,6 +1,6 @@
 """The rows of phone numbers: who owns them, what they are, what they are tied to, and how they came to be so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -21,8 +21,7 @@ COLUMNS = PhoneNumber.__struct_fields__[:-1]
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM phone_numbers WHERE account_id = ?"
 _SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
-_LAST_CHANGE = ("changed_at", "request_id")
-_INSERTED = ("account_id", *COLUMNS, *_LAST_CHANGE)
+_INSERTED = ("account_id", *COLUMNS, "change_id")
 _INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 _NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
 _encode = msgspec.json.Encoder().encode
@@ -105,8 +104,10 @@ def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
 
 def insert(tx: Tx, number: PhoneNumber) -> None:
     """A number that the account does not have yet."""
-    _remember_first(tx, number, {column: (None, value) for column, value in _columns_of(number)})
-    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-1], tx.now, tx.request_id))
+    last = _last_change(tx, number.e164_phone_number)  # of an earlier life in the account
+    change = {column: (None, value) for column, value in _columns_of(number)}
+    change_id = _remember(tx, number, change, f"{_REMEMBER} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", last)
+    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-1], change_id))
     for association in number.associations:
         tx.write(
             "INSERT INTO phone_number_associations (account_id, e164_phone_number, name, value, associated_timestamp)"
@@ -124,29 +125,28 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
     }
     if not changed:
         return
-    _remember_next(tx, number, changed)
+    change_id = _remember_next(tx, number, changed)
     tx.write(
         _update_of(tuple(changed)),
-        (*[after for _, after in changed.values()], tx.now, tx.request_id, tx.account_id, number.e164_phone_number),
+        (*[after for _, after in changed.values()], change_id, tx.account_id, number.e164_phone_number),
     )
 
 
 @cache
 def _update_of(columns: tuple[str, ...]) -> str:
-    assignments = " = ?, ".join((*columns, *_LAST_CHANGE))
+    assignments = " = ?, ".join((*columns, "change_id"))
     return f"UPDATE phone_numbers SET {assignments} = ? WHERE account_id = ? AND e164_phone_number = ?"
 
 
 def delete(tx: Tx, number: PhoneNumber) -> None:
     """The account has the number no longer, and may another have it; its history stays."""
-    _remember_next(tx, number, {column: (value, None) for column, value in _columns_of(number)})
+    change_id = _remember_next(tx, number, {column: (value, None) for column, value in _columns_of(number)})
     of_number = (tx.account_id, number.e164_phone_number)
     for table in ("phone_numbers", "phone_number_associations", "pending_changes", "departed_phone_numbers"):
         tx.write(f"DELETE FROM {table} WHERE account_id = ? AND e164_phone_number = ?", of_number)
     tx.write(
-        "INSERT INTO departed_phone_numbers (account_id, e164_phone_number, changed_at, request_id)"
-        " VALUES (?, ?, ?, ?)",
-        (*of_number, tx.now, tx.request_id),
+        "INSERT INTO departed_phone_numbers (account_id, e164_phone_number, change_id) VALUES (?, ?, ?)",
+        (*of_number, change_id),
     )
     disclaim(tx, number.e164_phone_number)
 
@@ -154,24 +154,23 @@ def delete(tx: Tx, number: PhoneNumber) -> None:
 def history(tx: Tx, e164: str) -> list[Change]:
     """All that has happened to the account's number of that name, the latest first."""
     found: list[Change] = []
-    at = _last_change(tx, e164)
-    while at is not None:
+    change_id = _last_change(tx, e164)
+    while change_id is not None:
         row = tx.execute(
-            "SELECT changed_at, request_id, arn, change, previous_changed_at, previous_request_id"
-            " FROM phone_number_history"
-            " WHERE account_id = ? AND changed_at = ? AND request_id = ? AND e164_phone_number = ?",
-            (tx.account_id, *at, e164),
+            "SELECT changed_at, request_id, arn, change, previous_change_id FROM phone_number_history"
+            " WHERE account_id = ? AND change_id = ?",
+            (tx.account_id, change_id),
         ).fetchone()
         found.append(Change(row[0], row[1], row[2], _decode(row[3])))
-        at = (row[4], row[5]) if row[4] else None
+        change_id = row[4]
     return found
 
 
-def _last_change(tx: Tx, e164: str) -> tuple[str, str] | None:
+def _last_change(tx: Tx, e164: str) -> int | None:
     for table in ("phone_numbers", "departed_phone_numbers"):
-        sql = f"SELECT changed_at, request_id FROM {table} WHERE account_id = ? AND e164_phone_number = ?"
+        sql = f"SELECT change_id FROM {table} WHERE account_id = ? AND e164_phone_number = ?"
         if row := tx.execute(sql, (tx.account_id, e164)).fetchone():
-            return (row[0], row[1])
+            return int(row[0])
     return None
 
 
@@ -206,38 +205,25 @@ def _columns_of(number: PhoneNumber) -> list[tuple[str, object]]:
 
 
 _REMEMBER = (
-    "INSERT INTO phone_number_history (account_id, changed_at, request_id, e164_phone_number, arn, change,"
-    " previous_changed_at, previous_request_id)"
+    "INSERT INTO phone_number_history (account_id, change_id, e164_phone_number, changed_at, request_id, arn, change,"
+    " previous_change_id)"
 )
-
-
-def _remember(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]], sql: str, *last: object) -> None:
-    tx.write(
-        sql,
-        (
-            tx.account_id,
-            tx.now,
-            tx.request_id,
-            number.e164_phone_number,
-            tx.caller.arn,
-            _encode(change).decode(),
-            *last,
-        ),
-    )
-
-
-def _remember_first(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]]) -> None:
-    """Begin a chain, or go on with that of the number's earlier life in the account."""
-    last = _last_change(tx, number.e164_phone_number) or (None, None)
-    _remember(tx, number, change, f"{_REMEMBER} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *last)
-
-
-def _remember_next(tx: Tx, number: PhoneNumber, change: dict[str, tuple[object, object]]) -> None:
-    """Go on with the chain whose last link the number's row names."""
-    _remember(tx, number, change, _REMEMBER_NEXT, tx.account_id, number.e164_phone_number)
-
-
 _REMEMBER_NEXT = (
-    f"{_REMEMBER} SELECT ?, ?, ?, ?, ?, ?, changed_at, request_id FROM phone_numbers"
+    f"{_REMEMBER} SELECT ?, ?, ?, ?, ?, ?, ?, change_id FROM phone_numbers"
     " WHERE account_id = ? AND e164_phone_number = ?"
 )
+
+
+def _remember_next(tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, object]]) -> int:
+    """Go on with the chain whose last link the number's row names; gives the new link."""
+    return _remember(tx, number, change, _REMEMBER_NEXT, tx.account_id, number.e164_phone_number)
+
+
+def _remember(
+    tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, object]], sql: str, *previous: object
+) -> int:
+    change_id = tx.dice.new_change_id()
+    e164 = number.e164_phone_number
+    text = _encode(change).decode()
+    tx.write(sql, (tx.account_id, change_id, e164, tx.now, tx.request_id, tx.caller.arn, text, *previous))
+    return change_id

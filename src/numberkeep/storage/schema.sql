@@ -37,8 +37,7 @@ CREATE TABLE phone_numbers (
     name TEXT,
     order_id TEXT,
     deletion_timestamp TEXT,
-    changed_at TEXT NOT NULL,
-    request_id TEXT NOT NULL,
+    change_id INTEGER NOT NULL,
     PRIMARY KEY (account_id, e164_phone_number)
 );
 
@@ -60,22 +59,21 @@ CREATE INDEX phone_number_associations_by_name
 -- So changes are kept in the order of time, one after the other, and no index by number has to be kept as well.
 CREATE TABLE phone_number_history (
     account_id TEXT NOT NULL,
+    change_id INTEGER NOT NULL,
+    previous_change_id INTEGER,
+    e164_phone_number TEXT NOT NULL,
     changed_at TEXT NOT NULL,
     request_id TEXT NOT NULL,
-    e164_phone_number TEXT NOT NULL,
-    previous_changed_at TEXT,
-    previous_request_id TEXT,
     arn TEXT NOT NULL,
     change TEXT NOT NULL,
-    PRIMARY KEY (account_id, changed_at, request_id, e164_phone_number)
+    PRIMARY KEY (account_id, change_id)
 );
 
 -- The last change of a number that has left the account.
 CREATE TABLE departed_phone_numbers (
     account_id TEXT NOT NULL,
     e164_phone_number TEXT NOT NULL,
-    changed_at TEXT NOT NULL,
-    request_id TEXT NOT NULL,
+    change_id INTEGER NOT NULL,
     PRIMARY KEY (account_id, e164_phone_number)
 );
 

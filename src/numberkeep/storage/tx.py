@@ -29,6 +29,7 @@ class Dice(Protocol):
     """Where new identifiers come from."""
 
     def new_id(self) -> str: ...
+    def new_change_id(self) -> int: ...
 
 
 class Tx:
