@@ -184,6 +184,15 @@ def test_a_port_that_is_taken_is_said(option: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_store_has_one_server(tmp_path: Path) -> None:
+    with running("dev", "--data", str(tmp_path)):
+        ended = run("dev", "--data", str(tmp_path), "--port", "0", "--admin-port", "0")
+        assert ended.returncode != 0
+        assert "is served by another process already" in ended.stderr
+    with running("dev", "--data", str(tmp_path)) as (_, url, _):
+        assert client(url).list_phone_numbers()["PhoneNumbers"]
+
+
 def test_a_terminated_server_finishes_what_it_has_accepted(database: str) -> None:
     key_id, secret = create_key(database)
     with running("serve", "--database", database) as (process, url, _):

@@ -1,12 +1,14 @@
 """The only place that constructs: from settings to a running service."""
 
 import asyncio
+import fcntl
 import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from importlib import resources
 from pathlib import Path
+from typing import TextIO
 
 from .admin import AdminServer, application
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
@@ -51,6 +53,8 @@ class App:
         settings, world = self.settings, self.world
         listener = stack.enter_context(_listen(settings.admin_host, settings.admin_port))
         carrier = SimulatedCarrier(settings.order_seconds)
+        if settings.database:
+            stack.enter_context(_lock(settings.database))
         self.store = open_store(settings.database, world, carrier, stack)
         worker = Worker(self.store, carrier, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b""
@@ -129,6 +133,19 @@ def open_store(database: Path | None, world: World, carrier: SimulatedCarrier, s
         storage = Sqlite(str(database), world, carrier)
     stack.callback(storage.close)
     return storage
+
+
+def _lock(database: Path) -> TextIO:
+    """Keep other servers away from the store while the file is open; commands at the shell may use it all the same."""
+    try:
+        lock = open(f"{database}.lock", "w")  # noqa: SIM115 - the caller closes it
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StartError(f"The store {database} is served by another process already.") from error
+    except OSError as error:
+        raise StartError(f"The store {database} cannot be opened: {error}.") from error
+    return lock
 
 
 async def create_key(database: Path, account_id: str, user_name: str) -> AccessKey:

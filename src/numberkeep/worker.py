@@ -113,6 +113,8 @@ def _begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
 
 def _settle(tx: Tx, change: PendingChange, answer: Answer) -> None:
     e164 = change.e164_phone_number
+    if not pending_changes.is_pending(tx, e164, change.kind):
+        return
     if isinstance(answer, Pending):
         pending_changes.postpone(tx, e164, change.kind, answer.ask_at)
         return

@@ -245,3 +245,98 @@ def test_a_result_is_handed_over_on_the_loop(storage: Sqlite) -> None:
         assert results == ["id"]
 
     asyncio.run(run())
+
+
+def test_a_transaction_that_writes_and_fails_costs_its_group_nothing(storage: Sqlite) -> None:
+    """Groups run without savepoints; one that is spoiled runs again with them, each of its transactions once."""
+    ran: list[str] = []
+
+    def write(tx: Tx, name: str) -> str:
+        ran.append(name)
+        return put_then(tx, name, BadRequest("rule") if name == "b" else None)
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(*(storage.transact(ANYBODY, write, n) for n in "abc"), return_exceptions=True)
+
+    first, second, third = asyncio.run(run())
+    assert (first, third) == ("a", "c")
+    assert isinstance(second, BadRequest)
+    assert ran == ["a", "b", "a", "b", "c"]
+    assert facts(storage) == {"token_secret", "a", "c"}
+
+
+class Reads:
+    """Counts what is really read, and recalls the rest."""
+
+    def __init__(self, storage: Sqlite) -> None:
+        self.storage = storage
+        self.count = 0
+
+    def __call__(self, name: str, caller: Caller = ANYBODY) -> bytes:
+        results: list[Any] = []
+        known = self.storage.recall((caller.account_id, name))
+        if known is not None:
+            return known
+
+        def work(tx: Tx) -> bytes:
+            self.count += 1
+            return (store.get(tx, name) or "nothing").encode()
+
+        self.storage.read(caller, "id", work, results.append, (caller.account_id, name))
+        return bytes(results[0])
+
+
+def test_what_was_read_is_recalled_until_the_next_commit(storage: Sqlite, path: str) -> None:
+    async def run() -> None:
+        read = Reads(storage)
+        assert [read("x") for _ in range(3)] == [b"nothing"] * 3
+        assert read.count == 1
+        await storage.transact(ANYBODY, store.put, "x", "one")
+        assert [read("x") for _ in range(3)] == [b"one"] * 3
+        assert read.count == 2
+        await asyncio.sleep(0)  # another turn of the loop, another snapshot
+        assert read("x") == b"one"
+        assert read.count == 2
+        with sqlite3.connect(path, isolation_level=None) as other:  # another process
+            other.execute("UPDATE store SET value = 'two' WHERE name = 'x'")
+        other.close()
+        assert read("x") == b"one", "a turn of the loop has one snapshot"
+        await asyncio.sleep(0)
+        assert read("x") == b"two"
+
+    asyncio.run(run())
+
+
+def test_who_has_an_answer_reads_what_it_tells(storage: Sqlite) -> None:
+    """Even in the turn of the loop in which the answer comes, with a snapshot from before the commit."""
+
+    async def run() -> None:
+        read = Reads(storage)
+        for n in range(200):
+            seen: list[bytes] = []
+            ready = asyncio.Event()
+
+            def done(result: Any, seen: list[bytes] = seen, ready: asyncio.Event = ready) -> None:
+                seen.append(read("x"))
+                ready.set()
+
+            assert read("x") == (str(n - 1).encode() if n else b"nothing")
+            storage.write(ANYBODY, "id", lambda tx, n=n: store.put(tx, "x", str(n)), done)
+            while not ready.is_set():
+                read("x")
+                await asyncio.sleep(0)
+            assert seen == [str(n).encode()]
+
+    asyncio.run(run())
+
+
+def test_what_is_kept_is_bounded(storage: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numberkeep.storage.sqlite.KNOWN_BYTES", 5000)
+
+    async def run() -> None:
+        read = Reads(storage)
+        for n in range(100):
+            read(f"name{n}")
+        assert len(storage._known) < 10
+
+    asyncio.run(run())

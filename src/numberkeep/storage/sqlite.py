@@ -226,9 +226,13 @@ class Sqlite:
 
     def _commit(self, jobs: list[Job]) -> list[Any]:
         try:
-            return self._attempt(jobs, savepoints=False)
-        except _Spoiled:
-            return self._attempt(jobs, savepoints=True)
+            try:
+                return self._attempt(jobs, savepoints=False)
+            except _Spoiled:
+                return self._attempt(jobs, savepoints=True)
+        except sqlite3.Error:
+            log.exception("a group of %d transactions was not committed", len(jobs))
+            return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
 
     def _attempt(self, jobs: list[Job], *, savepoints: bool) -> list[Any]:
         writer = self._writer
@@ -238,11 +242,9 @@ class Sqlite:
             now = self._world.now()
             results = [self._run(writer, now, caller, request_id, work) for caller, request_id, work, _ in jobs]
             writer.execute("COMMIT")
-        except sqlite3.Error:
-            log.exception("a group of %d transactions was not committed", len(jobs))
-            writer.rollback()
-            return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
-        return results
+            return results
+        finally:
+            writer.rollback()  # what was not committed
 
     def _run(self, connection: "_Connection", now: str, caller: Caller, request_id: str, work: Work) -> Any:
         tx = Tx(
@@ -307,7 +309,6 @@ class _Connection:
     def undo(self) -> None:
         if self._wrote:
             if not self.savepoints:
-                self.rollback()
                 raise _Spoiled
             self.execute("ROLLBACK TO job")
             self.keep()
