@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import ExitStack, closing
 from importlib import resources
 from pathlib import Path
 from queue import SimpleQueue
@@ -62,13 +63,16 @@ class Sqlite:
         self._synchronous = "FULL" if durable else "OFF"
         self._world = world
         self._pool = pool
-        try:
-            Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
-            self._writer = _Connection(path)
-            self._prepare()
-            self._reader = _Connection(path)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+        with ExitStack() as stack:
+            try:
+                Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
+                self._writer = stack.enter_context(closing(_Connection(path)))
+                self._prepare()
+                self._reader = stack.enter_context(closing(_Connection(path)))
+                self._reader.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+            self._connections = stack.pop_all()
         self._reading = False
         self._known: dict[Hashable, bytes] = {}
         self._known_version = 0
@@ -82,6 +86,7 @@ class Sqlite:
 
     def _prepare(self) -> None:
         run = self._writer.execute
+        run(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         run("PRAGMA journal_mode = WAL")
         run(f"PRAGMA synchronous = {self._synchronous}")
         run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -212,8 +217,7 @@ class Sqlite:
         """Finish the group that is being written, then close the file. What nobody waits for any more is dropped."""
         self._groups.put(None)
         self._thread.join()
-        self._reader.close()
-        self._writer.close()
+        self._connections.close()
 
     def _work(self) -> None:
         while (group := self._groups.get()) is not None:
@@ -290,7 +294,6 @@ class _Connection:
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
         )
         self.execute: Callable[..., Any] = self._connection.execute
-        self.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         self._wrote = False
 
     def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
