@@ -104,6 +104,8 @@ class PhoneNumber(Struct, frozen=True):
     order_id: str | None = None
     deletion_timestamp: Timestamp | None = None
     """When the number leaves the deletion queue, and the account, for good."""
+    change_id: int | None = None
+    """The last link in the chain of its changes; None for a number that is new."""
     associations: tuple[Association, ...] = ()
 
     @property

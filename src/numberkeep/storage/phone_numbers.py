@@ -16,10 +16,10 @@ from ..domain.number_plan import normalize_id
 from ..domain.phone_number import IN_DELETION_QUEUE, Association, PhoneNumber
 from .tx import Row, Tx
 
-COLUMNS = PhoneNumber.__struct_fields__[:-1]
-"""A number's own columns; its associations, the last field, are rows of their own."""
+COLUMNS = PhoneNumber.__struct_fields__[:-2]
+"""What is true of a number, and changes. Its associations are rows of their own."""
 
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM phone_numbers WHERE account_id = ?"
+_SELECT = f"SELECT {', '.join((*COLUMNS, 'change_id'))} FROM phone_numbers WHERE account_id = ?"
 _SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
 _INSERTED = ("account_id", *COLUMNS, "change_id")
 _INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
@@ -104,10 +104,10 @@ def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
 
 def insert(tx: Tx, number: PhoneNumber) -> None:
     """A number that the account does not have yet."""
-    last = _last_change(tx, number.e164_phone_number)  # of an earlier life in the account
-    change = {column: (None, value) for column, value in _columns_of(number)}
-    change_id = _remember(tx, number, change, f"{_REMEMBER} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", last)
-    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-1], change_id))
+    previous = _departed(tx, number.e164_phone_number)
+    change = {column: (None, value) for column, value in _known_of(number)}
+    change_id = _remember(tx, number, change, previous)
+    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-2], change_id))
     for association in number.associations:
         tx.write(
             "INSERT INTO phone_number_associations (account_id, e164_phone_number, name, value, associated_timestamp)"
@@ -117,7 +117,7 @@ def insert(tx: Tx, number: PhoneNumber) -> None:
 
 
 def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
-    """Keep what has changed of `was`, and that it has."""
+    """Keep what has changed of `was`, which is as it was found, and that it has."""
     changed = {
         column: (before, after)
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
@@ -125,7 +125,7 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
     }
     if not changed:
         return
-    change_id = _remember_next(tx, number, changed)
+    change_id = _remember(tx, number, changed, was.change_id)
     tx.write(
         _update_of(tuple(changed)),
         (*[after for _, after in changed.values()], change_id, tx.account_id, number.e164_phone_number),
@@ -140,7 +140,8 @@ def _update_of(columns: tuple[str, ...]) -> str:
 
 def delete(tx: Tx, number: PhoneNumber) -> None:
     """The account has the number no longer, and may another have it; its history stays."""
-    change_id = _remember_next(tx, number, {column: (value, None) for column, value in _columns_of(number)})
+    change = {column: (value, None) for column, value in _known_of(number)}
+    change_id = _remember(tx, number, change, number.change_id)
     of_number = (tx.account_id, number.e164_phone_number)
     for table in ("phone_numbers", "phone_number_associations", "pending_changes", "departed_phone_numbers"):
         tx.write(f"DELETE FROM {table} WHERE account_id = ? AND e164_phone_number = ?", of_number)
@@ -154,7 +155,8 @@ def delete(tx: Tx, number: PhoneNumber) -> None:
 def history(tx: Tx, e164: str) -> list[Change]:
     """All that has happened to the account's number of that name, the latest first."""
     found: list[Change] = []
-    change_id = _last_change(tx, e164)
+    number = find(tx, e164)
+    change_id = number.change_id if number else _departed(tx, e164)
     while change_id is not None:
         row = tx.execute(
             "SELECT changed_at, request_id, arn, change, previous_change_id FROM phone_number_history"
@@ -166,12 +168,11 @@ def history(tx: Tx, e164: str) -> list[Change]:
     return found
 
 
-def _last_change(tx: Tx, e164: str) -> int | None:
-    for table in ("phone_numbers", "departed_phone_numbers"):
-        sql = f"SELECT change_id FROM {table} WHERE account_id = ? AND e164_phone_number = ?"
-        if row := tx.execute(sql, (tx.account_id, e164)).fetchone():
-            return int(row[0])
-    return None
+def _departed(tx: Tx, e164: str) -> int | None:
+    """The last change of a number that has left the account."""
+    sql = "SELECT change_id FROM departed_phone_numbers WHERE account_id = ? AND e164_phone_number = ?"
+    row = tx.execute(sql, (tx.account_id, e164)).fetchone()
+    return row[0] if row else None
 
 
 def claim(tx: Tx, e164: str) -> bool:
@@ -199,31 +200,18 @@ def owned(tx: Tx, e164s: Sequence[str]) -> set[str]:
     return {e164 for (e164,) in tx.execute(sql, tuple(e164s)).fetchall()}
 
 
-def _columns_of(number: PhoneNumber) -> list[tuple[str, object]]:
-    """What is known of a number."""
+def _known_of(number: PhoneNumber) -> list[tuple[str, object]]:
     return [pair for pair in zip(COLUMNS, astuple(number), strict=False) if pair[1] is not None]
 
 
-_REMEMBER = (
-    "INSERT INTO phone_number_history (account_id, change_id, e164_phone_number, changed_at, request_id, arn, change,"
-    " previous_change_id)"
-)
-_REMEMBER_NEXT = (
-    f"{_REMEMBER} SELECT ?, ?, ?, ?, ?, ?, ?, change_id FROM phone_numbers"
-    " WHERE account_id = ? AND e164_phone_number = ?"
-)
-
-
-def _remember_next(tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, object]]) -> int:
-    """Go on with the chain whose last link the number's row names; gives the new link."""
-    return _remember(tx, number, change, _REMEMBER_NEXT, tx.account_id, number.e164_phone_number)
-
-
-def _remember(
-    tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, object]], sql: str, *previous: object
-) -> int:
+def _remember(tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, object]], previous: int | None) -> int:
+    """Add a link to the chain of the number's changes, and give it."""
     change_id = tx.dice.new_change_id()
     e164 = number.e164_phone_number
     text = _encode(change).decode()
-    tx.write(sql, (tx.account_id, change_id, e164, tx.now, tx.request_id, tx.caller.arn, text, *previous))
+    tx.write(
+        "INSERT INTO phone_number_history (account_id, change_id, previous_change_id, e164_phone_number, changed_at,"
+        " request_id, arn, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (tx.account_id, change_id, previous, e164, tx.now, tx.request_id, tx.caller.arn, text),
+    )
     return change_id
