@@ -57,7 +57,7 @@ class App:
             stack.enter_context(_lock(settings.database))
         self.store = open_store(settings.database, world, carrier, stack)
         worker = Worker(self.store, carrier, world)
-        demonstration = _demonstration() if settings.dev and not settings.empty else b""
+        demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration)
         self._set_clock()
         if self.store.look(caller_of(""), store.is_new):
@@ -81,7 +81,7 @@ class App:
             self.credentials = (key.access_key_id, key.secret_access_key)
 
     def _set_clock(self) -> None:
-        offset = float(self.store.look(caller_of(""), store.get, "clock_offset_seconds") or 0)
+        offset = float(self.store.look(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS) or 0)
         if offset and not self.settings.dev:
             raise StartError("The store's clock was moved by numberkeep dev; real numbers need a store of their own.")
         self.world.offset_seconds = offset

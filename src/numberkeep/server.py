@@ -289,7 +289,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.advancing = True  # for good: replies that still come find nothing to do
         self._exchanges.clear()
-        self._input = b""
+        self._input = self._output = b""
         self._server._forget(self)
 
     def data_received(self, data: bytes) -> None:
@@ -572,7 +572,7 @@ class _Connection(asyncio.Protocol):
                 self._end(linger=not self._eof and (self._refused or self._unheard > 0))
             if self._stopped or self._ending:
                 return
-        held = self._choked or len(exchanges) >= self._pipelined
+        held = self._choked or not self._starved or len(exchanges) >= self._pipelined
         if held is not self._held:
             self._held = held
             self._awaiting = ""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from .carriers import Answer, Carrier, Done, Pending, Refused, Request
 from .domain.caller import Caller
 from .domain.moment import Timestamp, later, seconds_of
-from .storage import account_settings, pending_changes, phone_number_orders, phone_numbers
+from .storage import account_settings, pending_changes, phone_number_orders, phone_numbers, store
 from .storage.pending_changes import PendingChange
 from .storage.tx import Tx
 from .world import World
@@ -56,8 +56,11 @@ class Worker:
     async def run_due(self) -> None:
         """Work until nothing is due."""
         async with self._working:
-            while changes := await self._store.transact(_worker_of(""), pending_changes.due, BATCH_CHANGES):
-                await asyncio.gather(*map(self._work_off, changes))
+            await self._run_due()
+
+    async def _run_due(self) -> None:
+        while changes := await self._store.transact(_worker_of(""), pending_changes.due, BATCH_CHANGES):
+            await asyncio.gather(*map(self._work_off, changes))
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -67,16 +70,22 @@ class Worker:
 
     async def advance(self, seconds: float) -> None:
         """Move the service's time forward, stopping wherever something is due, to have it happen at its moment."""
-        await self.run_due()
-        target = later(self._world.now(), seconds=seconds)
-        while (due_at := await self._store.transact(_worker_of(""), pending_changes.next_due_at)) and due_at <= target:
-            self._move_to(due_at)
-            await self.run_due()
-        self._move_to(target)
-        await self.run_due()
+        async with self._working:
+            await self._run_due()
+            target = later(self._world.now(), seconds=seconds)
+            while (due_at := await self._store.transact(_worker_of(""), pending_changes.next_due_at)) and (
+                due_at <= target
+            ):
+                await self._move_to(due_at)
+                await self._run_due()
+            await self._move_to(target)
+            await self._run_due()
 
-    def _move_to(self, moment: Timestamp) -> None:
-        self._world.offset_seconds += max(0.0, seconds_of(moment) - seconds_of(self._world.now()))
+    async def _move_to(self, moment: Timestamp) -> None:
+        """The offset is kept before anything happens under it, so that no restart leads back behind that."""
+        offset = self._world.offset_seconds + max(0.0, seconds_of(moment) - seconds_of(self._world.now()))
+        await self._store.transact(_worker_of(""), store.put, store.CLOCK_OFFSET_SECONDS, str(offset))
+        self._world.offset_seconds = offset
 
     async def _work_off(self, change: PendingChange) -> None:
         caller = _worker_of(change.account_id)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ..domain.errors import Error, ServiceUnavailable
+from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from . import control
 from .control import Controls
 
@@ -24,7 +24,8 @@ async def health(request: Request) -> JSONResponse:
 
 def refused(request: Request, error: Exception) -> JSONResponse:
     """What is answered to input that breaks a rule, or while the store is out of reach."""
-    return JSONResponse({"message": str(error)}, 503 if isinstance(error, ServiceUnavailable) else 400)
+    status = 503 if isinstance(error, ServiceUnavailable) else 500 if isinstance(error, ServiceFailure) else 400
+    return JSONResponse({"message": str(error)}, status)
 
 
 def application(controls: Controls, *, dev: bool) -> Starlette:

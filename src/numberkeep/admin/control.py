@@ -1,6 +1,7 @@
 """/_numberkeep/: what a test suite does to the world: turn the clock, put numbers in, begin anew. In dev only."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -10,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..domain.caller import Caller
-from ..domain.errors import BadRequest
+from ..domain.errors import BadRequest, Error
 from ..domain.moment import Timestamp, later, moment, seconds_of
-from ..domain.number_plan import describe, normalize_id
+from ..domain.number_plan import check_product_type, describe, normalize_id
 from ..domain.phone_number import (
     RESTORABLE_DAYS,
     Association,
@@ -50,26 +51,28 @@ class Controls:
     async def advance(self, seconds: float) -> Timestamp:
         """Move the clock, and return the time when all that has become due is done."""
         await self._worker.advance(seconds)
-        await self._storage.transact(caller_of(""), store.put, "clock_offset_seconds", str(self._world.offset_seconds))
         return self._world.now()
 
     async def reset(self) -> None:
         """Forget everything but the keys, and begin with the demonstration inventory at the real time."""
         async with self._worker.paused():
-            await self._storage.transact(caller_of(""), store.clear)
+            offset_seconds = self._world.offset_seconds
             self._world.reset()
-        await self.begin()
+            try:
+                await self._storage.transact(caller_of(DEFAULT_ACCOUNT_ID), _begin_anew, self._demonstration)
+            except Error:
+                self._world.offset_seconds = offset_seconds
+                raise
 
     async def begin(self) -> None:
-        """Put the demonstration inventory into the store if the store is new."""
-        if self._demonstration:
-            await self.seed(DEFAULT_ACCOUNT_ID, self._demonstration)
+        """Put the demonstration inventory into a store that is new."""
+        await self._storage.transact(caller_of(DEFAULT_ACCOUNT_ID), _seed, _decode_seeds(self._demonstration))
 
     async def seed(self, account_id: str, body: bytes) -> list[str]:
         """Put numbers into an account's inventory; all of them or, with a BadRequest, none."""
         try:
             seeds = _decode_seeds(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {error}.") from error
         return await self._storage.transact(caller_of(account_id), _seed, seeds)
 
@@ -83,10 +86,24 @@ def routes() -> list[Route]:
     """The controls' paths."""
     return [
         Route("/_numberkeep/clock", _tell_time, methods=["GET"]),
-        Route("/_numberkeep/clock", _turn_clock, methods=["POST"]),
-        Route("/_numberkeep/reset", _reset, methods=["POST"]),
-        Route("/_numberkeep/numbers", _seed_numbers, methods=["POST"]),
+        Route("/_numberkeep/clock", _not_for_pages(_turn_clock), methods=["POST"]),
+        Route("/_numberkeep/reset", _not_for_pages(_reset), methods=["POST"]),
+        Route("/_numberkeep/numbers", _not_for_pages(_seed_numbers), methods=["POST"]),
     ]
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _not_for_pages(control: Handler) -> Handler:
+    """A browser says where a POST comes from: a page that somebody visits must not reset his inventory."""
+
+    async def guarded(request: Request) -> Response:
+        if "origin" in request.headers:
+            raise BadRequest("The controls are not for web pages: the request has an Origin header.")
+        return await control(request)
+
+    return guarded
 
 
 async def _tell_time(request: Request) -> JSONResponse:
@@ -96,7 +113,7 @@ async def _tell_time(request: Request) -> JSONResponse:
 async def _turn_clock(request: Request) -> JSONResponse:
     try:
         wanted = msgspec.json.decode(await request.body(), type=_Advance)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f'The body must be like {{"advance": "72h"}}: {error}.') from error
     return JSONResponse({"time": await request.app.state.controls.advance(_seconds(wanted.advance))})
 
@@ -159,6 +176,11 @@ class _Seed(Struct, rename="pascal", forbid_unknown_fields=True):
 _decode_seeds = msgspec.json.Decoder(list[_Seed]).decode
 
 
+def _begin_anew(tx: Tx, demonstration: bytes) -> None:
+    store.clear(tx)
+    _seed(tx, _decode_seeds(demonstration))
+
+
 def _seed(tx: Tx, seeds: list[_Seed]) -> list[str]:
     return [_put(tx, seed).phone_number_id for seed in seeds]
 
@@ -171,6 +193,11 @@ def _put(tx: Tx, seed: _Seed) -> PhoneNumber:
         raise BadRequest(f"{e164}: a number has associations if it is Assigned, and only then.")
     if status in ("AcquireInProgress", "DeleteInProgress") or seed.calling_name_status == "UpdateInProgress":
         raise BadRequest(f"{e164}: what is in progress cannot be put in; begin it with a request.")
+    check_product_type(plan.country, plan.type, seed.product_type)
+    if seed.calling_name and plan.type == "TollFree":
+        raise BadRequest(f"{e164} is toll-free; calling names apply to local numbers only.")
+    if len({(a.name, a.value) for a in seed.associations}) < len(seed.associations):
+        raise BadRequest(f"{e164}: an association must not be given twice.")
     if not phone_numbers.claim(tx, e164) or phone_numbers.find(tx, e164):
         raise BadRequest(f"{e164} is in an inventory already.")
     deletion_timestamp = _moment(seed.deletion_timestamp)

@@ -14,6 +14,9 @@ from .model import Flavour
 
 log = logging.getLogger(__name__)
 
+LONGEST_KEY = 200
+"""The longest path and query by which an answer is recalled: longer ones, such as presigned URLs, do not come again."""
+
 Reply = Callable[[Response], None]
 Call = Callable[[Any], bytes]
 Done = Callable[[Any], None]
@@ -59,7 +62,8 @@ class Api:
             if not operation.reads:
                 self._write(caller, request_id, operation.bind(parameters, request), answer)
                 return
-            key = (operation, caller.account_id, request.path, request.query)
+            is_short = len(request.path) + len(request.query) <= LONGEST_KEY
+            key = (operation, caller.account_id, request.path, request.query) if is_short else None
             known = self._recall(key)
             if known is not None:
                 answer(known)

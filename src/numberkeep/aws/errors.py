@@ -31,7 +31,6 @@ class Shape(NamedTuple):
 
 SHAPES: dict[type[errors.Error], Shape] = {
     errors.BadRequest: Shape("BadRequestException", 400),
-    errors.ResourceLimitExceeded: Shape("ResourceLimitExceededException", 400),
     errors.NotFound: Shape("NotFoundException", 404),
     errors.Conflict: Shape("ConflictException", 409),
     errors.ServiceFailure: Shape("ServiceFailureException", 500),

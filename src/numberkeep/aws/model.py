@@ -77,7 +77,7 @@ def snake(name: str) -> str:
 class Operation:
     """One operation of one flavour, compiled."""
 
-    def __init__(self, name: str, model: dict[str, Any], answers: "_Answers", function: Function | None) -> None:
+    def __init__(self, name: str, model: dict[str, Any], answers: "_Types", function: Function | None) -> None:
         definition = model["operations"][name]
         self.name = name
         self.method: str = definition["http"]["method"]
@@ -217,9 +217,6 @@ class _Types:
         return Annotated[kind, msgspec.Meta(**limits)] if limits else kind
 
 
-_Answers = _Types
-
-
 class Route(NamedTuple):
     """An operation at the end of a path, and the members that the path holds."""
 
@@ -281,10 +278,20 @@ class Flavour:
                     raise _unknown(request)
                 values.append(_decoded(part))
             node = step
-        for query, (operation, members) in node.routes.get("GET" if request.method == "HEAD" else request.method, ()):
-            if not query or query in request.query.split("&"):
+        routes = node.routes.get("GET" if request.method == "HEAD" else request.method, [])
+        pairs = request.query.split("&")
+        for query, (operation, members) in routes:
+            if query in pairs or (not query and not _chooses_another(pairs, routes)):
                 return operation, dict(zip(members, values, strict=False))
         raise _unknown(request)
+
+
+def _chooses_another(pairs: list[str], routes: list[tuple[str, Route]]) -> bool:
+    """Whether the query has a parameter that tells operations of this path apart, with a value of none of them."""
+    if len(routes) == 1:
+        return False
+    names = {query.partition("=")[0] for query, _ in routes if query}
+    return any(pair.partition("=")[0] in names for pair in pairs)
 
 
 def _decoded(part: str) -> str:
@@ -321,6 +328,6 @@ def _compile(
 ) -> Iterator[tuple[str, Operation]]:
     # Answers have the members of the flavour, but any value that the service knows: a BusinessCalling number does
     # not turn into an error because the newer model has forgotten the word.
-    answers = _Answers(model["shapes"], constrained=False, enums=everything["shapes"])
+    answers = _Types(model["shapes"], constrained=False, enums=everything["shapes"])
     for name in model["operations"]:
         yield name, Operation(name, model, answers, functions.get(snake(name)))

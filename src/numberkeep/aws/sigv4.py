@@ -41,7 +41,7 @@ class Verifier:
     """Tells who signed a request.
 
     `keys` finds a key by its access key id, or gives None if it is unknown or disabled; it is asked at every
-    request, so that a revoked key stops at once. A credential must be scoped to `service` and to one of
+    request, so that a key stops when `keys` says so. A credential must be scoped to `service` and to one of
     `regions` (None: any). A signature is good for `skew_seconds` before and after its date; a presigned URL
     for as long after its date as it says itself.
     """

@@ -13,8 +13,8 @@ from importlib.resources import files
 
 import msgspec
 
-from numberkeep.domain import number_plan
-from numberkeep.domain.errors import BadRequest
+from ..domain import number_plan
+from ..domain.errors import BadRequest
 
 _STOCK: dict[tuple[str, str], tuple[range, ...]] = {
     ("AT", "Local"): (range(431234567800, 431234567900),),

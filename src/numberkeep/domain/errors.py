@@ -22,10 +22,6 @@ class PhoneNumberAssociationsExist(BadRequest):
     """The phone number is assigned, and what was asked for needs a number that is not."""
 
 
-class ResourceLimitExceeded(Error):
-    """The account has as many of these as its quota allows."""
-
-
 class NotFound(Error):
     """The account has no such resource."""
 

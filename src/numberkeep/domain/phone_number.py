@@ -143,9 +143,8 @@ class PhoneNumber(Struct, frozen=True):
         if product_type == self.product_type:
             return self
         if self.status != "Unassigned":
-            holders = ", ".join(f"{a.name} {a.value}" for a in self.associations)
             raise PhoneNumberAssociationsExist(
-                f"{self._words} is assigned to {holders}; only an Unassigned number can change its product type."
+                f"{self._words} is assigned to {self._holders}; only an Unassigned number can change its product type."
             )
         number_plan.check_product_type(self.country, self.type, product_type)
         return replace(self, product_type=cast(ProductType, product_type), updated_timestamp=now)
@@ -188,16 +187,17 @@ class PhoneNumber(Struct, frozen=True):
         Raises PhoneNumberAssociationsExist for an assigned number, BadRequest for one in another state.
         """
         if self.status == "Assigned":
-            holders = ", ".join(f"{a.name} {a.value}" for a in self.associations)
             raise PhoneNumberAssociationsExist(
-                f"{self._words} is assigned to {holders}; unassign it before deleting it."
+                f"{self._words} is assigned to {self._holders}; unassign it before deleting it."
             )
         if self._target("delete") is GONE:
             return None
         return self._move("delete", now, deletion_timestamp=later(now, days=RESTORABLE_DAYS))
 
     def restore(self, now: Timestamp) -> "PhoneNumber":
-        """Out of the deletion queue. Raises BadRequest for a number that is not in it."""
+        """Out of the deletion queue. Raises BadRequest for a number that is not in it, or whose days there are over."""
+        if self.deletion_timestamp and now >= self.deletion_timestamp:
+            raise BadRequest(f"{self._words} could be restored until {self.deletion_timestamp}.")
         return self._move("restore", now, deletion_timestamp=None)
 
     def begin_release(self, now: Timestamp) -> "PhoneNumber":
@@ -211,6 +211,10 @@ class PhoneNumber(Struct, frozen=True):
     @property
     def _words(self) -> str:
         return f"Phone number {self.e164_phone_number}"
+
+    @property
+    def _holders(self) -> str:
+        return ", ".join(f"{association.name} {association.value}" for association in self.associations)
 
     def _target(self, event: str) -> Status | None:
         try:

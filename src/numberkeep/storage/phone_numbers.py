@@ -19,6 +19,7 @@ from .tx import Row, Tx
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
 """What is true of a number, and changes. Its associations are rows of their own."""
 
+_STATUS = COLUMNS.index("status")
 _SELECT = f"SELECT {', '.join((*COLUMNS, 'change_id'))} FROM phone_numbers WHERE account_id = ?"
 _SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
 _INSERTED = ("account_id", *COLUMNS, "change_id")
@@ -88,7 +89,7 @@ def page(
 
 
 def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
-    if not any(row[4] == "Assigned" for row in rows):
+    if not any(row[_STATUS] == "Assigned" for row in rows):
         return [PhoneNumber(*row) for row in rows]
     found = tx.execute(
         "SELECT e164_phone_number, name, value, associated_timestamp FROM phone_number_associations"

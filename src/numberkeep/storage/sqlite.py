@@ -40,8 +40,8 @@ CACHE_KIBIBYTES = 65_536
 """How much of the file each of the two connections keeps in memory."""
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of what was read is kept until the next commit."""
-KNOWN_OVERHEAD_BYTES = 500
-"""What keeping a result takes besides the result."""
+KNOWN_OVERHEAD_BYTES = 1000
+"""What keeping a result takes besides the result: its key, above all."""
 CHECKPOINT_PAGES = 4000
 """How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
 BUSY_SECONDS = 5.0
@@ -119,10 +119,11 @@ class Sqlite:
         """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised.
 
         Reads of one turn of the event loop share the snapshot that `recall` has begun. It ends before a write is
-        answered, so that whoever has an answer reads what it tells. The result is kept for `recall`.
+        answered, so that whoever has an answer reads what it tells. The result is kept under `key` for `recall`,
+        unless that is None.
         """
         result = self._look(caller, request_id, work)
-        if not isinstance(result, Error):
+        if key is not None and not isinstance(result, Error):
             self._known_bytes += len(result) + KNOWN_OVERHEAD_BYTES
             if self._known_bytes > KNOWN_BYTES:
                 self._forget()
@@ -185,8 +186,11 @@ class Sqlite:
 
     def _give(self, jobs: list[Job], results: list[Any]) -> None:
         self._end_snapshot()
-        for (_, _, _, done), result in zip(jobs, results, strict=True):
-            done(result)
+        for (_, request_id, _, done), result in zip(jobs, results, strict=True):
+            try:
+                done(result)
+            except Exception:
+                log.exception("request %s is done, and nobody could be told", request_id)
         self._listen(LISTENING_TURNS)
 
     def _listen(self, turns: int) -> None:
@@ -234,7 +238,7 @@ class Sqlite:
                 return self._attempt(jobs, savepoints=False)
             except _Spoiled:
                 return self._attempt(jobs, savepoints=True)
-        except sqlite3.Error:
+        except Exception:
             log.exception("a group of %d transactions was not committed", len(jobs))
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
 

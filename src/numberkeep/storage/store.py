@@ -2,6 +2,9 @@
 
 from .tx import Tx
 
+CLOCK_OFFSET_SECONDS = "clock_offset_seconds"
+"""The fact that tells how far the service's time was moved ahead of the real one."""
+
 
 def get(tx: Tx, name: str) -> str | None:
     """The fact of that name, if it is known."""
@@ -33,4 +36,4 @@ def clear(tx: Tx) -> None:
         "account_settings",
     ):
         tx.write(f"DELETE FROM {table}", ())
-    tx.write("DELETE FROM store WHERE name = 'clock_offset_seconds'", ())
+    tx.write("DELETE FROM store WHERE name = ?", (CLOCK_OFFSET_SECONDS,))

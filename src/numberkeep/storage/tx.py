@@ -12,8 +12,6 @@ Row = Sequence[Any]
 class Rows(Protocol):
     """What a statement gives back."""
 
-    rowcount: int
-
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
 
