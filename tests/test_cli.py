@@ -193,7 +193,7 @@ def test_a_store_has_one_server(tmp_path: Path) -> None:
         assert client(url).list_phone_numbers()["PhoneNumbers"]
 
 
-def test_a_terminated_server_finishes_what_it_has_accepted(database: str) -> None:
+def test_a_terminated_server_ends_and_keeps_what_it_has(database: str) -> None:
     key_id, secret = create_key(database)
     with running("serve", "--database", database) as (process, url, _):
         chime = client(url, key_id, secret)

@@ -288,6 +288,47 @@ def test_a_reply_after_the_peer_has_gone_is_dropped(loop, caplog):
     assert not caplog.records
 
 
+def test_a_peer_that_goes_in_the_turn_of_its_answer_takes_no_other_answer_with_it(loop, caplog):
+    """Answers of one turn are written together; the first connection is lost between its answer and the writing."""
+    with serving(Patient(), loop) as running, running.connect() as leaves, running.connect() as stays:
+        leaves.sendall(get("/leaves"))
+        until(lambda: len(running.api.requests) == 1)
+        stays.sendall(get("/stays"))
+        until(lambda: len(running.api.requests) == 2)
+        gone = next(
+            c for c in running.server._connections if c._transport.get_extra_info("peername") == leaves.getsockname()
+        )
+
+        def answer_and_lose() -> None:
+            for reply in running.api.waiting:
+                reply()
+            gone._transport.abort()
+            gone.connection_lost(None)
+
+        running.call(answer_and_lose)
+        assert b"/stays" in stays.recv(65536)
+    assert not caplog.records
+
+
+def test_what_waits_behind_a_write_is_not_read(loop):
+    """A peer that sends on and on behind an unanswered POST is held back by TCP, not kept in memory."""
+    with serving(Patient(), loop) as running, running.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        until(lambda: len(running.api.requests) == 1)
+        client.setblocking(False)
+        sent, deadline = 0, time.monotonic() + 1
+        while time.monotonic() < deadline:
+            try:
+                sent += client.send(get("/") * 1000)
+            except BlockingIOError:
+                time.sleep(0.01)
+        (connection,) = running.server._connections
+        assert len(connection._input) < 2_000_000
+        assert connection._held
+        assert len(running.api.requests) == 1
+        client.setblocking(True)
+
+
 def test_a_second_reply_is_not_heard():
     class Api(Echo):
         def handle(self, request: Request, reply: Callable[[Response], None]) -> None:

@@ -12,7 +12,7 @@ from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.moment import later
 from numberkeep.operations import OPERATIONS
-from numberkeep.storage import phone_numbers
+from numberkeep.storage import phone_numbers, store
 from numberkeep.storage.sqlite import Sqlite
 from numberkeep.worker import RETRY_SECONDS, Worker
 from numberkeep.world import World
@@ -257,6 +257,17 @@ async def test_a_change_survives_a_crash_between_the_question_and_its_settling(b
     assert (await bench.number()).status == "DeleteInProgress"
     await Worker(bench.storage, bench.carrier, bench.world).run_due()
     assert await bench.number() is None
+
+
+@scenario
+async def test_no_restart_leads_back_behind_what_has_happened(bench: Bench) -> None:
+    """The offset of the clock is kept before anything happens under it."""
+    await bench.order(E164)
+    bench.carrier.answers = [Pending(later(bench.world.now(), days=2)), asyncio.CancelledError()]
+    with pytest.raises(asyncio.CancelledError):
+        await bench.worker.advance(5 * 86400)
+    kept = await bench.storage.transact(ALICE, store.get, store.CLOCK_OFFSET_SECONDS)
+    assert float(kept) == bench.world.offset_seconds == 2 * 86400
 
 
 @scenario

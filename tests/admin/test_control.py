@@ -1,5 +1,7 @@
 """The controls of dev: the clock, the seed, the reset."""
 
+import contextlib
+import threading
 from typing import Any
 
 import pytest
@@ -61,6 +63,43 @@ def test_the_offset_survives_a_restart(start: Start, tmp_path: Any) -> None:
     assert time_of(second) < time
     second.stop()
     assert time_of(start(database=database)) < time
+
+
+@pytest.mark.parametrize("control", ["clock", "reset", "numbers"])
+def test_a_web_page_cannot_reach_the_controls(service: Service, control: str) -> None:
+    service.seed(SEED)
+    answer = service.admin.post(f"/{control}", headers={"Origin": "http://evil.example"}, json={"advance": "1h"})
+    assert answer.status_code == 400
+    assert "Origin" in answer.json()["message"]
+    assert len(service.client().list_phone_numbers()["PhoneNumbers"]) == 1
+
+
+@pytest.mark.parametrize("control", ["clock", "numbers"])
+@pytest.mark.parametrize("body", [b'"\xff"', b"[" * 100_000])
+def test_what_is_no_text_or_too_deep_is_refused(service: Service, control: str, body: bytes) -> None:
+    assert service.admin.post(f"/{control}", content=body).status_code == 400
+
+
+def test_reset_is_whole_beside_requests(start: Start) -> None:
+    """Somebody orders what the demonstration has, in whatever moment of a reset."""
+    service = start(empty=False, order_seconds=0)
+    chime = service.client(account_id="210987654321")
+    stop = threading.Event()
+
+    def order() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(chime.exceptions.BadRequestException):
+                chime.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=[E164])
+
+    thread = threading.Thread(target=order)
+    thread.start()
+    try:
+        for _ in range(20):
+            assert service.admin.post("/reset").status_code == 204
+            assert service.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["Status"] == "Unassigned"
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_reset_begins_anew(service: Service) -> None:
@@ -151,6 +190,9 @@ def test_a_seeded_number_in_the_deletion_queue_leaves_it(service: Service) -> No
         ({**SEED, "Status": "Unassigned", "Associations": [{"Name": "SipRuleId", "Value": "x"}]}, "associations"),
         ({**SEED, "Status": "AcquireInProgress"}, "in progress"),
         ({**SEED, "CallingNameStatus": "UpdateInProgress"}, "in progress"),
+        ({**SEED, "E164PhoneNumber": "+442079460100"}, "outside the US"),
+        ({**SEED, "E164PhoneNumber": "+18885550100", "CallingName": "Acme"}, "toll-free"),
+        ({**SEED, "Associations": [{"Name": "SipRuleId", "Value": "x"}] * 2}, "twice"),
         ({**SEED, "CreatedTimestamp": "yesterday"}, "ISO 8601"),
         ({**SEED, "DeletionTimestamp": "2019-08-12T22:10:20.521Z"}, "ReleaseInProgress"),
         ({**SEED, "E164PhoneNumber": "+12065550177"}, "in an inventory already"),

@@ -125,6 +125,50 @@ def test_an_operation_that_is_not_served_is_named() -> None:
     assert json.loads(answer.body)["Message"] == "The operation ListVoiceConnectors is not implemented by this server."
 
 
+def test_answers_are_recalled_for_the_same_question_by_the_same_asker_only() -> None:
+    class Recalls(Store):
+        def __init__(self) -> None:
+            super().__init__()
+            self.known: dict[Any, bytes] = {}
+
+        def recall(self, key: Any) -> bytes | None:  # type: ignore[override]
+            return self.known.get(key)
+
+        def read(self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, kind: str = "read") -> None:
+            self.ran.append(kind)
+            self.known[key] = work(None)
+            done(self.known[key])
+
+    store = Recalls()
+    number = {"PhoneNumberId": "x", "Name": "Desk"}
+    functions = {**OPERATIONS, "list_phone_numbers": lambda tx, **_: {"PhoneNumbers": [number]}}
+
+    def identify(request: Request) -> Caller:
+        return Caller(request.headers["account"], "", "")
+
+    api = Api(flavours(functions), identify, store, lambda: ID)
+
+    def get(host: str = "chime.x", account: str = "1", query: str = "") -> bytes:
+        answers: list[Response] = []
+        api.handle(Request("GET", "/phone-numbers", query, {"host": host, "account": account}, b""), answers.append)
+        return answers[0].body
+
+    first = get()
+    for different in [{"account": "2"}, {"query": "max-results=1"}, {"host": "voice-chime.x"}]:
+        before = len(store.ran)
+        get(**different)
+        assert len(store.ran) == before + 1, different
+    assert b'"Name":"Desk"' in get(host="voice-chime.x")
+    assert b'"Name"' not in first
+    before = len(store.ran)
+    assert get() == first
+    assert len(store.ran) == before
+    store.known.clear()
+    for n in range(100):
+        get(query=f"filter-value={n:0200}")
+    assert set(store.known) == {None}, "what is too long to come again is not kept"
+
+
 def test_an_unknown_error_is_logged_and_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
     api = Api({}, lambda request: CALLER, Store(), lambda: ID)
     with caplog.at_level(logging.ERROR):

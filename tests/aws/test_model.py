@@ -105,6 +105,8 @@ def test_a_prefix_chooses_the_flavour(prefix: str, name: str, host_flavour: str)
         ("GET", "/search"),
         ("GET", "/search?type=rooms"),
         ("POST", "/phone-numbers?operation=batch-destroy"),
+        ("POST", "/phone-numbers/x?operation=resotre"),
+        ("POST", "/phone-numbers/x?operation"),
         ("GET", "/chime"),
         ("GET", "/chime/chime/phone-numbers"),
         ("BREW", "/phone-numbers"),

@@ -170,6 +170,14 @@ def test_the_deletion_queue_is_seven_days_long() -> None:
     assert deleted.restore(NOW) == replace(LOCAL, updated_timestamp=NOW)
 
 
+def test_a_number_is_restored_until_its_days_are_over() -> None:
+    deleted = LOCAL.delete(NOW)
+    assert deleted is not None
+    assert deleted.restore("2019-11-05T18:25:30.391Z").status == "Unassigned"
+    with pytest.raises(BadRequest, match="could be restored until"):
+        deleted.restore(WEEK_LATER)
+
+
 def test_an_assigned_number_is_not_deleted() -> None:
     with pytest.raises(PhoneNumberAssociationsExist, match="unassign it"):
         ASSIGNED.delete(NOW)

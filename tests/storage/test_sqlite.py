@@ -63,32 +63,28 @@ def test_the_cause_of_a_failure_is_logged(storage: Sqlite, caplog: pytest.LogCap
 
 
 def test_what_waits_together_shares_a_commit(storage: Sqlite, path: str) -> None:
-    """One transaction holds the writer up; the others gather meanwhile and have one moment."""
+    """One transaction holds the writer up; the others gather meanwhile."""
     held, gathered = asyncio.Event(), asyncio.Event()
 
-    async def run() -> list[str]:
+    async def run() -> int:
         loop = asyncio.get_running_loop()
 
-        def hold(tx: Tx) -> str:
+        def hold(tx: Tx) -> None:
             loop.call_soon_threadsafe(held.set)
             asyncio.run_coroutine_threadsafe(gathered.wait(), loop).result(10)
-            return tx.now
 
         first = asyncio.create_task(storage.transact(ANYBODY, hold))
         await held.wait()
-        others = [
-            asyncio.create_task(storage.transact(ANYBODY, lambda tx, n=n: (put_then(tx, f"fact{n}"), id(tx.execute))))
-            for n in range(GROUP_JOBS + 10)
-        ]
+        others = [asyncio.create_task(storage.transact(ANYBODY, put_then, f"fact{n}")) for n in range(GROUP_JOBS + 10)]
         await asyncio.sleep(0)
         frames = Path(f"{path}-wal").stat().st_size
         gathered.set()
         await asyncio.gather(first, *others)
-        return [str(Path(f"{path}-wal").stat().st_size - frames)]
+        return Path(f"{path}-wal").stat().st_size - frames
 
-    (grown,) = asyncio.run(run())
+    grown = asyncio.run(run())
     # 266 commits of their own would write 266 pages at the least; two groups write a few pages each.
-    assert 0 < int(grown) < 60 * 4096
+    assert 0 < grown < 60 * 4096
     assert len(facts(storage)) == GROUP_JOBS + 11
 
 
@@ -263,6 +259,28 @@ def test_a_transaction_that_writes_and_fails_costs_its_group_nothing(storage: Sq
     assert isinstance(second, BadRequest)
     assert ran == ["a", "b", "a", "b", "c"]
     assert facts(storage) == {"token_secret", "a", "c"}
+
+
+def test_an_answer_that_cannot_be_given_holds_up_nothing(storage: Sqlite, caplog: pytest.LogCaptureFixture) -> None:
+    def burst(result: Any) -> None:
+        raise RuntimeError("gone")
+
+    async def run() -> list[Any]:
+        storage.write(ANYBODY, "id", lambda tx: None, burst)
+        return await asyncio.gather(*(storage.transact(ANYBODY, put_then, name) for name in ("a", "b")))
+
+    assert asyncio.run(run()) == ["a", "b"]
+    assert asyncio.run(run()) == ["a", "b"]
+    assert "nobody could be told" in caplog.text
+
+
+def test_the_writer_survives_whatever_stops_a_group(storage: Sqlite, world: World) -> None:
+    now, world.now = world.now, lambda: 1 / 0  # type: ignore[assignment, method-assign]
+    with pytest.raises(ServiceUnavailable):
+        asyncio.run(storage.transact(ANYBODY, put_then, "a"))
+    world.now = now  # type: ignore[method-assign]
+    assert asyncio.run(storage.transact(ANYBODY, put_then, "b")) == "b"
+    assert facts(storage) == {"token_secret", "b"}
 
 
 class Reads:
