@@ -133,7 +133,9 @@ def test_a_key_is_made_for_people_too(database: str) -> None:
         (["--account", "12", "--name", "alice"], "twelve digits"),
         (["--account", ACCOUNT, "--name", "al ice"], "1 to 64 letters"),
         (["--account", ACCOUNT, "--name", "alice", "--database", "mysql://x"], "sqlite:///FILE"),
-        (["--account", ACCOUNT, "--name", "alice", "--database", "sqlite:////nowhere/at/all"], "cannot be opened"),
+        (["--account", ACCOUNT, "--name", "alice", "--database", "sqlite:////nowhere/at/all"], "/nowhere/at does not"),
+        (["--account", ACCOUNT, "--name", "alice", "--database", "sqlite:///:memory:"], "dev --memory"),
+        (["--account", ACCOUNT, "--name", "alice", "--database", "sqlite:////proc/version"], "cannot be opened"),
     ],
 )
 def test_a_key_that_cannot_be_made(database: str, arguments: list[str], message: str) -> None:
@@ -181,6 +183,22 @@ def test_a_port_that_is_taken_is_said(option: str) -> None:
         ended = run("dev", "--memory", option, str(taken.getsockname()[1]), other, "0")
     assert ended.returncode != 0
     assert "Cannot listen on 127.0.0.1" in ended.stderr
+    assert f"(see {option})" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dev", "--memory", "--port", "99999"], "not in the range"),
+        (["dev", "--data", "/proc/version"], "cannot be a directory"),
+        (["serve", "--database", "sqlite:///x", "--order-seconds", "nan"], "not a valid integer"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_line(arguments: list[str], message: str) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

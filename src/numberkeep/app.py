@@ -67,7 +67,7 @@ class App:
         try:
             await server.start(settings.host, settings.port)
         except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, error) from error
+            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(server.stop)
         admin = AdminServer(application(controls, dev=settings.dev), listener)
         await admin.start()
@@ -138,7 +138,7 @@ def open_store(database: Path | None, world: World, carrier: SimulatedCarrier, s
 def _lock(database: Path) -> TextIO:
     """Keep other servers away from the store while the file is open; commands at the shell may use it all the same."""
     try:
-        lock = open(f"{database}.lock", "w")  # noqa: SIM115 - the caller closes it
+        lock = open(f"{database.resolve()}.lock", "w")  # noqa: SIM115 - the caller closes it
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
@@ -176,8 +176,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise _cannot_listen(host, port, error) from error
+        raise _cannot_listen(host, port, "--admin-port", error) from error
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
-    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error}. Another port can be given.")
+def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
+    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see {option}).")

@@ -20,6 +20,7 @@ from .storage.sqlite import StoreError
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
 USER_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}")
 SQLITE = "sqlite:///"
+PORT = click.IntRange(0, 65535)
 
 
 class Database(click.ParamType[Path]):
@@ -32,7 +33,12 @@ class Database(click.ParamType[Path]):
             return value
         if not value.startswith(SQLITE) or value == SQLITE:
             self.fail(f"{value!r} is not of the form sqlite:///FILE.", param, ctx)
-        return Path(value.removeprefix(SQLITE))
+        path = Path(value.removeprefix(SQLITE))
+        if path.name == ":memory:":
+            self.fail("a store in memory is what `numberkeep dev --memory` has.", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"the directory {path.parent} does not exist.", param, ctx)
+        return path
 
 
 def database_option(function: click.decorators.FC) -> click.decorators.FC:
@@ -55,17 +61,20 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--port", default=8000, help="The port of the AWS API.")
-@click.option("--admin-port", default=8001, help="The port of health and controls.")
+@click.option("--port", default=8000, type=PORT, help="The port of the AWS API.")
+@click.option("--admin-port", default=8001, type=PORT, help="The port of health and controls.")
 @click.option("--data", default=Path(".numberkeep"), type=click.Path(path_type=Path), help="Where the store is kept.")
 @click.option("--memory", is_flag=True, help="Keep nothing.")
-@click.option("--empty", is_flag=True, help="Begin without the demonstration inventory.")
+@click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
 @click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
 def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verify: bool) -> None:
     """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
     database = None
     if not memory:
-        data.mkdir(parents=True, exist_ok=True)
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.BadParameter(f"{data} cannot be a directory: {error.strerror}.", param_hint="--data") from error
         database = data / "numberkeep.sqlite3"
     _run(Settings(port=port, admin_port=admin_port, database=database, dev=True, empty=empty, verify=verify))
 
@@ -73,11 +82,16 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
 @main.command()
 @database_option
 @click.option("--host", default="127.0.0.1", help="The address of the AWS API.")
-@click.option("--port", default=8000, help="The port of the AWS API.")
+@click.option("--port", default=8000, type=PORT, help="The port of the AWS API.")
 @click.option("--admin-host", default="127.0.0.1", help="The address of health.")
-@click.option("--admin-port", default=8001, help="The port of health.")
+@click.option("--admin-port", default=8001, type=PORT, help="The port of health.")
 @click.option("--region", "regions", multiple=True, default=REGIONS, help="A region that credentials may be of.")
-@click.option("--order-seconds", default=4.0, help="How long the simulated carrier takes to provide a number.")
+@click.option(
+    "--order-seconds",
+    default=4,
+    type=click.IntRange(0, 86400),
+    help="How long the simulated carrier takes to provide a number.",
+)
 def serve(
     database: Path,
     host: str,
@@ -85,7 +99,7 @@ def serve(
     admin_host: str,
     admin_port: int,
     regions: tuple[str, ...],
-    order_seconds: float,
+    order_seconds: int,
 ) -> None:
     """Serve an organisation's numbers: every request is signed with a key that `keys create` has made."""
     _run(

@@ -192,6 +192,7 @@ def test_a_seeded_number_in_the_deletion_queue_leaves_it(service: Service) -> No
         ({**SEED, "CallingNameStatus": "UpdateInProgress"}, "in progress"),
         ({**SEED, "E164PhoneNumber": "+442079460100"}, "outside the US"),
         ({**SEED, "E164PhoneNumber": "+18885550100", "CallingName": "Acme"}, "toll-free"),
+        ({**SEED, "CallingName": "x"}, "CallingName"),
         ({**SEED, "Associations": [{"Name": "SipRuleId", "Value": "x"}] * 2}, "twice"),
         ({**SEED, "CreatedTimestamp": "yesterday"}, "ISO 8601"),
         ({**SEED, "DeletionTimestamp": "2019-08-12T22:10:20.521Z"}, "ReleaseInProgress"),
@@ -205,6 +206,11 @@ def test_a_seed_that_breaks_a_rule_puts_nothing_in(service: Service, number: dic
     assert answer.status_code == 400
     assert rule in answer.json()["message"]
     assert service.client().list_phone_numbers()["PhoneNumbers"] == []
+
+
+def test_a_query_that_is_mistyped_is_refused(service: Service) -> None:
+    answer = service.admin.post("/numbers", params={"acount": "210987654321"}, json=[SEED])
+    assert (answer.status_code, answer.json()["message"]) == (400, "The query has acount; it can have account alone.")
 
 
 def test_an_account_is_twelve_digits(service: Service) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -124,6 +124,8 @@ async def _reset(request: Request) -> Response:
 
 
 async def _seed_numbers(request: Request) -> JSONResponse:
+    if unknown := set(request.query_params) - {"account"}:
+        raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have account alone.")
     account_id = request.query_params.get("account", DEFAULT_ACCOUNT_ID)
     if not re.fullmatch(r"[0-9]{12}", account_id):
         raise BadRequest("account must be an account id, twelve digits.")
@@ -157,7 +159,7 @@ class _Seed(Struct, rename="pascal", forbid_unknown_fields=True):
     e164_phone_number: str = msgspec.field(name="E164PhoneNumber")
     product_type: ProductType
     status: Status | None = None
-    calling_name: str | None = None
+    calling_name: Annotated[str, msgspec.Meta(pattern=r"\A[a-zA-Z0-9 ]{2,15}\Z")] | None = None
     calling_name_status: CallingNameStatus | None = None
     name: str | None = None
     order_id: str | None = None

@@ -8,6 +8,7 @@ inventory is read far more often than it changes: what was read is kept until th
 
 import asyncio
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Hashable
@@ -66,6 +67,8 @@ class Sqlite:
         with ExitStack() as stack:
             try:
                 Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
+                if not os.access(path, os.W_OK):
+                    raise PermissionError("it cannot be written")
                 self._writer = stack.enter_context(closing(_Connection(path)))
                 self._prepare()
                 self._reader = stack.enter_context(closing(_Connection(path)))
