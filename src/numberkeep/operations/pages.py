@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import hmac
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -14,11 +16,21 @@ DEFAULT_MAX_RESULTS = 99
 
 _SEAL_BYTES = 16
 
+Item = TypeVar("Item")
+
 
 def token(tx: Tx, scope: object, position: object) -> str:
     """The token for what follows `position` in the list that `scope` (its name and filters) describes."""
     plain = msgspec.json.encode(position)
     return base64.urlsafe_b64encode(_seal(tx, scope, plain) + plain).decode()
+
+
+def cut(
+    tx: Tx, scope: object, found: list[Item], limit: int, position_of: Callable[[Item], object]
+) -> tuple[list[Item], str | None]:
+    """A page of `limit` items, and the token for the next if one more was found."""
+    items = found[:limit]
+    return items, token(tx, scope, position_of(items[-1])) if len(found) > limit else None
 
 
 def position(tx: Tx, scope: object, next_token: str | None) -> object:

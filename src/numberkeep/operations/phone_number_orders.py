@@ -69,10 +69,7 @@ def list_phone_number_orders(tx: Tx, next_token: str | None = None, max_results:
     scope = "ListPhoneNumberOrders"
     position = cast("tuple[str, str] | None", pages.position(tx, scope, next_token))
     found = orders.page(tx, before=position, limit=limit + 1)
-    more = len(found) > limit
-    found = found[:limit]
-    end = found[-1] if more else None
-    return {
-        "PhoneNumberOrders": found,
-        "NextToken": pages.token(tx, scope, (end.created_timestamp, end.phone_number_order_id)) if end else None,
-    }
+    page, next_token = pages.cut(
+        tx, scope, found, limit, lambda order: (order.created_timestamp, order.phone_number_order_id)
+    )
+    return {"PhoneNumberOrders": page, "NextToken": next_token}

@@ -44,12 +44,8 @@ def list_phone_numbers(
         filter_name=filter_name,
         filter_value=filter_value,
     )
-    more = len(found) > limit
-    found = found[:limit]
-    return {
-        "PhoneNumbers": found,
-        "NextToken": pages.token(tx, scope, found[-1].e164_phone_number) if more else None,
-    }
+    page, next_token = pages.cut(tx, scope, found, limit, lambda number: number.e164_phone_number)
+    return {"PhoneNumbers": page, "NextToken": next_token}
 
 
 def update_phone_number(

@@ -39,9 +39,8 @@ def search_available_phone_numbers(
     while len(found) <= limit and (some := list(islice(candidates, limit + 1))):
         owned = phone_numbers.owned(tx, some)
         found += [e164 for e164 in some if e164 not in owned]
-    more = len(found) > limit
-    found = found[:limit]
-    return {"E164PhoneNumbers": found, "NextToken": pages.token(tx, scope, found[-1]) if more else None}
+    page, next_token = pages.cut(tx, scope, found, limit, lambda e164: e164)
+    return {"E164PhoneNumbers": page, "NextToken": next_token}
 
 
 def list_supported_phone_number_countries(tx: Tx, product_type: str) -> Answer:
