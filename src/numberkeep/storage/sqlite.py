@@ -34,9 +34,9 @@ Job = tuple[Caller, str, Work, Done]
 SCHEMA_VERSION = 1
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
-LISTENING_TURNS = 8
-"""How many turns of the event loop those who were just answered have to come back, so that they share the next
-commit: else two halves of the clients take turns, and twice as many commits are made."""
+LISTENING_TURNS = 16
+"""How many turns of the event loop at most those who were just answered have to come back, so that they share the
+next commit: else two halves of the clients take turns, and twice as many commits are made."""
 CACHE_KIBIBYTES = 65_536
 """How much of the file each of the two connections keeps in memory."""
 KNOWN_BYTES = 32 * 1024 * 1024
@@ -194,11 +194,12 @@ class Sqlite:
                 done(result)
             except Exception:
                 log.exception("request %s is done, and nobody could be told", request_id)
-        self._listen(LISTENING_TURNS)
+        self._listen(LISTENING_TURNS, len(jobs))
 
-    def _listen(self, turns: int) -> None:
-        if turns:
-            asyncio.get_running_loop().call_soon(self._listen, turns - 1)
+    def _listen(self, turns: int, expected: int) -> None:
+        """Let `turns` of the loop pass, or fewer if as many have come as were answered; then begin the next group."""
+        if turns and len(self._jobs) < expected:
+            asyncio.get_running_loop().call_soon(self._listen, turns - 1, expected)
         else:
             self._busy = False
             self._hand_over()
