@@ -11,7 +11,7 @@ their own model and, for what it lacks, the other's; ``default`` takes the union
 
 import gzip
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -108,7 +108,6 @@ class Operation:
         self._decode_body = (
             msgspec.json.Decoder(types.structure(f"{name}Body", body)).decode if body["members"] else None
         )
-        self._body_required = bool(body["required"])
         output = definition.get("output", {}).get("shape")
         self._output = answers.type_of(output) if output and self.status != 204 else None
         self.uri_members = {
@@ -313,21 +312,25 @@ def flavours(functions: Mapping[str, Function]) -> dict[str, Flavour]:
     unknown = set(functions) - {snake(name) for name in everything["operations"]}
     if unknown:
         raise LookupError(f"no model has an operation for {', '.join(sorted(unknown))}")
-    made = {"default": Flavour(dict(_compile(everything, everything, functions)))}
+    made = {"default": Flavour(dict(_compile(everything, everything["operations"], everything, functions)))}
     for service, other in zip(SERVICES, reversed(SERVICES), strict=True):
-        own = dict(_compile(models[service], everything, functions))
-        borrowed = dict(_compile(models[other], everything, functions))
-        made[service] = Flavour({**borrowed, **own})
+        own = models[service]["operations"]
+        lacking = [name for name in models[other]["operations"] if name not in own]
+        compiled = [
+            *_compile(models[service], own, everything, functions),
+            *_compile(models[other], lacking, everything, functions),
+        ]
+        made[service] = Flavour(dict(compiled))
     for flavour in made.values():
         flavour.accept_prefixes({**{service: made[service] for service in SERVICES}, SAMPLES_PREFIX: flavour})
     return made
 
 
 def _compile(
-    model: dict[str, Any], everything: dict[str, Any], functions: Mapping[str, Function]
+    model: dict[str, Any], names: Iterable[str], everything: dict[str, Any], functions: Mapping[str, Function]
 ) -> Iterator[tuple[str, Operation]]:
     # Answers have the members of the flavour, but any value that the service knows: a BusinessCalling number does
     # not turn into an error because the newer model has forgotten the word.
     answers = _Types(model["shapes"], constrained=False, enums=everything["shapes"])
-    for name in model["operations"]:
+    for name in names:
         yield name, Operation(name, model, answers, functions.get(snake(name)))
