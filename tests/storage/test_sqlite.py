@@ -6,15 +6,17 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import ALICE, Do
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Error, ServiceFailure, ServiceUnavailable
-from numberkeep.storage import store
+from numberkeep.storage import phone_numbers, store
 from numberkeep.storage.sqlite import GROUP_JOBS, SCHEMA_VERSION, Sqlite, StoreError
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
@@ -179,7 +181,7 @@ def test_what_is_answered_outlives_a_kill(tmp_path: Path) -> None:
         import asyncio, sys
         from numberkeep.carriers.simulated import SimulatedCarrier
         from numberkeep.domain.caller import Caller
-        from numberkeep.storage import store
+        from numberkeep.storage import phone_numbers, store
         from numberkeep.storage.sqlite import Sqlite
         from numberkeep.world import World
 
@@ -358,3 +360,51 @@ def test_what_is_kept_is_bounded(storage: Sqlite, monkeypatch: pytest.MonkeyPatc
         assert len(storage._known) < 10
 
     asyncio.run(run())
+
+
+def rename(tx: Tx, name: str, error: Error | None = None) -> str | None:
+    was = phone_numbers.get(tx, "+12065550100")
+    phone_numbers.replace(tx, was, was.update({"name": name}, tx.now))
+    if error:
+        raise error
+    return was.name
+
+
+def test_the_writer_knows_what_it_has_written_and_forgets_what_was_undone(storage: Sqlite, put: Do) -> None:
+    put("+12065550100")
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(
+            storage.transact(ALICE, rename, "first"),
+            storage.transact(ALICE, rename, "undone", BadRequest("rule")),
+            storage.transact(ALICE, rename, "second"),
+            return_exceptions=True,
+        )
+
+    before_first, undone, before_second = asyncio.run(run())
+    assert isinstance(undone, BadRequest)
+    assert (before_first, before_second) == (None, "first")
+    assert asyncio.run(storage.transact(ALICE, rename, "third")) == "second"
+
+
+def test_the_writer_forgets_what_another_process_has_changed(storage: Sqlite, put: Do, path: str) -> None:
+    put("+12065550100")
+    asyncio.run(storage.transact(ALICE, rename, "ours"))
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE phone_numbers SET name = 'theirs'")
+    assert asyncio.run(storage.transact(ALICE, rename, "ours again")) == "theirs"
+
+
+def test_the_writer_forgets_a_group_that_was_not_committed(storage: Sqlite, put: Do) -> None:
+    put("+12065550100")
+    asyncio.run(storage.transact(ALICE, rename, "kept"))
+    with pytest.raises(ServiceUnavailable):
+        asyncio.run(storage.transact(ALICE, rename_and_fill_the_disk, "lost"))
+    assert asyncio.run(storage.transact(ALICE, rename, "next")) == "kept"
+
+
+def rename_and_fill_the_disk(tx: Tx, name: str) -> None:
+    rename(tx, name)
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error

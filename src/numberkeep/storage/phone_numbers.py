@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import astuple
 
 from ..domain.errors import NotFound
@@ -51,8 +51,12 @@ def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
 
 def find(tx: Tx, e164: str) -> PhoneNumber | None:
     """The account's number, or None."""
-    row = tx.execute(_SELECT_ONE, (tx.account_id, e164)).fetchone()
-    return _with_associations(tx, [row])[0] if row else None
+    key = (tx.account_id, e164)
+    number: PhoneNumber | None = tx.known.get(key)
+    if number is None and (row := tx.execute(_SELECT_ONE, key).fetchone()):
+        (number,) = _with_associations(tx, [row])
+        tx.known[key] = number
+    return number
 
 
 def page(
@@ -127,10 +131,9 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
     if not changed:
         return
     change_id = _remember(tx, number, changed, was.change_id)
-    tx.write(
-        _update_of(tuple(changed)),
-        (*[after for _, after in changed.values()], change_id, tx.account_id, number.e164_phone_number),
-    )
+    key = (tx.account_id, number.e164_phone_number)
+    tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
+    tx.known[key] = structs.replace(number, change_id=change_id)
 
 
 @cache
@@ -146,6 +149,7 @@ def delete(tx: Tx, number: PhoneNumber) -> None:
     of_number = (tx.account_id, number.e164_phone_number)
     for table in ("phone_numbers", "phone_number_associations", "pending_changes", "departed_phone_numbers"):
         tx.write(f"DELETE FROM {table} WHERE account_id = ? AND e164_phone_number = ?", of_number)
+    tx.known.pop(of_number, None)
     tx.write(
         "INSERT INTO departed_phone_numbers (account_id, e164_phone_number, change_id) VALUES (?, ?, ?)",
         (*of_number, change_id),

@@ -41,6 +41,8 @@ CACHE_KIBIBYTES = 65_536
 """How much of the file each of the two connections keeps in memory."""
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of what was read is kept until the next commit."""
+KNOWN_ROWS = 32_768
+"""How many rows the writer remembers, about a kilobyte each, so that it need not read what it has just written."""
 KNOWN_OVERHEAD_BYTES = 1000
 """What keeping a result takes besides the result: its key, above all."""
 CHECKPOINT_PAGES = 4000
@@ -80,6 +82,8 @@ class Sqlite:
         self._known: dict[Hashable, bytes] = {}
         self._known_version = 0
         self._known_bytes = 0
+        self._rows: dict[Hashable, Any] = {}
+        self._rows_version = 0
         self._jobs: list[Job] = []
         self._busy = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -146,7 +150,7 @@ class Sqlite:
         try:
             if not self._reading:
                 self._begin_snapshot()
-            return self._run(self._reader, self._world.now(), caller, request_id, work)
+            return self._run(self._reader, {}, self._world.now(), caller, request_id, work)
         except sqlite3.Error:
             log.exception("reading failed, request %s", request_id)
             self._end_snapshot()
@@ -251,20 +255,36 @@ class Sqlite:
         writer.savepoints = savepoints
         try:
             writer.execute("BEGIN IMMEDIATE")
-            now = self._world.now()
-            results = [self._run(writer, now, caller, request_id, work) for caller, request_id, work, _ in jobs]
+            (version,) = writer.execute("PRAGMA data_version").fetchone()
+            if version != self._rows_version or len(self._rows) > KNOWN_ROWS:
+                self._rows.clear()
+                self._rows_version = version
+            now, rows = self._world.now(), self._rows
+            results = [self._run(writer, rows, now, caller, request_id, work) for caller, request_id, work, _ in jobs]
             writer.execute("COMMIT")
             return results
+        except BaseException:
+            self._rows.clear()
+            raise
         finally:
             writer.rollback()  # what was not committed
 
-    def _run(self, connection: "_Connection", now: str, caller: Caller, request_id: str, work: Work) -> Any:
+    def _run(
+        self,
+        connection: "_Connection",
+        known: dict[Hashable, Any],
+        now: str,
+        caller: Caller,
+        request_id: str,
+        work: Work,
+    ) -> Any:
         tx = Tx(
             caller,
             request_id,
             now,
             connection.execute,
             connection.write,
+            known,
             self._pool,
             self._world,
             self._token_secret,
@@ -272,12 +292,14 @@ class Sqlite:
         try:
             result = work(tx)
         except Error as error:
-            connection.undo()
+            if connection.undo():
+                known.clear()
             return error
         except Exception as error:
             if isinstance(error, sqlite3.Error) and _is_of_the_file(error):
                 raise  # none of the group can be kept
-            connection.undo()
+            if connection.undo():
+                known.clear()
             log.exception("request %s failed", request_id)
             return ServiceFailure("The service encountered an unexpected error.")
         connection.keep()
@@ -317,12 +339,15 @@ class _Connection:
                 self.execute("RELEASE job")
             self._wrote = False
 
-    def undo(self) -> None:
-        if self._wrote:
-            if not self.savepoints:
-                raise _Spoiled
-            self.execute("ROLLBACK TO job")
-            self.keep()
+    def undo(self) -> bool:
+        """Take back what the transaction has written; whether that was anything."""
+        if not self._wrote:
+            return False
+        if not self.savepoints:
+            raise _Spoiled
+        self.execute("ROLLBACK TO job")
+        self.keep()
+        return True
 
     def rollback(self) -> None:
         self._wrote = False

@@ -36,4 +36,5 @@ def clear(tx: Tx) -> None:
         "account_settings",
     ):
         tx.write(f"DELETE FROM {table}", ())
+    tx.known.clear()
     tx.write("DELETE FROM store WHERE name = ?", (CLOCK_OFFSET_SECONDS,))

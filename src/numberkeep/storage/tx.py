@@ -1,6 +1,6 @@
 """One transaction: who asks, at what moment, against which rows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ..domain.caller import Caller
@@ -38,6 +38,7 @@ class Tx:
         "caller",
         "dice",
         "execute",
+        "known",
         "now",
         "pool",
         "request_id",
@@ -52,6 +53,7 @@ class Tx:
         now: Timestamp,
         execute: Callable[..., Rows],
         write: Callable[..., Rows],
+        known: dict[Hashable, Any],
         pool: Pool,
         dice: Dice,
         token_secret: bytes,
@@ -65,6 +67,8 @@ class Tx:
         """Runs a SELECT: ``execute(sql, parameters)``."""
         self.write = write
         """Runs a statement that changes rows."""
+        self.known = known
+        """What rows hold, of those that were read or written: whoever writes a row keeps this in step."""
         self.pool = pool
         self.dice = dice
         self.token_secret = token_secret
