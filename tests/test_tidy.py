@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "admin": {"domain", "operations", "storage", "worker", "world"},
     "server": {"aws"},
     "app": {"aws", "admin", "carriers", "config", "domain", "operations", "server", "storage", "worker", "world"},
-    "cli": {"app", "config", "storage"},
+    "cli": {"app", "config", "domain", "storage"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,8 @@ from .aws.sigv4 import Key, Verifier, read_unverified
 from .carriers.simulated import SimulatedCarrier
 from .config import Settings
 from .domain.caller import Caller
-from .operations import OPERATIONS
+from .domain.limits import QUOTAS
+from .operations import INSTEAD, OPERATIONS
 from .server import Server
 from .storage import access_keys, store
 from .storage.access_keys import AccessKey
@@ -55,14 +56,15 @@ class App:
         carrier = SimulatedCarrier(settings.order_seconds)
         if settings.database:
             stack.enter_context(_lock(settings.database))
-        self.store = open_store(settings.database, world, carrier, stack)
+        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
+        self.store = open_store(settings.database, world, carrier, stack, quotas)
         worker = Worker(self.store, carrier, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration)
         self._set_clock()
         if self.store.look(caller_of(""), store.is_new):
             await controls.begin()
-        api = Api(flavours(OPERATIONS), self._identify(), self.store, world.new_id)
+        api = Api(flavours(OPERATIONS, INSTEAD), self._identify(), self.store, world.new_id)
         server = Server(api)
         try:
             await server.start(settings.host, settings.port)
@@ -122,15 +124,21 @@ class Keyring:
         return key
 
 
-def open_store(database: Path | None, world: World, carrier: SimulatedCarrier, stack: AsyncExitStack) -> Sqlite:
+def open_store(
+    database: Path | None,
+    world: World,
+    carrier: SimulatedCarrier,
+    stack: AsyncExitStack,
+    quotas: Mapping[str, int] | None = None,
+) -> Sqlite:
     """The store in the file `database`, or one in memory that is gone when `stack` is closed."""
     if database is None:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
         database = Path(directory, "numberkeep.sqlite3")
-        storage = Sqlite(str(database), world, carrier, durable=False)
+        storage = Sqlite(str(database), world, carrier, quotas, durable=False)
     else:
-        storage = Sqlite(str(database), world, carrier)
+        storage = Sqlite(str(database), world, carrier, quotas)
     stack.callback(storage.close)
     return storage
 

@@ -15,6 +15,7 @@ import uvloop
 from . import app
 from .app import App, StartError
 from .config import DATABASE_VARIABLE, REGIONS, Settings
+from .domain.limits import QUOTAS
 from .storage.sqlite import StoreError
 
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -39,6 +40,20 @@ class Database(click.ParamType[Path]):
         if not path.parent.is_dir():
             self.fail(f"the directory {path.parent} does not exist.", param, ctx)
         return path
+
+
+class Quota(click.ParamType[tuple[str, int]]):
+    """``NAME=COUNT``, of a quota that there is."""
+
+    name = "NAME=COUNT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        name, _, count = value.partition("=")
+        if name not in QUOTAS:
+            self.fail(f"{name!r} is no quota; there are {', '.join(QUOTAS)}.", param, ctx)
+        if not (count.isascii() and count.isdigit() and len(count) <= 9):
+            self.fail(f"{value!r} is not of the form NAME=COUNT.", param, ctx)
+        return name, int(count)
 
 
 def database_option(function: click.decorators.FC) -> click.decorators.FC:
@@ -87,6 +102,13 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
 @click.option("--admin-port", default=8001, type=PORT, help="The port of health.")
 @click.option("--region", "regions", multiple=True, default=REGIONS, help="A region that credentials may be of.")
 @click.option(
+    "--quota",
+    "quotas",
+    multiple=True,
+    type=Quota(),
+    help=f"How many an account may have of {', '.join(QUOTAS)}: NAME=COUNT, once for each; 0 is no limit.",
+)
+@click.option(
     "--order-seconds",
     default=4,
     type=click.IntRange(0, 86400),
@@ -99,6 +121,7 @@ def serve(
     admin_host: str,
     admin_port: int,
     regions: tuple[str, ...],
+    quotas: tuple[tuple[str, int], ...],
     order_seconds: int,
 ) -> None:
     """Serve an organisation's numbers: every request is signed with a key that `keys create` has made."""
@@ -110,6 +133,7 @@ def serve(
             admin_port=admin_port,
             database=database,
             regions=regions,
+            quotas=dict(quotas),
             order_seconds=order_seconds,
         )
     )

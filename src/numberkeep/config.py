@@ -1,5 +1,6 @@
 """What can be set, by which environment variable, and what it is when nobody sets it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -39,5 +40,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     verify: bool = True
     """Signatures are checked."""
     regions: tuple[str, ...] = REGIONS
+    quotas: Mapping[str, int] = {}
+    """How many of a thing an account may have, where that is not what `numberkeep.domain.limits.QUOTAS` says; in dev
+    there are no quotas."""
     order_seconds: float = 4.0
     """How long the simulated carrier takes to provide a number."""

@@ -5,11 +5,14 @@ are checked against `World.real_seconds`. With a seed and a clock of its own, a 
 """
 
 import random
+import string
 import threading
 import time
 from collections.abc import Callable
 
 from .domain.moment import Timestamp, moment
+
+_CODE_CHARACTERS = string.ascii_lowercase + string.digits
 
 
 class World:
@@ -46,6 +49,10 @@ class World:
         digits = self.random.randbytes(16).hex()
         # The variant of RFC 9562 leaves two bits open at the front of the fourth group; they are not needed.
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+    def new_code(self, length: int) -> str:
+        """So many random lower-case letters and digits, as AWS names Voice Connectors."""
+        return "".join(self.random.choices(_CODE_CHARACTERS, k=length))
 
     def new_change_id(self) -> int:
         """A number of at most 63 bits, larger than all before: the time in milliseconds, and below it 20 random bits,

@@ -15,6 +15,7 @@ from ..domain.errors import BadRequest, Error
 from ..domain.moment import Timestamp, later, moment, seconds_of
 from ..domain.number_plan import check_product_type, describe, normalize_id
 from ..domain.phone_number import (
+    PRODUCT_TYPE_OF,
     RESTORABLE_DAYS,
     Association,
     CallingNameStatus,
@@ -22,7 +23,10 @@ from ..domain.phone_number import (
     ProductType,
     Status,
 )
+from ..operations.voice_connector_groups import new_voice_connector_group
+from ..operations.voice_connectors import new_voice_connector
 from ..storage import pending_changes, phone_numbers, store
+from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS
 from ..storage.sqlite import Sqlite
 from ..storage.tx import Tx
 from ..worker import Worker
@@ -148,7 +152,7 @@ def _seconds(duration: str) -> float:
 
 
 class _SeedAssociation(Struct, rename="pascal", forbid_unknown_fields=True):
-    name: Literal["AccountId", "UserId", "VoiceConnectorId", "VoiceConnectorGroupId", "SipRuleId"]
+    name: Literal["VoiceConnectorId", "VoiceConnectorGroupId"]  # what holds a number otherwise cannot be made up
     value: str
     associated_timestamp: Timestamp | None = None
 
@@ -198,8 +202,12 @@ def _put(tx: Tx, seed: _Seed) -> PhoneNumber:
     check_product_type(plan.country, plan.type, seed.product_type)
     if seed.calling_name and plan.type == "TollFree":
         raise BadRequest(f"{e164} is toll-free; calling names apply to local numbers only.")
-    if len({(a.name, a.value) for a in seed.associations}) < len(seed.associations):
-        raise BadRequest(f"{e164}: an association must not be given twice.")
+    if len(seed.associations) > 1:
+        raise BadRequest(f"{e164}: a number can be assigned to one thing at a time.")
+    for association in seed.associations:
+        if seed.product_type != PRODUCT_TYPE_OF[association.name]:
+            raise BadRequest(f"{e164}: only VoiceConnector numbers can have the association {association.name}.")
+        _provide(tx, association)
     if not phone_numbers.claim(tx, e164) or phone_numbers.find(tx, e164):
         raise BadRequest(f"{e164} is in an inventory already.")
     deletion_timestamp = _moment(seed.deletion_timestamp)
@@ -227,6 +235,17 @@ def _put(tx: Tx, seed: _Seed) -> PhoneNumber:
     )
     phone_numbers.insert(tx, number)
     return number
+
+
+def _provide(tx: Tx, association: _SeedAssociation) -> None:
+    """Make what a number is assigned to, unless it is there: else nothing could take the number away from it again."""
+    if association.name == "VoiceConnectorId":
+        if not re.fullmatch(r"[a-z0-9]{21,22}", association.value):
+            raise BadRequest(f"{association.value!r} is no VoiceConnectorId: 21 or 22 lower-case letters and digits.")
+        if VOICE_CONNECTORS.find(tx, association.value) is None:
+            VOICE_CONNECTORS.insert(tx, new_voice_connector(tx, association.value, "Seeded"))
+    elif VOICE_CONNECTOR_GROUPS.find(tx, association.value) is None:
+        VOICE_CONNECTOR_GROUPS.insert(tx, new_voice_connector_group(tx, association.value, "Seeded"))
 
 
 def _moment(timestamp: Timestamp | None) -> Timestamp | None:

@@ -10,7 +10,7 @@ from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure
 from .errors import Refusal, shape_of
 from .message import Request, Response
-from .model import Flavour
+from .model import Flavour, Operation
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,12 @@ class Api:
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
         request_id = self._new_id()
+        operation = None
         try:
             flavour = self._flavour_of(request.headers.get("host", ""))
             operation, parameters = flavour.route(request)
             caller = self._identify(request)
-            answer = _Answer(operation.status, request_id, reply)
+            answer = _Answer(operation, request_id, reply)
             if not operation.reads:
                 self._write(caller, request_id, operation.bind(parameters, request), answer)
                 return
@@ -70,7 +71,7 @@ class Api:
             else:
                 self._read(caller, request_id, operation.bind(parameters, request), answer, key)
         except (Error, Refusal) as error:
-            reply(_refusal(error, request_id))
+            reply(_refusal(error, request_id, operation))
 
     def refuse(self, error: Exception) -> Response:
         """The answer to a request that `error` has stopped; what is no refusal is logged and answered 500."""
@@ -104,26 +105,26 @@ _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
 class _Answer:
     """Waits for a call's result and replies with it."""
 
-    __slots__ = ("_reply", "_request_id", "_status")
+    __slots__ = ("_operation", "_reply", "_request_id")
 
-    def __init__(self, status: int, request_id: str, reply: Reply) -> None:
-        self._status = status
+    def __init__(self, operation: Operation, request_id: str, reply: Reply) -> None:
+        self._operation = operation
         self._request_id = request_id
         self._reply = reply
 
     def __call__(self, result: bytes | Error) -> None:
         if isinstance(result, Error):
-            self._reply(_refusal(result, self._request_id))
+            self._reply(_refusal(result, self._request_id, self._operation))
         else:
-            self._reply(Response(self._status, _HEAD % self._request_id.encode(), result))
+            self._reply(Response(self._operation.status, _HEAD % self._request_id.encode(), result))
 
 
-def _refusal(error: Error | Refusal, request_id: str) -> Response:
+def _refusal(error: Error | Refusal, request_id: str, operation: Operation | None = None) -> Response:
     if isinstance(error, Refusal):
         name, status = error.shape, error.status
         body = {"message": str(error)}
     else:
-        name, status = shape_of(error)
+        name, status = shape_of(error, operation.errors if operation else None)
         body = {"Code": error.code, "Message": str(error)}
     head = f"x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {name}\r\nContent-Type: application/json\r\n"
     return Response(status, head.encode(), msgspec.json.encode(body))

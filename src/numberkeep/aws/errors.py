@@ -5,6 +5,7 @@ Two families, as in AWS itself. The service's own exceptions are modelled shapes
 `Refusal` and carries ``message`` alone.
 """
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from ..domain import errors
@@ -33,12 +34,21 @@ SHAPES: dict[type[errors.Error], Shape] = {
     errors.BadRequest: Shape("BadRequestException", 400),
     errors.NotFound: Shape("NotFoundException", 404),
     errors.Conflict: Shape("ConflictException", 409),
+    errors.Unprocessable: Shape("UnprocessableEntityException", 422),
+    errors.ResourceLimitExceeded: Shape("ResourceLimitExceededException", 400),
     errors.ServiceFailure: Shape("ServiceFailureException", 500),
     errors.OperationNotImplemented: Shape("OperationNotImplementedException", 501),
     errors.ServiceUnavailable: Shape("ServiceUnavailableException", 503),
 }
 
 
-def shape_of(error: errors.Error) -> Shape:
-    """The shape of `error`'s class, or of the nearest of its ancestors that has one."""
-    return next(SHAPES[kind] for kind in type(error).__mro__ if kind in SHAPES)
+def shape_of(error: errors.Error, declared: Container[str] | None = None) -> Shape:
+    """The shape of `error`'s class, or of the nearest of its ancestors that has one.
+
+    What an operation may raise its model says; a client's fault that is not among the `declared` is a
+    BadRequestException, which every operation declares.
+    """
+    shape = next(SHAPES[kind] for kind in type(error).__mro__ if kind in SHAPES)
+    if declared is not None and shape.status < 500 and shape.name not in declared:
+        return SHAPES[errors.BadRequest]
+    return shape

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -80,6 +81,8 @@ class Operation:
     def __init__(self, name: str, model: dict[str, Any], answers: "_Types", function: Function | None) -> None:
         definition = model["operations"][name]
         self.name = name
+        self.errors = frozenset(error["shape"] for error in definition.get("errors", ()))
+        """The exceptions that the model lets it raise."""
         self.method: str = definition["http"]["method"]
         self.uri: str = definition["http"]["requestUri"]
         self.reads = self.method == "GET"
@@ -302,8 +305,10 @@ def _unknown(request: Request) -> Refusal:
     return Refusal(404, "UnknownOperationException", f"No operation is at {request.method} {request.path}.")
 
 
-def flavours(functions: Mapping[str, Function]) -> dict[str, Flavour]:
-    """The three flavours, compiled for the operations of `functions`.
+def flavours(
+    functions: Mapping[str, Function], instead: Mapping[str, Mapping[str, Function]] = MappingProxyType({})
+) -> dict[str, Flavour]:
+    """The three flavours, compiled for the operations of `functions`; `instead` has those that differ in a flavour.
 
     Raises LookupError if a function is of no operation of either model.
     """
@@ -315,10 +320,11 @@ def flavours(functions: Mapping[str, Function]) -> dict[str, Flavour]:
     made = {"default": Flavour(dict(_compile(everything, everything["operations"], everything, functions)))}
     for service, other in zip(SERVICES, reversed(SERVICES), strict=True):
         own = models[service]["operations"]
+        its_functions = {**functions, **instead.get(service, {})}
         lacking = [name for name in models[other]["operations"] if name not in own]
         compiled = [
-            *_compile(models[service], own, everything, functions),
-            *_compile(models[other], lacking, everything, functions),
+            *_compile(models[service], own, everything, its_functions),
+            *_compile(models[other], lacking, everything, its_functions),
         ]
         made[service] = Flavour(dict(compiled))
     for flavour in made.values():

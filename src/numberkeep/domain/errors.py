@@ -6,12 +6,14 @@ becomes is not known here: `numberkeep.aws.errors` holds that table.
 
 
 class Error(Exception):
-    """The request is refused; the text names the rule that it broke."""
+    """The request is refused; the text names the rule that it broke.
 
-    @property
-    def code(self) -> str:
-        """AWS's ErrorCode."""
-        return type(self).__name__
+    `code` is AWS's ErrorCode if it is a more telling one than the class's name.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code or type(self).__name__
 
 
 class BadRequest(Error):
@@ -28,6 +30,14 @@ class NotFound(Error):
 
 class Conflict(Error):
     """The resource is in a state that does not allow this now, and will later."""
+
+
+class Unprocessable(Error):
+    """The request is understood, and what it is about is not ready for it."""
+
+
+class ResourceLimitExceeded(Error):
+    """The account has as many of these as it may have."""
 
 
 class ServiceUnavailable(Error):

@@ -1,21 +1,53 @@
-"""How many of a thing one request may hold."""
+"""How many of a thing one request may hold, and an account may have."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from .errors import BadRequest
+from .errors import BadRequest, ResourceLimitExceeded
 
 BATCH_PHONE_NUMBERS = 50
 """Phone numbers in one batch: the service authorization reference of Amazon Chime."""
 ORDER_PHONE_NUMBERS = 50
 """Phone numbers in one order. AWS documents no figure; this is the batch's."""
+RESOURCE_TAGS = 50
+"""Tags of one resource: the API reference's TagList."""
+TERMINATION_CREDENTIALS = 10
+"""Users that a Voice Connector takes calls from. AWS documents no figure; to hash a password takes a while."""
+
+QUOTAS = {
+    "voice_connectors": 3,
+    "voice_connector_groups": 3,
+    "voice_connectors_per_group": 3,
+    "sip_media_applications": 30,
+    "sip_media_applications_per_rule": 25,
+    "sip_rules": 0,
+    "phone_numbers": 0,
+}
+"""What `serve` allows an account unless it is told otherwise, by AWS's "Amazon Chime SDK endpoints and quotas"; 0 is no
+limit. Voice Connectors are counted by region. AWS's five phone numbers would be no inventory: they have no limit."""
+
+_WORDS = {
+    "voice_connectors": "Voice Connectors in a region",
+    "voice_connectors_per_group": "Voice Connectors in a group",
+    "sip_media_applications": "SIP media applications",
+    "sip_media_applications_per_rule": "SIP media applications of a SIP rule",
+    "sip_rules": "SIP rules",
+}
 
 
-def check_list(what: str, items: Sequence[str], most: int) -> None:
+def check_list(what: str, items: Sequence[str], most: int, noun: str = "phone number") -> None:
     """Raises BadRequest unless there are 1 to `most` items and no two are the same."""
     if not 1 <= len(items) <= most:
-        raise BadRequest(f"{what} must hold 1 to {most} phone numbers; it holds {len(items)}.")
+        raise BadRequest(f"{what} must hold 1 to {most} {noun}s; it holds {len(items)}.")
     seen: set[str] = set()
     for item in items:
         if item in seen:
-            raise BadRequest(f"{what} must not hold a phone number twice; it holds {item} again.")
+            raise BadRequest(f"{what} must not hold a {noun} twice; it holds {item} again.")
         seen.add(item)
+
+
+def check_quota(quotas: Mapping[str, int], name: str, count: int) -> None:
+    """Raises ResourceLimitExceeded if `count` of what `name` names in QUOTAS are more than the account may have."""
+    most = quotas.get(name, 0)
+    if most and count > most:
+        words = _WORDS.get(name, name.replace("_", " "))
+        raise ResourceLimitExceeded(f"The account may have {most} {words}; this would make it {count}.")

@@ -61,11 +61,25 @@ IN_DELETION_QUEUE = ("ReleaseInProgress", "DeleteInProgress", "ReleaseFailed")
 UPDATABLE = ("Unassigned", "Assigned")
 
 
+AssociationName = Literal["AccountId", "UserId", "VoiceConnectorId", "VoiceConnectorGroupId", "SipRuleId"]
+
+PRODUCT_TYPE_OF: dict[AssociationName, ProductType] = {
+    "AccountId": "BusinessCalling",
+    "UserId": "BusinessCalling",
+    "VoiceConnectorId": "VoiceConnector",
+    "VoiceConnectorGroupId": "VoiceConnector",
+    "SipRuleId": "SipMediaApplicationDialIn",
+}
+"""The product type that a number must have to be assigned to something."""
+
+Holder = Mapping[AssociationName, str]
+"""What numbers are assigned to, by name and id: one thing, or a user together with the account that he is of."""
+
+
 class Association(Struct, frozen=True):
     """What a number is assigned to: a Voice Connector, a group, a SIP rule, or an account's user."""
 
-    name: str
-    """AWS's PhoneNumberAssociationName: ``VoiceConnectorId``, ``SipRuleId``, ``UserId``, ..."""
+    name: AssociationName
     value: str
     associated_timestamp: Timestamp
 
@@ -180,6 +194,38 @@ class PhoneNumber(Struct, frozen=True):
     def fail_to_acquire(self, now: Timestamp) -> "PhoneNumber":
         """The carrier has not provided the number."""
         return self._move("fail_to_acquire", now)
+
+    def assign(self, holder: Holder, now: Timestamp, *, force: bool = False) -> "PhoneNumber":
+        """Assign the number to `holder`; `force` takes it away from what holds it now.
+
+        Raises BadRequest for a number of another product type or in another state, PhoneNumberAssociationsExist
+        without `force` if something else holds it.
+        """
+        status = self._target("assign")
+        for name in holder:
+            if self.product_type != PRODUCT_TYPE_OF[name]:
+                raise BadRequest(
+                    f"{self._words} has the product type {self.product_type}; only {PRODUCT_TYPE_OF[name]} numbers "
+                    f"can be assigned to a {name.removesuffix('Id')}."
+                )
+        if {association.name: association.value for association in self.associations} == holder:
+            return self
+        if self.associations and not force:
+            raise PhoneNumberAssociationsExist(f"{self._words} is assigned to {self._holders} already.")
+        associations = tuple(Association(name, value, now) for name, value in holder.items())
+        return replace(self, status=status, associations=associations, updated_timestamp=now)
+
+    def unassign(self, holder: Holder, now: Timestamp) -> "PhoneNumber":
+        """Take the number away from `holder`; when nothing holds it any more, it is Unassigned.
+
+        Raises BadRequest if `holder` does not hold it.
+        """
+        left = tuple(one for one in self.associations if holder.get(one.name) != one.value)
+        if len(left) == len(self.associations):
+            words = " of ".join(f"{name} {value}" for name, value in holder.items())
+            raise BadRequest(f"{self._words} is not assigned to {words}.")
+        status = self.status if left else self._target("unassign")
+        return replace(self, status=status, associations=left, updated_timestamp=now)
 
     def delete(self, now: Timestamp) -> "PhoneNumber | None":
         """Into the deletion queue; a number that was never acquired is gone at once (None).

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,21 +19,31 @@ _SEAL_BYTES = 16
 Item = TypeVar("Item")
 
 
-def token(tx: Tx, scope: object, position: object) -> str:
-    """The token for what follows `position` in the list that `scope` (its name and filters) describes."""
-    plain = msgspec.json.encode(position)
-    return base64.urlsafe_b64encode(_seal(tx, scope, plain) + plain).decode()
-
-
-def cut(
-    tx: Tx, scope: object, found: list[Item], limit: int, position_of: Callable[[Item], object]
+def page(
+    tx: Tx,
+    scope: object,
+    max_results: int | None,
+    next_token: str | None,
+    fetch: Callable[[Any, int], list[Item]],
+    position_of: Callable[[Item], object],
 ) -> tuple[list[Item], str | None]:
-    """A page of `limit` items, and the token for the next if one more was found."""
+    """A page of the list that `scope` (its name and filters) describes, and the token for the next if there is one.
+
+    ``fetch(position, limit)`` gives up to so many items that follow a position, which is None at the beginning.
+    """
+    limit = max_results or DEFAULT_MAX_RESULTS
+    found = fetch(position(tx, scope, next_token), limit + 1)
     items = found[:limit]
     return items, token(tx, scope, position_of(items[-1])) if len(found) > limit else None
 
 
-def position(tx: Tx, scope: object, next_token: str | None) -> object:
+def token(tx: Tx, scope: object, position: object) -> str:
+    """The token for what follows `position` in the list that `scope` describes."""
+    plain = msgspec.json.encode(position)
+    return base64.urlsafe_b64encode(_seal(tx, scope, plain) + plain).decode()
+
+
+def position(tx: Tx, scope: object, next_token: str | None) -> Any:
     """The position in `next_token`; None if there is no token or an empty one.
 
     Raises BadRequest for a token that was not given out for this account and this list.

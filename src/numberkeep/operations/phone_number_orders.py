@@ -12,7 +12,8 @@ from ..storage import pending_changes, phone_numbers
 from ..storage import phone_number_orders as orders
 from ..storage.tx import Tx
 from . import pages
-from .phone_numbers import Answer
+from .batches import Answer
+from .phone_numbers import check_phone_number_quota
 
 
 def create_phone_number_order(
@@ -21,6 +22,7 @@ def create_phone_number_order(
     """Order numbers. They are in the inventory from now on; whether each is acquired, the worker settles."""
     e164s = [normalize_id(e164) for e164 in e164_phone_numbers]
     check_list("E164PhoneNumbers", e164s, ORDER_PHONE_NUMBERS)
+    check_phone_number_quota(tx, len(e164s))
     failed_before = {}
     for e164 in e164s:
         check_order(e164, product_type)
@@ -65,11 +67,12 @@ def get_phone_number_order(tx: Tx, phone_number_order_id: str) -> Answer:
 
 def list_phone_number_orders(tx: Tx, next_token: str | None = None, max_results: int | None = None) -> Answer:
     """The account's orders, the newest first."""
-    limit = max_results or pages.DEFAULT_MAX_RESULTS
-    scope = "ListPhoneNumberOrders"
-    position = cast("tuple[str, str] | None", pages.position(tx, scope, next_token))
-    found = orders.page(tx, before=position, limit=limit + 1)
-    page, next_token = pages.cut(
-        tx, scope, found, limit, lambda order: (order.created_timestamp, order.phone_number_order_id)
+    page, next_token = pages.page(
+        tx,
+        "ListPhoneNumberOrders",
+        max_results,
+        next_token,
+        lambda before, limit: orders.page(tx, before=before, limit=limit),
+        lambda order: (order.created_timestamp, order.phone_number_order_id),
     )
     return {"PhoneNumberOrders": page, "NextToken": next_token}

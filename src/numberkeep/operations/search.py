@@ -7,7 +7,7 @@ from ..domain.number_plan import check_search, supported_countries
 from ..storage import phone_numbers
 from ..storage.tx import Tx
 from . import pages
-from .phone_numbers import Answer
+from .batches import Answer
 
 
 def search_available_phone_numbers(
@@ -31,15 +31,17 @@ def search_available_phone_numbers(
         "phone_number_type": phone_number_type,
     }
     check_search(**filters)
-    limit = max_results or pages.DEFAULT_MAX_RESULTS
+
+    def available(after: str | None, limit: int) -> list[str]:
+        candidates = tx.pool.search(after=after, **filters)
+        found: list[str] = []
+        while len(found) < limit and (some := list(islice(candidates, limit))):
+            owned = phone_numbers.owned(tx, some)
+            found += [e164 for e164 in some if e164 not in owned]
+        return found
+
     scope = ["SearchAvailablePhoneNumbers", filters]
-    after = pages.position(tx, scope, next_token)
-    candidates = tx.pool.search(after=str(after) if after else None, **filters)
-    found: list[str] = []
-    while len(found) <= limit and (some := list(islice(candidates, limit + 1))):
-        owned = phone_numbers.owned(tx, some)
-        found += [e164 for e164 in some if e164 not in owned]
-    page, next_token = pages.cut(tx, scope, found, limit, lambda e164: e164)
+    page, next_token = pages.page(tx, scope, max_results, next_token, available, lambda e164: e164)
     return {"E164PhoneNumbers": page, "NextToken": next_token}
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from ..domain.errors import BadRequest
 from ..storage import account_settings
 from ..storage.tx import Tx
-from .phone_numbers import Answer
+from .batches import Answer
 
 
 def get_phone_number_settings(tx: Tx) -> Answer:

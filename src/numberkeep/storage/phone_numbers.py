@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 from ..domain.errors import NotFound
 from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
-from ..domain.phone_number import IN_DELETION_QUEUE, Association, PhoneNumber
+from ..domain.phone_number import IN_DELETION_QUEUE, Association, AssociationName, PhoneNumber
 from .tx import Row, Tx
 
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
@@ -37,7 +37,7 @@ class Change(Struct, frozen=True):
     arn: str
     """Who asked for it."""
     change: dict[str, tuple[Any, Any]]
-    """By column, what it was and what it is since."""
+    """By column, what it was and what it is since; likewise ``associations``, which are rows of their own."""
 
 
 def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
@@ -92,6 +92,12 @@ def page(
     return _with_associations(tx, tx.execute(sql, (*values, limit)).fetchall())
 
 
+def count(tx: Tx) -> int:
+    """How many numbers the account has, those in the deletion queue left out."""
+    sql = f"SELECT count(*) FROM phone_numbers WHERE account_id = ? AND {_NOT_IN_QUEUE}"
+    return int(tx.execute(sql, (tx.account_id,)).fetchone()[0])
+
+
 def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
     if not any(row[_STATUS] == "Assigned" for row in rows):
         return [PhoneNumber(*row) for row in rows]
@@ -113,12 +119,7 @@ def insert(tx: Tx, number: PhoneNumber) -> None:
     change = {column: (None, value) for column, value in _known_of(number)}
     change_id = _remember(tx, number, change, previous)
     tx.write(_INSERT, (tx.account_id, *astuple(number)[:-2], change_id))
-    for association in number.associations:
-        tx.write(
-            "INSERT INTO phone_number_associations (account_id, e164_phone_number, name, value, associated_timestamp)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (tx.account_id, number.e164_phone_number, *astuple(association)),
-        )
+    _associate(tx, number)
 
 
 def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
@@ -128,12 +129,26 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
         if before != after
     }
+    key = (tx.account_id, number.e164_phone_number)
+    if was.associations != number.associations:
+        changed["associations"] = (was.associations, number.associations)
+        tx.write("DELETE FROM phone_number_associations WHERE account_id = ? AND e164_phone_number = ?", key)
+        _associate(tx, number)
     if not changed:
         return
     change_id = _remember(tx, number, changed, was.change_id)
-    key = (tx.account_id, number.e164_phone_number)
+    changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)
+
+
+def _associate(tx: Tx, number: PhoneNumber) -> None:
+    for association in number.associations:
+        tx.write(
+            "INSERT INTO phone_number_associations (account_id, e164_phone_number, name, value, associated_timestamp)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (tx.account_id, number.e164_phone_number, *astuple(association)),
+        )
 
 
 @cache
@@ -196,6 +211,12 @@ def disclaim(tx: Tx, e164: str) -> None:
         "DELETE FROM phone_number_owners WHERE e164_phone_number = ? AND account_id = ?",
         (e164, tx.account_id),
     )
+
+
+def is_held_by(tx: Tx, name: AssociationName, value: str) -> bool:
+    """Whether a number of the account is assigned to what `name` and `value` name."""
+    sql = "SELECT 1 FROM phone_number_associations WHERE account_id = ? AND name = ? AND value = ? LIMIT 1"
+    return tx.execute(sql, (tx.account_id, name, value)).fetchone() is not None
 
 
 def owned(tx: Tx, e164s: Sequence[str]) -> set[str]:

@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack, closing
 from importlib import resources
 from pathlib import Path
@@ -31,7 +31,7 @@ Work = Callable[[Tx], Any]
 Done = Callable[[Any], None]
 Job = tuple[Caller, str, Work, Done]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
 LISTENING_TURNS = 16
@@ -58,7 +58,9 @@ class StoreError(Exception):
 class Sqlite:
     """The store. `read` and `transact` run a function of a `Tx`; `write` is `transact` for the hot path."""
 
-    def __init__(self, path: str, world: World, pool: Pool, *, durable: bool = True) -> None:
+    def __init__(
+        self, path: str, world: World, pool: Pool, quotas: Mapping[str, int] | None = None, *, durable: bool = True
+    ) -> None:
         """Open the file at `path`, made if it is absent. If it is not `durable`, no commit waits for the disk.
 
         Raises StoreError if the file cannot be used.
@@ -66,6 +68,7 @@ class Sqlite:
         self._synchronous = "FULL" if durable else "OFF"
         self._world = world
         self._pool = pool
+        self._quotas = quotas or {}
         with ExitStack() as stack:
             try:
                 Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
@@ -103,10 +106,12 @@ class Sqlite:
             raise StoreError(
                 f"The store is of version {version}, this program knows {SCHEMA_VERSION}: use a newer one."
             )
-        if version == 0:
+        if version < SCHEMA_VERSION:  # so far a newer schema has more tables than an older one, and the same otherwise
+            there = {name for (name,) in run("SELECT name FROM sqlite_schema").fetchall()}
             for statement in _schema():
-                run(statement)
-            run("INSERT INTO store VALUES ('token_secret', ?)", (self._world.new_secret(),))
+                if statement.split()[2] not in there:
+                    run(statement)
+            run("INSERT INTO store VALUES ('token_secret', ?) ON CONFLICT DO NOTHING", (self._world.new_secret(),))
             run(f"PRAGMA user_version = {SCHEMA_VERSION}")
         (secret,) = run("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
         self._token_secret = bytes.fromhex(secret)
@@ -286,6 +291,7 @@ class Sqlite:
             connection.write,
             known,
             self._pool,
+            self._quotas,
             self._world,
             self._token_secret,
         )
@@ -371,4 +377,5 @@ def _schema() -> list[str]:
     """The statements of schema.sql, every table kept in the order of its key: one tree to touch, not two."""
     text = resources.files(__package__).joinpath("schema.sql").read_text()
     text = text.replace("\n);", "\n) WITHOUT ROWID, STRICT;")
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("--")) + "\n"
     return [statement for statement in text.split(";\n") if statement.strip()]

@@ -34,6 +34,14 @@ def clear(tx: Tx) -> None:
         "phone_number_orders",
         "pending_changes",
         "account_settings",
+        "voice_connectors",
+        "voice_connector_groups",
+        "sip_media_applications",
+        "sip_rules",
+        "resource_links",
+        "resource_configurations",
+        "business_accounts",
+        "business_users",
     ):
         tx.write(f"DELETE FROM {table}", ())
     tx.known.clear()

@@ -1,6 +1,6 @@
 """One transaction: who asks, at what moment, against which rows."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..domain.caller import Caller
@@ -28,6 +28,8 @@ class Dice(Protocol):
 
     def new_id(self) -> str: ...
     def new_change_id(self) -> int: ...
+    def new_code(self, length: int) -> str: ...
+    def new_secret(self) -> str: ...
 
 
 class Tx:
@@ -41,6 +43,7 @@ class Tx:
         "known",
         "now",
         "pool",
+        "quotas",
         "request_id",
         "token_secret",
         "write",
@@ -55,6 +58,7 @@ class Tx:
         write: Callable[..., Rows],
         known: dict[Hashable, Any],
         pool: Pool,
+        quotas: Mapping[str, int],
         dice: Dice,
         token_secret: bytes,
     ) -> None:
@@ -70,6 +74,8 @@ class Tx:
         self.known = known
         """What rows hold, of those that were read or written: whoever writes a row keeps this in step."""
         self.pool = pool
+        self.quotas = quotas
+        """How many of a thing the account may have: `numberkeep.domain.limits`."""
         self.dice = dice
         self.token_secret = token_secret
         """What the store's page tokens are sealed with."""

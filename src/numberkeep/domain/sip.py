@@ -1,0 +1,66 @@
+"""SIP media applications, which handle calls in an AWS Lambda function, and the rules that call them."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from .errors import BadRequest
+from .moment import Timestamp
+from .tags import Tag
+from .voice_connector import REGIONS
+
+TriggerType = Literal["ToPhoneNumber", "RequestUriHostname"]
+
+
+class Endpoint(Struct, frozen=True):
+    """Where an application runs."""
+
+    lambda_arn: str | None = None
+
+
+class SipMediaApplication(Struct, frozen=True, kw_only=True):
+    """What answers a call."""
+
+    sip_media_application_id: str
+    aws_region: str
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    sip_media_application_arn: str
+    created_timestamp: Timestamp
+    updated_timestamp: Timestamp
+    tags: tuple[Tag, ...] = ()
+
+
+class TargetApplication(Struct, frozen=True):
+    """An application that a rule calls; the lowest priority first."""
+
+    sip_media_application_id: str
+    priority: int | None = None
+    aws_region: str | None = None
+
+
+class SipRule(Struct, frozen=True, kw_only=True):
+    """Which calls go to which applications: those to a phone number, or those to a Voice Connector's host name."""
+
+    sip_rule_id: str
+    name: str
+    disabled: bool
+    trigger_type: TriggerType
+    trigger_value: str
+    target_applications: tuple[TargetApplication, ...]
+    created_timestamp: Timestamp
+    updated_timestamp: Timestamp
+
+
+def check_region(aws_region: str) -> None:
+    """Raises BadRequest for a region that has no SIP media applications."""
+    if aws_region not in REGIONS:
+        raise BadRequest(f"AwsRegion must be one of {', '.join(REGIONS)}; {aws_region!r} was given.")
+
+
+def check_targets(targets: Sequence[TargetApplication]) -> None:
+    """Raises BadRequest if two targets are in one region: AWS's TargetApplications allow one a region."""
+    regions = [target.aws_region for target in targets]
+    if len(set(regions)) < len(regions):
+        raise BadRequest("TargetApplications must hold one SIP media application of a region at most.")

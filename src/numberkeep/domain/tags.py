@@ -1,0 +1,30 @@
+"""Tags: what a resource's owner writes on it."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from .errors import BadRequest, ResourceLimitExceeded
+from .limits import RESOURCE_TAGS
+
+
+class Tag(Struct, frozen=True):
+    """One of them; a resource has one of a key at most."""
+
+    key: str
+    value: str
+
+
+def add_tags(tags: Sequence[Tag], added: Sequence[Tag]) -> tuple[Tag, ...]:
+    """`tags` with the `added` ones, which replace those of the same key.
+
+    Raises BadRequest if two of the added have one key, ResourceLimitExceeded if the resource would have too many.
+    """
+    values = {tag.key: tag.value for tag in tags}
+    new = {tag.key: tag.value for tag in added}
+    if len(new) < len(added):
+        raise BadRequest("Tags must not hold a key twice.")
+    values.update(new)
+    if len(values) > RESOURCE_TAGS:
+        raise ResourceLimitExceeded(f"A resource has at most {RESOURCE_TAGS} tags; this would make it {len(values)}.")
+    return tuple(Tag(key, value) for key, value in values.items())

@@ -1,0 +1,240 @@
+"""SIP media applications and SIP rules: which calls an AWS Lambda function handles."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..domain.errors import BadRequest, Conflict
+from ..domain.limits import check_quota
+from ..domain.number_plan import normalize_id
+from ..domain.sip import (
+    Endpoint,
+    SipMediaApplication,
+    SipRule,
+    TargetApplication,
+    TriggerType,
+    check_region,
+    check_targets,
+)
+from ..domain.tags import Tag, add_tags
+from ..domain.voice_connector import id_of_host_name
+from ..storage.resources import (
+    RULES_OF_APPLICATION,
+    SIP_MEDIA_APPLICATIONS,
+    SIP_RULES,
+    VOICE_CONNECTORS,
+    link,
+    source_of,
+    unconfigure,
+)
+from ..storage.tx import Tx
+from . import pages
+from .associations import assign, unassign
+from .batches import Answer
+
+
+def create_sip_media_application(
+    tx: Tx, aws_region: str, name: str, endpoints: Sequence[Struct], tags: Sequence[Struct] | None = None
+) -> Answer:
+    """An application of one Lambda function. Nothing of that function is looked at."""
+    check_region(aws_region)
+    check_quota(tx.quotas, "sip_media_applications", SIP_MEDIA_APPLICATIONS.count(tx) + 1)
+    application_id = tx.new_id()
+    application = SipMediaApplication(
+        sip_media_application_id=application_id,
+        aws_region=aws_region,
+        name=name,
+        endpoints=_endpoints(endpoints),
+        sip_media_application_arn=f"arn:aws:chime:{aws_region}:{tx.account_id}:sma/{application_id}",
+        created_timestamp=tx.now,
+        updated_timestamp=tx.now,
+        tags=add_tags((), msgspec.convert(tags or (), tuple[Tag, ...], from_attributes=True)),
+    )
+    SIP_MEDIA_APPLICATIONS.insert(tx, application)
+    return {"SipMediaApplication": application}
+
+
+def get_sip_media_application(tx: Tx, sip_media_application_id: str) -> Answer:
+    """One application."""
+    return {"SipMediaApplication": SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)}
+
+
+def list_sip_media_applications(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
+    """The account's applications, in the order of their ids."""
+    page, next_token = pages.page(
+        tx,
+        "ListSipMediaApplications",
+        max_results,
+        next_token,
+        lambda after, limit: SIP_MEDIA_APPLICATIONS.page(tx, after, limit),
+        lambda application: application.sip_media_application_id,
+    )
+    return {"SipMediaApplications": page, "NextToken": next_token}
+
+
+def update_sip_media_application(
+    tx: Tx, sip_media_application_id: str, name: str | None = None, endpoints: Sequence[Struct] | None = None
+) -> Answer:
+    """Another name, another Lambda function, or both."""
+    was = SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)
+    application = replace(
+        was,
+        name=name or was.name,
+        endpoints=_endpoints(endpoints) if endpoints else was.endpoints,
+        updated_timestamp=tx.now,
+    )
+    SIP_MEDIA_APPLICATIONS.replace(tx, application)
+    return {"SipMediaApplication": application}
+
+
+def delete_sip_media_application(tx: Tx, sip_media_application_id: str) -> None:
+    """Remove an application that no SIP rule targets."""
+    SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)
+    if rule_id := source_of(tx, sip_media_application_id):
+        raise Conflict(
+            f"SipMediaApplication {sip_media_application_id} is a target of SipRule {rule_id}; "
+            "change or delete the rule first."
+        )
+    SIP_MEDIA_APPLICATIONS.delete(tx, sip_media_application_id)
+    unconfigure(tx, sip_media_application_id)
+
+
+def create_sip_rule(
+    tx: Tx,
+    name: str,
+    trigger_type: TriggerType,
+    trigger_value: str,
+    target_applications: Sequence[Struct],
+    disabled: bool | None = None,
+) -> Answer:
+    """A rule for the calls to a phone number, which it holds while it is enabled, or to a Voice Connector."""
+    check_quota(tx.quotas, "sip_rules", SIP_RULES.count(tx) + 1)
+    rule = SipRule(
+        sip_rule_id=tx.new_id(),
+        name=name,
+        disabled=bool(disabled),
+        trigger_type=trigger_type,
+        trigger_value=_trigger_value(tx, trigger_type, trigger_value),
+        target_applications=_targets(tx, target_applications),
+        created_timestamp=tx.now,
+        updated_timestamp=tx.now,
+    )
+    if not rule.disabled:
+        _enable(tx, rule)
+    SIP_RULES.insert(tx, rule)
+    link(tx, rule.sip_rule_id, [target.sip_media_application_id for target in rule.target_applications])
+    return {"SipRule": rule}
+
+
+def get_sip_rule(tx: Tx, sip_rule_id: str) -> Answer:
+    """One rule."""
+    return {"SipRule": SIP_RULES.get(tx, sip_rule_id)}
+
+
+def list_sip_rules(
+    tx: Tx,
+    sip_media_application_id: str | None = None,
+    max_results: int | None = None,
+    next_token: str | None = None,
+) -> Answer:
+    """The account's rules, or those that target one application, in the order of their ids."""
+    of_application: tuple[str, tuple[object, ...]] = ("", ())
+    if sip_media_application_id:
+        SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)
+        of_application = RULES_OF_APPLICATION, (sip_media_application_id,)
+    page, next_token = pages.page(
+        tx,
+        ["ListSipRules", sip_media_application_id],
+        max_results,
+        next_token,
+        lambda after, limit: SIP_RULES.page(tx, after, limit, *of_application),
+        lambda rule: rule.sip_rule_id,
+    )
+    return {"SipRules": page, "NextToken": next_token}
+
+
+def update_sip_rule(
+    tx: Tx,
+    sip_rule_id: str,
+    name: str,
+    disabled: bool | None = None,
+    target_applications: Sequence[Struct] | None = None,
+) -> Answer:
+    """Another name, other targets; to disable a rule frees its phone number at once, to enable it takes it again."""
+    was = SIP_RULES.get(tx, sip_rule_id)
+    rule = replace(
+        was,
+        name=name,
+        disabled=was.disabled if disabled is None else disabled,
+        target_applications=_targets(tx, target_applications) if target_applications else was.target_applications,
+        updated_timestamp=tx.now,
+    )
+    if was.disabled and not rule.disabled:
+        _enable(tx, rule)
+    elif rule.disabled and not was.disabled:
+        _disable(tx, rule)
+    SIP_RULES.replace(tx, rule)
+    link(tx, sip_rule_id, [target.sip_media_application_id for target in rule.target_applications])
+    return {"SipRule": rule}
+
+
+def delete_sip_rule(tx: Tx, sip_rule_id: str) -> None:
+    """Remove a rule, and free its phone number at once."""
+    rule = SIP_RULES.get(tx, sip_rule_id)
+    if not rule.disabled:
+        _disable(tx, rule)
+    SIP_RULES.delete(tx, sip_rule_id)
+    link(tx, sip_rule_id, ())
+
+
+def delete_disabled_sip_rule(tx: Tx, sip_rule_id: str) -> None:
+    """`delete_sip_rule` as ``chime`` has it: the rule must be disabled before."""
+    if not SIP_RULES.get(tx, sip_rule_id).disabled:
+        raise BadRequest(f"SipRule {sip_rule_id} is enabled; disable it before deleting it.")
+    delete_sip_rule(tx, sip_rule_id)
+
+
+def _endpoints(given: Sequence[Struct]) -> tuple[Endpoint, ...]:
+    return msgspec.convert(given, tuple[Endpoint, ...], from_attributes=True)
+
+
+def _targets(tx: Tx, given: Sequence[Struct]) -> tuple[TargetApplication, ...]:
+    """The targets as they are kept, each with the region of its application."""
+    check_quota(tx.quotas, "sip_media_applications_per_rule", len(given))
+    targets = []
+    for target in msgspec.convert(given, tuple[TargetApplication, ...], from_attributes=True):
+        application = SIP_MEDIA_APPLICATIONS.get(tx, target.sip_media_application_id)
+        if target.aws_region not in (None, application.aws_region):
+            raise BadRequest(
+                f"SipMediaApplication {application.sip_media_application_id} is in {application.aws_region}, "
+                f"not in {target.aws_region}."
+            )
+        targets.append(replace(target, aws_region=application.aws_region))
+    check_targets(targets)
+    return tuple(targets)
+
+
+def _trigger_value(tx: Tx, trigger_type: TriggerType, value: str) -> str:
+    """The trigger as it is kept: an E.164 number of the account's, or a host name of one of its Voice Connectors."""
+    if trigger_type == "ToPhoneNumber":
+        return normalize_id(value)
+    voice_connector_id = id_of_host_name(value)
+    if voice_connector_id is None or VOICE_CONNECTORS.find(tx, voice_connector_id) is None:
+        raise BadRequest(f"TriggerValue must be the OutboundHostName of a VoiceConnector; {value!r} is none.")
+    return value.lower()
+
+
+def _enable(tx: Tx, rule: SipRule) -> None:
+    if rule.trigger_type == "ToPhoneNumber":
+        assign(tx, rule.trigger_value, {"SipRuleId": rule.sip_rule_id})
+        return
+    others = "trigger_value = ? AND disabled = 0 AND sip_rule_id <> ?"
+    if SIP_RULES.count(tx, others, (rule.trigger_value, rule.sip_rule_id)):
+        raise BadRequest(f"Another enabled SipRule has the trigger {rule.trigger_value} already.")
+
+
+def _disable(tx: Tx, rule: SipRule) -> None:
+    if rule.trigger_type == "ToPhoneNumber":
+        unassign(tx, rule.trigger_value, {"SipRuleId": rule.sip_rule_id})

@@ -1,0 +1,153 @@
+"""Voice Connectors: create, read, list, update, delete, and who may call through them."""
+
+from collections.abc import Sequence
+from hashlib import scrypt
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..domain.errors import BadRequest, Conflict
+from ..domain.limits import TERMINATION_CREDENTIALS, check_list, check_quota
+from ..domain.tags import Tag, add_tags
+from ..domain.voice_connector import DEFAULT_REGION, ID_LENGTH, REGIONS, VoiceConnector
+from ..storage import phone_numbers
+from ..storage.resources import VOICE_CONNECTORS, configuration, configure, source_of, unconfigure
+from ..storage.tx import Tx
+from . import pages
+from .batches import Answer
+
+_CREDENTIALS = "termination_credentials"
+
+
+def create_voice_connector(
+    tx: Tx,
+    name: str,
+    require_encryption: bool,
+    aws_region: str | None = None,
+    tags: Sequence[Struct] | None = None,
+    integration_type: str | None = None,
+    network_type: str | None = None,
+) -> Answer:
+    """A Voice Connector, in us-east-1 unless another region is named."""
+    region = aws_region or DEFAULT_REGION
+    check_quota(tx.quotas, "voice_connectors", VOICE_CONNECTORS.count(tx, "aws_region = ?", (region,)) + 1)
+    connector = replace(
+        new_voice_connector(tx, tx.dice.new_code(ID_LENGTH), name, region),
+        require_encryption=require_encryption,
+        integration_type=integration_type,
+        tags=add_tags((), msgspec.convert(tags or (), tuple[Tag, ...], from_attributes=True)),
+    )
+    if network_type:
+        connector = replace(connector, network_type=network_type)
+    VOICE_CONNECTORS.insert(tx, connector)
+    return {"VoiceConnector": connector}
+
+
+def new_voice_connector(tx: Tx, voice_connector_id: str, name: str, aws_region: str = DEFAULT_REGION) -> VoiceConnector:
+    """A Voice Connector of that id as it is if nothing else is said."""
+    return VoiceConnector(
+        voice_connector_id=voice_connector_id,
+        aws_region=aws_region,
+        name=name,
+        voice_connector_arn=f"arn:aws:chime:{aws_region}:{tx.account_id}:vc/{voice_connector_id}",
+        created_timestamp=tx.now,
+        updated_timestamp=tx.now,
+    )
+
+
+def get_voice_connector(tx: Tx, voice_connector_id: str) -> Answer:
+    """One Voice Connector."""
+    return {"VoiceConnector": VOICE_CONNECTORS.get(tx, voice_connector_id)}
+
+
+def list_voice_connectors(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
+    """The account's Voice Connectors, in the order of their ids."""
+    page, next_token = pages.page(
+        tx,
+        "ListVoiceConnectors",
+        max_results,
+        next_token,
+        lambda after, limit: VOICE_CONNECTORS.page(tx, after, limit),
+        lambda connector: connector.voice_connector_id,
+    )
+    return {"VoiceConnectors": page, "NextToken": next_token}
+
+
+def update_voice_connector(tx: Tx, voice_connector_id: str, name: str, require_encryption: bool) -> Answer:
+    """Another name, and whether calls must be encrypted."""
+    connector = replace(
+        VOICE_CONNECTORS.get(tx, voice_connector_id),
+        name=name,
+        require_encryption=require_encryption,
+        updated_timestamp=tx.now,
+    )
+    VOICE_CONNECTORS.replace(tx, connector)
+    return {"VoiceConnector": connector}
+
+
+def delete_voice_connector(tx: Tx, voice_connector_id: str) -> None:
+    """Remove a Voice Connector that has no phone numbers and is in no group."""
+    VOICE_CONNECTORS.get(tx, voice_connector_id)
+    if phone_numbers.is_held_by(tx, "VoiceConnectorId", voice_connector_id):
+        raise Conflict(
+            f"VoiceConnector {voice_connector_id} has phone numbers; disassociate them before deleting it.",
+            "PhoneNumberAssociationsExist",
+        )
+    if group_id := source_of(tx, voice_connector_id):
+        raise Conflict(
+            f"VoiceConnector {voice_connector_id} is in VoiceConnectorGroup {group_id}; remove it from there first.",
+            "VoiceConnectorGroupAssociationsExist",
+        )
+    VOICE_CONNECTORS.delete(tx, voice_connector_id)
+    unconfigure(tx, voice_connector_id)
+
+
+def list_available_voice_connector_regions(tx: Tx) -> Answer:
+    """The regions that a Voice Connector can be in."""
+    return {"VoiceConnectorRegions": REGIONS}
+
+
+def put_voice_connector_termination_credentials(
+    tx: Tx, voice_connector_id: str, credentials: Sequence[Any] | None = None
+) -> None:
+    """Add users that calls are taken from, or give them other passwords. What is kept of a password is a hash."""
+    VOICE_CONNECTORS.get(tx, voice_connector_id)
+    usernames = [credential.username or "" for credential in credentials or ()]
+    check_list("Credentials", usernames, TERMINATION_CREDENTIALS, "user")
+    if not all(usernames) or not all(credential.password for credential in credentials or ()):
+        raise BadRequest("Credentials must have a Username and a Password each.")
+    known = configuration(tx, voice_connector_id, _CREDENTIALS) or {}
+    if len(known.keys() | set(usernames)) > TERMINATION_CREDENTIALS:
+        raise BadRequest(f"A VoiceConnector has at most {TERMINATION_CREDENTIALS} termination credentials.")
+    known |= {credential.username: _hashed(tx, credential.password) for credential in credentials or ()}
+    configure(tx, voice_connector_id, _CREDENTIALS, known)
+
+
+def list_voice_connector_termination_credentials(tx: Tx, voice_connector_id: str) -> Answer:
+    """The users that calls are taken from; never their passwords."""
+    VOICE_CONNECTORS.get(tx, voice_connector_id)
+    return {"Usernames": sorted(configuration(tx, voice_connector_id, _CREDENTIALS) or ())}
+
+
+def delete_voice_connector_termination_credentials(tx: Tx, voice_connector_id: str, usernames: Sequence[str]) -> None:
+    """Take no calls from these users any more. Raises BadRequest for one that is not known."""
+    VOICE_CONNECTORS.get(tx, voice_connector_id)
+    check_list("Usernames", usernames, TERMINATION_CREDENTIALS, "user")
+    known = configuration(tx, voice_connector_id, _CREDENTIALS) or {}
+    for username in usernames:
+        if known.pop(username, None) is None:
+            raise BadRequest("Usernames must hold users of the VoiceConnector; one of them is none.")
+    configure(tx, voice_connector_id, _CREDENTIALS, known)
+
+
+def get_voice_connector_termination_health(tx: Tx, voice_connector_id: str) -> Answer:
+    """When the last SIP OPTIONS request came, and from where: never and from nowhere, as no calls are carried here."""
+    VOICE_CONNECTORS.get(tx, voice_connector_id)
+    return {"TerminationHealth": {"Timestamp": None, "Source": None}}
+
+
+def _hashed(tx: Tx, password: str) -> str:
+    salt = tx.dice.new_secret()[:32]
+    return f"scrypt$16384$8$1${salt}${scrypt(password.encode(), salt=bytes.fromhex(salt), n=16384, r=8, p=1).hex()}"

@@ -1,0 +1,72 @@
+"""The rows of what numbers can be tied to, how those are tied to each other, and what they are configured with."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ..domain.business_account import Account, User
+from ..domain.sip import SipMediaApplication, SipRule
+from ..domain.voice_connector import VoiceConnector, VoiceConnectorGroup
+from .table import Table
+from .tx import Tx
+
+VOICE_CONNECTORS = Table(VoiceConnector, "voice_connectors", "VoiceConnector")
+VOICE_CONNECTOR_GROUPS = Table(VoiceConnectorGroup, "voice_connector_groups", "VoiceConnectorGroup")
+SIP_MEDIA_APPLICATIONS = Table(SipMediaApplication, "sip_media_applications", "SipMediaApplication")
+SIP_RULES = Table(SipRule, "sip_rules", "SipRule")
+ACCOUNTS = Table(Account, "business_accounts", "Account")
+USERS = Table(User, "business_users", "User")
+
+_OF_RESOURCE = "FROM resource_configurations WHERE account_id = ? AND resource_id = ?"
+
+
+def delete_users(tx: Tx, chime_account_id: str) -> None:
+    """Forget all users of an account."""
+    sql = "DELETE FROM business_users WHERE account_id = ? AND chime_account_id = ?"
+    tx.write(sql, (tx.account_id, chime_account_id))
+
+
+def link(tx: Tx, source_id: str, target_ids: Iterable[str]) -> None:
+    """What `source_id` names points, from now on, to what `target_ids` name and to nothing else: a group to its Voice
+    Connectors, a SIP rule to its applications."""
+    tx.write("DELETE FROM resource_links WHERE account_id = ? AND source_id = ?", (tx.account_id, source_id))
+    for target_id in sorted(set(target_ids)):
+        tx.write(
+            "INSERT INTO resource_links (account_id, target_id, source_id) VALUES (?, ?, ?)",
+            (tx.account_id, target_id, source_id),
+        )
+
+
+def source_of(tx: Tx, target_id: str) -> str | None:
+    """The id of something that points to what `target_id` names; None if nothing does."""
+    sql = "SELECT source_id FROM resource_links WHERE account_id = ? AND target_id = ? ORDER BY source_id LIMIT 1"
+    row = tx.execute(sql, (tx.account_id, target_id)).fetchone()
+    return row[0] if row else None
+
+
+RULES_OF_APPLICATION = (
+    "sip_rule_id IN (SELECT source_id FROM resource_links WHERE account_id = sip_rules.account_id AND target_id = ?)"
+)
+"""The condition for a page of SIP_RULES that they point to an application, whose id is its one value."""
+
+
+def configuration(tx: Tx, resource_id: str, kind: str) -> Any:
+    """What was put for a resource under `kind`; None if nothing was."""
+    row = tx.execute(f"SELECT value {_OF_RESOURCE} AND kind = ?", (tx.account_id, resource_id, kind)).fetchone()
+    return msgspec.json.decode(row[0]) if row else None
+
+
+def configure(tx: Tx, resource_id: str, kind: str, value: object) -> None:
+    """Keep `value` for a resource under `kind`."""
+    tx.write(
+        "INSERT INTO resource_configurations (account_id, resource_id, kind, value) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (account_id, resource_id, kind) DO UPDATE SET value = excluded.value",
+        (tx.account_id, resource_id, kind, msgspec.json.encode(value).decode()),
+    )
+
+
+def unconfigure(tx: Tx, resource_id: str, kind: str | None = None) -> None:
+    """Forget what is kept for a resource under `kind`, or under any."""
+    of_kind = " AND kind = ?" if kind else ""
+    tx.write(f"DELETE {_OF_RESOURCE}{of_kind}", (tx.account_id, resource_id, *([kind] if kind else [])))
