@@ -509,7 +509,7 @@ def run(options: argparse.Namespace) -> None:
         if not shutil.which("nginx"):
             note("NO NGINX: its rows are left out. On Debian: apt-get install nginx")
         if not (COMMANDS / "moto_server").exists():
-            note("NO MOTO: its rows are left out. pip install --group bench")
+            note("NO MOTO: its rows are left out. pip install --group test")
         if not _on_core(0):
             note("NOT PINNED: server and load share the cores (taskset is missing, or there is one core only).")
         print(machine(directory))

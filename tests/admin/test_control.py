@@ -10,6 +10,8 @@ from conftest import Service, Start
 from numberkeep.domain.moment import later
 
 E164 = "+12065550100"
+CONNECTOR = "abcdef1ghij2klmno3pqr4"
+HELD = {"Name": "VoiceConnectorId", "Value": CONNECTOR}
 SEED = {"E164PhoneNumber": E164, "ProductType": "VoiceConnector"}
 
 
@@ -148,7 +150,7 @@ def test_a_seed_is_what_an_answer_looks_like(service: Service) -> None:
         "Name": "Desk",
         "CreatedTimestamp": "2019-08-12T22:10:20.521Z",
         "Associations": [
-            {"Name": "VoiceConnectorId", "Value": "abc", "AssociatedTimestamp": "2019-10-28T18:40:37.453Z"}
+            {"Name": "VoiceConnectorId", "Value": CONNECTOR, "AssociatedTimestamp": "2019-10-28T18:40:37.453Z"}
         ],
     }
     service.seed(number)
@@ -169,6 +171,17 @@ def test_a_seed_is_what_an_answer_looks_like(service: Service) -> None:
     assert other.get_phone_number(PhoneNumberId=E164)["PhoneNumber"] == shown
 
 
+def test_what_holds_a_seeded_number_is_there_and_lets_go_of_it(service: Service) -> None:
+    group = {"Name": "VoiceConnectorGroupId", "Value": "obmgetfdqcrknrlxfld2s"}
+    service.seed({**SEED, "Associations": [HELD]}, {**SEED, "E164PhoneNumber": "+12065550143", "Associations": [group]})
+    voice = service.client("chime-sdk-voice")
+    voice.disassociate_phone_numbers_from_voice_connector(VoiceConnectorId=CONNECTOR, E164PhoneNumbers=[E164])
+    voice.disassociate_phone_numbers_from_voice_connector_group(
+        VoiceConnectorGroupId=group["Value"], E164PhoneNumbers=["+12065550143"]
+    )
+    assert {one["Status"] for one in voice.list_phone_numbers()["PhoneNumbers"]} == {"Unassigned"}
+
+
 def test_a_seeded_number_in_the_deletion_queue_leaves_it(service: Service) -> None:
     service.seed({**SEED, "Status": "ReleaseInProgress"})
     chime = service.client()
@@ -187,13 +200,16 @@ def test_a_seeded_number_in_the_deletion_queue_leaves_it(service: Service) -> No
         ({**SEED, "ProductType": "Fax"}, "Fax"),
         ({**SEED, "E164PhoneNumber": "12"}, "numbering plan"),
         ({**SEED, "Status": "Assigned"}, "associations"),
-        ({**SEED, "Status": "Unassigned", "Associations": [{"Name": "SipRuleId", "Value": "x"}]}, "associations"),
+        ({**SEED, "Status": "Unassigned", "Associations": [HELD]}, "associations"),
+        ({**SEED, "Associations": [{"Name": "SipRuleId", "Value": "x"}]}, "SipRuleId"),
+        ({**SEED, "Associations": [{"Name": "VoiceConnectorId", "Value": "x"}]}, "VoiceConnectorId"),
+        ({**SEED, "ProductType": "BusinessCalling", "Associations": [HELD]}, "only VoiceConnector numbers"),
         ({**SEED, "Status": "AcquireInProgress"}, "in progress"),
         ({**SEED, "CallingNameStatus": "UpdateInProgress"}, "in progress"),
         ({**SEED, "E164PhoneNumber": "+442079460100"}, "outside the US"),
         ({**SEED, "E164PhoneNumber": "+18885550100", "CallingName": "Acme"}, "toll-free"),
         ({**SEED, "CallingName": "x"}, "CallingName"),
-        ({**SEED, "Associations": [{"Name": "SipRuleId", "Value": "x"}] * 2}, "twice"),
+        ({**SEED, "Associations": [HELD, HELD]}, "one thing at a time"),
         ({**SEED, "CreatedTimestamp": "yesterday"}, "ISO 8601"),
         ({**SEED, "DeletionTimestamp": "2019-08-12T22:10:20.521Z"}, "ReleaseInProgress"),
         ({**SEED, "E164PhoneNumber": "+12065550177"}, "in an inventory already"),

@@ -88,12 +88,26 @@ def test_success_without_a_body() -> None:
     ],
 )
 def test_refusal_by_the_service(error: Exception, status: int, shape: str, code: str) -> None:
-    answer, _ = ask("GET", "/phone-numbers/x", get_phone_number=fail_with(error))
+    answer, _ = ask("POST", "/phone-numbers/x", update_phone_number=fail_with(error))
     assert answer == Response(
         status,
         f"x-amzn-RequestId: {ID}\r\nx-amzn-ErrorType: {shape}\r\nContent-Type: application/json\r\n".encode(),
         f'{{"Code":"{code}","Message":"rule"}}'.encode(),
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Conflict("rule"), "BadRequest"),
+        (Conflict("rule", "PhoneNumberAssociationsExist"), "PhoneNumberAssociationsExist"),
+    ],
+)
+def test_what_the_operation_does_not_declare_is_a_bad_request(error: Exception, code: str) -> None:
+    answer, _ = ask("GET", "/phone-numbers/x", get_phone_number=fail_with(error))
+    assert answer.status == 400
+    assert b"x-amzn-ErrorType: BadRequestException\r\n" in answer.head
+    assert json.loads(answer.body) == {"Code": code, "Message": "rule"}
 
 
 def test_refusal_by_the_framework() -> None:
@@ -120,9 +134,11 @@ def test_what_is_asked_is_looked_at_before_who_asks_and_that_before_the_rest() -
 
 
 def test_an_operation_that_is_not_served_is_named() -> None:
-    answer, _ = ask("GET", "/voice-connectors")
+    answer, _ = ask("GET", "/voice-profile-domains")
     assert answer.status == 501
-    assert json.loads(answer.body)["Message"] == "The operation ListVoiceConnectors is not implemented by this server."
+    assert (
+        json.loads(answer.body)["Message"] == "The operation ListVoiceProfileDomains is not implemented by this server."
+    )
 
 
 def test_answers_are_recalled_for_the_same_question_by_the_same_asker_only() -> None:

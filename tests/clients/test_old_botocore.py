@@ -19,10 +19,11 @@ def old_boto3(pytestconfig: pytest.Config) -> Path:
     return packages.from_pip(pytestconfig.cache.mkdir("clients"), f"boto3=={VERSION}", f"botocore=={VERSION}")
 
 
-def test_the_way_through_the_estate(start: Start, old_boto3: Path) -> None:
+@pytest.mark.parametrize("prefix", ["", "/chime"])
+def test_the_way_through_the_estate(start: Start, old_boto3: Path, prefix: str) -> None:
     """All of it with the one client, at the one endpoint, in real time, with signatures that are checked."""
     service = start(verify=True)
-    variables = {"AWS_ENDPOINT_URL_CHIME": service.url, "PYTHONPATH": str(old_boto3)}
+    variables = {"AWS_ENDPOINT_URL_CHIME": service.url + prefix, "PYTHONPATH": str(old_boto3)}
     printed = packages.output(
         [sys.executable, "-P", estate.__file__],  # -P: not even this directory comes before PYTHONPATH
         env=packages.environment(service.app.credentials, **variables),

@@ -182,10 +182,10 @@ def test_a_signature_in_two_places(past: Past) -> None:
 @pytest.mark.parametrize(
     ("request_line", "operation"),
     [
-        ("GET /voice-connectors", "ListVoiceConnectors"),
-        ("POST /sip-rules", "CreateSipRule"),
-        ("GET /accounts", "ListAccounts"),
-        ("POST /accounts/1/users/2?operation=associate-phone-number", "AssociatePhoneNumberWithUser"),
+        ("GET /voice-profile-domains", "ListVoiceProfileDomains"),
+        ("POST /sip-media-applications/1/calls", "CreateSipMediaApplicationCall"),
+        ("GET /accounts/1/rooms", "ListRooms"),
+        ("POST /accounts/1/users/2?operation=reset-personal-pin", "ResetPersonalPIN"),
     ],
 )
 def test_an_operation_that_is_not_served_is_named(past: Past, request_line: str, operation: str, flavour: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure
-from .errors import Refusal, shape_of
+from .errors import Refusal, declared, shape_of
 from .message import Request, Response
 from .model import Flavour, Operation
 
@@ -124,7 +124,9 @@ def _refusal(error: Error | Refusal, request_id: str, operation: Operation | Non
         name, status = error.shape, error.status
         body = {"message": str(error)}
     else:
-        name, status = shape_of(error, operation.errors if operation else None)
+        if operation:
+            error = declared(error, operation.errors)
+        name, status = shape_of(error)
         body = {"Code": error.code, "Message": str(error)}
     head = f"x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {name}\r\nContent-Type: application/json\r\n"
     return Response(status, head.encode(), msgspec.json.encode(body))

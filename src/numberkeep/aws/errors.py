@@ -42,13 +42,18 @@ SHAPES: dict[type[errors.Error], Shape] = {
 }
 
 
-def shape_of(error: errors.Error, declared: Container[str] | None = None) -> Shape:
-    """The shape of `error`'s class, or of the nearest of its ancestors that has one.
+def shape_of(error: errors.Error) -> Shape:
+    """The shape of `error`'s class, or of the nearest of its ancestors that has one."""
+    return next(SHAPES[kind] for kind in type(error).__mro__ if kind in SHAPES)
 
-    What an operation may raise its model says; a client's fault that is not among the `declared` is a
-    BadRequestException, which every operation declares.
+
+def declared(error: errors.Error, names: Container[str]) -> errors.Error:
+    """`error`, as an operation answers it that declares exceptions of these `names`.
+
+    A client's fault that is not among them is a BadRequest, which every operation declares; a code that tells more
+    than the class's name is kept.
     """
-    shape = next(SHAPES[kind] for kind in type(error).__mro__ if kind in SHAPES)
-    if declared is not None and shape.status < 500 and shape.name not in declared:
-        return SHAPES[errors.BadRequest]
-    return shape
+    shape = shape_of(error)
+    if shape.status >= 500 or shape.name in names:
+        return error
+    return errors.BadRequest(str(error), None if error.code == type(error).__name__ else error.code)

@@ -40,6 +40,21 @@ def why(shapes: Shapes, name: str, parameters: Mapping[str, str], body: bytes, o
     return BadRequest(count + "; ".join(broken))
 
 
+def with_booleans(shapes: Shapes, name: str, value: Any) -> Any:
+    """`value`, of the shape `name`, with true and false where it has "true" and "false" for a boolean."""
+    shape = shapes[name]
+    kind = shape["type"]
+    if kind == "structure" and isinstance(value, dict):
+        members = shape["members"]
+        return {
+            member: with_booleans(shapes, members[member]["shape"], one) if member in members else one
+            for member, one in value.items()
+        }
+    if kind == "list" and isinstance(value, list):
+        return [with_booleans(shapes, shape["member"]["shape"], item) for item in value]
+    return value == "true" if kind == "boolean" and value in ("true", "false") else value
+
+
 def _unreadable(message: str) -> Refusal:
     return Refusal(400, "SerializationException", message)
 

@@ -108,9 +108,8 @@ class Operation:
         }
         types = _Types(model["shapes"], constrained=True)
         self._located = types.structure(f"{name}Parameters", located)
-        self._decode_body = (
-            msgspec.json.Decoder(types.structure(f"{name}Body", body)).decode if body["members"] else None
-        )
+        self._body = types.structure(f"{name}Body", body)
+        self._decode_body = msgspec.json.Decoder(self._body).decode if body["members"] else None
         output = definition.get("output", {}).get("shape")
         self._output = answers.type_of(output) if output and self.status != 204 else None
         self.uri_members = {
@@ -134,11 +133,20 @@ class Operation:
         try:
             arguments = msgspec.structs.asdict(msgspec.convert(parameters, self._located, strict=False))
             if self._decode_body is not None:
-                body = self._decode_body(request.body or b"{}")
+                try:
+                    body = self._decode_body(request.body or b"{}")
+                except msgspec.ValidationError:
+                    body = msgspec.convert(self._with_booleans(request.body), self._body)
                 arguments.update(msgspec.structs.asdict(body))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise self._explain(parameters, request.body, str(error)) from error
         return _Call(self._function, arguments, self._output)
+
+    def _with_booleans(self, body: bytes) -> Any:
+        """CloudFormation makes every property a string, and what is behind its custom resources sends those on:
+        "true" and "false" are taken for a boolean's value."""
+        assert self._input is not None
+        return explain.with_booleans(*self._input, msgspec.json.decode(body))
 
     def _explain(self, parameters: dict[str, str], body: bytes, otherwise: str) -> Exception:
         assert self._input is not None
