@@ -198,15 +198,16 @@ class Sqlite:
 
     def _give(self, jobs: list[Job], results: list[Any]) -> None:
         self._end_snapshot()
+        waiting = len(self._jobs)
         for (_, request_id, _, done), result in zip(jobs, results, strict=True):
             try:
                 done(result)
             except Exception:
                 log.exception("request %s is done, and nobody could be told", request_id)
-        self._listen(LISTENING_TURNS, len(jobs))
+        self._listen(LISTENING_TURNS, waiting + len(jobs))
 
     def _listen(self, turns: int, expected: int) -> None:
-        """Let `turns` of the loop pass, or fewer if as many have come as were answered; then begin the next group."""
+        """Let `turns` of the loop pass, or fewer once `expected` wait; then begin the next group."""
         if turns and len(self._jobs) < expected:
             asyncio.get_running_loop().call_soon(self._listen, turns - 1, expected)
         else:
