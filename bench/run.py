@@ -156,6 +156,7 @@ class Numberkeep(Server):
         self._changes_before = 0
         port = free_port()
         options = ["--database", f"sqlite:///{self._database}", "--port", str(port), "--admin-port", str(free_port())]
+        options += ["--rate", "0", "--trail", str(directory / "trail.log")]
         super().__init__([f"{COMMANDS}/numberkeep", "serve", *options], port, directory, stack)
         self.answer_bytes = len(ask(self.port, self.requests()[0]))
 
@@ -286,6 +287,7 @@ def prepare(directory: Path) -> Store:
         head = f"POST /_numberkeep/numbers HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         ask(port, (head + body).encode())
     database = directory / "numberkeep.sqlite3"
+    os.environ["NUMBERKEEP_SECRET_KEY"] = "0" * 64
     create = ["keys", "create", "--database", f"sqlite:///{database}", "--account", ACCOUNT_ID, "--name", "bench"]
     output = subprocess.check_output([f"{COMMANDS}/numberkeep", *create, "--output", "json"], timeout=60)
     key = json.loads(output)

@@ -88,6 +88,16 @@ class Service:
         assert answer.status_code == 201, answer.text
 
 
+SECRET_KEY = "5ec2e7" + "0" * 58
+
+
+@pytest.fixture(autouse=True)
+def secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `serve` and `keys` keep secrets with."""
+    monkeypatch.setenv("NUMBERKEEP_SECRET_KEY", SECRET_KEY)
+    monkeypatch.delenv("NUMBERKEEP_SECRET_KEY_FILE", raising=False)
+
+
 Start = Callable[..., Service]
 
 

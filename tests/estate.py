@@ -45,7 +45,8 @@ def new_group(voice: Any, *connectors: str) -> str:
 
 
 def new_application(voice: Any, region: str = "us-east-1") -> str:
-    made = voice.create_sip_media_application(AwsRegion=region, Name="Answer", Endpoints=[{"LambdaArn": LAMBDA}])
+    endpoints = [{"LambdaArn": LAMBDA.replace("us-east-1", region)}]
+    made = voice.create_sip_media_application(AwsRegion=region, Name="Answer", Endpoints=endpoints)
     return made["SipMediaApplication"]["SipMediaApplicationId"]
 
 

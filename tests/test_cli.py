@@ -33,11 +33,13 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
 def running(*arguments: str, **options: Any) -> Iterator[tuple["subprocess.Popen[str]", str, str]]:
     """A started program, the URL of its API and that of its admin port, once it says that it is ready."""
     command = [*PROGRAM, *arguments, "--port", "0", "--admin-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
-        assert process.stdout
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if arguments[0] == "serve" else None}
+    with subprocess.Popen(command, text=True, **{**pipes, **options}) as process:
+        says = process.stderr or process.stdout
+        assert says
         try:
-            api = re.search(r"http://\S+", process.stdout.readline())
-            admin = re.search(r"http://\S+", process.stdout.readline())
+            api = re.search(r"https?://\S+", says.readline())
+            admin = re.search(r"http://\S+", says.readline())
             assert api, "the program ended before it was ready"
             assert admin
             yield process, api[0], admin[0].removesuffix("/health")

@@ -5,23 +5,38 @@ import itertools
 import json
 import logging
 import socket
+import ssl
 import string
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
 
 import h11
+import httpx
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numberkeep.aws.errors import Refusal
 from numberkeep.aws.message import Request, Response
-from numberkeep.server import Limits, Server
+from numberkeep.proxies import Network
+from numberkeep.server import Limits, Server, tls_context
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+TLS = " over TLS"
+WAYS = [*LOOPS, *(loop + TLS for loop in LOOPS)]
 PATIENCE_SECONDS = 20
 HEAD = b"x-amzn-RequestId: 4105c588-140d-4904-a0ed-80be2157ebcf\r\nContent-Type: application/json\r\n"
 
@@ -74,6 +89,114 @@ class Backwards(Patient):
             answer()
 
 
+def make_certificate(
+    directory: Path, name: str = "localhost", key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+) -> tuple[Path, Path]:
+    """The files of a certificate for `name` and 127.0.0.1, signed by itself, and of its key."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    names = [x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
+    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(private_pem(key))
+    return cert_path, key_path
+
+
+def private_pem(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption(),  # noqa: B008 - immutable
+) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+@cache
+def any_tls() -> ssl.SSLContext:
+    with tempfile.TemporaryDirectory() as directory:
+        return tls_context(*make_certificate(Path(directory)))
+
+
+@cache
+def trusting() -> ssl.SSLContext:
+    """A client's, which takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class TlsSocket:
+    """A client's socket over TLS. Unlike Python's own it can end its side and read on, and minds if the other does not
+    end its own."""
+
+    def __init__(self, raw: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        self.raw = raw
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = (context or trusting()).wrap_bio(self._incoming, self._outgoing)
+        self._unsent = b""
+        self._read(self.tls.do_handshake)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+    def __enter__(self) -> "TlsSocket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.raw.close()
+
+    def _read(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self.raw.recv(65536)
+                if not data:
+                    raise ConnectionResetError("TLS was cut off.") from None
+                self._incoming.write(data)
+            else:
+                self._flush()
+                return done
+
+    def _flush(self) -> None:
+        self._unsent += self._outgoing.read()
+        while self._unsent:
+            self._unsent = self._unsent[self.raw.send(self._unsent) :]
+
+    def send(self, data: bytes) -> int:
+        self._flush()
+        self.tls.write(data)
+        with suppress(BlockingIOError):
+            self._flush()
+        return len(data)
+
+    sendall = send
+
+    def recv(self, size: int) -> bytes:
+        try:
+            return self._read(lambda: self.tls.read(size))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def shutdown(self, how: int) -> None:
+        assert how == socket.SHUT_WR
+        self.end_tls()
+        self.raw.shutdown(socket.SHUT_WR)
+
+    def end_tls(self) -> None:
+        with suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self._flush()
+
+
 class Running:
     """A server on a loop in a thread of its own."""
 
@@ -83,7 +206,10 @@ class Running:
         self.loop = loop
         self.port = server.port
 
-    def connect(self) -> socket.socket:
+    def connect(self) -> socket.socket | TlsSocket:
+        return TlsSocket(self.connect_bare()) if self.server.tls else self.connect_bare()
+
+    def connect_bare(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
 
     def call(self, function: Callable[[], None]) -> None:
@@ -116,15 +242,23 @@ class Running:
 
 
 @contextmanager
-def serving(api: Echo | None = None, loop: str = "uvloop", **limits: float) -> Iterator[Running]:
+def serving(
+    api: Echo | None = None,
+    loop: str = "uvloop",
+    tls: ssl.SSLContext | None = None,
+    trusted_proxies: tuple[Network, ...] = (),
+    **limits: float,
+) -> Iterator[Running]:
     """A running server; small waits, so that stopping it never takes long."""
     api = api or Echo()
+    if loop.endswith(TLS):
+        loop, tls = loop.removesuffix(TLS), tls or any_tls()
     started: list[Running] = []
     ready = threading.Event()
     done: list[asyncio.Event] = []
 
     async def main() -> None:
-        server = Server(api, Limits(**{"drain_seconds": 0.2, **limits}))  # type: ignore[arg-type]
+        server = Server(api, Limits(**{"drain_seconds": 0.2, **limits}), tls, trusted_proxies)  # type: ignore[arg-type]
         await server.start("127.0.0.1", 0)
         done.append(asyncio.Event())
         started.append(Running(api, server, asyncio.get_running_loop()))
@@ -208,7 +342,7 @@ def post(body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture(params=WAYS)
 def loop(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -638,6 +772,284 @@ def test_far_too_many_connections_are_not_even_answered():
             assert read_to_end(third) == b""
 
 
+# TLS; what is tested above for every `loop` holds over TLS too
+
+
+@pytest.fixture(params=LOOPS)
+def bare_loop(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def trusting_only(cert: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=cert)
+
+
+def test_a_real_client_over_tls(bare_loop, tmp_path, caplog):
+    cert, key = make_certificate(tmp_path)
+    body = b"x" * 1024 * 1024
+    with (
+        serving(loop=bare_loop, tls=tls_context(cert, key)) as running,
+        httpx.Client(base_url=f"https://localhost:{running.port}", verify=trusting_only(cert)) as client,
+    ):
+        for _ in range(3):
+            assert client.get("/a").json()["path"] == "/a"
+        assert client.post("/b", content=body).json()["body"] == body.decode()
+        assert client.post("/c", content=iter([b"in ", b"chunks"])).json()["body"] == "in chunks"
+        assert len(running.server._connections) == 1
+    assert {(request.source_ip, request.secure) for request in running.api.requests} == {("127.0.0.1", True)}
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_socket_over_tls(bare_loop, tmp_path, version):
+    cert, key = make_certificate(tmp_path)
+    context = trusting_only(cert)
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        serving(Backwards(), bare_loop, tls_context(cert, key)) as running,
+        context.wrap_socket(running.connect_bare(), server_hostname="localhost") as client,
+    ):
+        assert client.selected_alpn_protocol() == "http/1.1"
+        assert client.compression() is None
+        client.sendall(b"".join(get(f"/{i}") for i in range(5)) + chunked(b"a", b"b") + get("/6", "Connection: close"))
+        found = answers(read_to_end(client))
+    told = [json.loads(body) for _, body in found]
+    assert [(t["path"], t["body"]) for t in told] == [*((f"/{i}", "") for i in range(5)), ("/", "ab"), ("/6", "")]
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_tls_before_1_2_is_refused(bare_loop, caplog):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with serving(loop=bare_loop + TLS) as running:
+        with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"), running.connect_bare() as raw:
+            context.wrap_socket(raw)
+        until(lambda: not running.server._connections)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("part", [0, 1, 100])
+def test_the_handshake_has_a_time(bare_loop, part, caplog):
+    hello = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        trusting().wrap_bio(ssl.MemoryBIO(), hello).do_handshake()
+    with serving(loop=bare_loop + TLS, handshake_seconds=0.3) as running, running.connect_bare() as client:
+        client.sendall(hello.read(part) if part else b"")
+        until(lambda: len(running.server._connections) == 1)
+        with running.connect() as other:
+            other.sendall(get("/"))
+            assert read_answer(other)[0].status_code == 200
+            with suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+            other.sendall(get("/"))  # its own has passed
+            assert read_answer(other)[0].status_code == 200
+    assert not caplog.records
+
+
+def test_who_has_not_shaken_hands_is_counted(bare_loop):
+    with serving(loop=bare_loop + TLS, connections=1) as running, running.connect_bare() as silent:
+        until(lambda: len(running.server._connections) == 1)
+        with running.connect() as client:
+            ((response, _),) = answers(read_to_end(client))
+            assert response.status_code == 503
+        until(lambda: len(running.server._connections) == 1)
+        with running.connect_bare():
+            until(lambda: len(running.server._connections) == 2)
+            with running.connect_bare() as third, pytest.raises(ConnectionError):
+                TlsSocket(third)
+        silent.close()
+        until(lambda: not running.server._connections)
+
+
+def test_stop_does_not_wait_for_a_handshake(bare_loop):
+    with (
+        serving(loop=bare_loop + TLS, drain_seconds=600, connections=1) as running,
+        running.connect_bare() as silent,
+        running.connect_bare() as one_too_many,
+    ):
+        until(lambda: len(running.server._connections) == 2)
+        asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop).result(PATIENCE_SECONDS)
+        assert silent.recv(100) == one_too_many.recv(100) == b""
+
+
+@pytest.mark.parametrize("request_", [get("/"), b"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", post(b"x" * 100_000)])
+def test_http_on_the_port_of_https_is_told_so(bare_loop, request_, caplog):
+    with serving(loop=bare_loop + TLS) as running:
+        with running.connect_bare() as client:
+            client.sendall(request_)
+            ((response, body),) = answers(read_to_end(client))
+        until(lambda: not running.server._connections)
+    assert response.status_code == 400
+    assert "HTTPS" in json.loads(body)["message"]
+    assert not running.api.requests
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("junk", [b"\0" * 100, b"\x16\x03\x01\x00\x05junk!", b"\r\n" + get("/"), b"\x80" * 9])
+def test_what_is_no_tls_is_cut_off(bare_loop, junk, caplog):
+    with serving(loop=bare_loop + TLS) as running:
+        with running.connect_bare() as client:
+            client.sendall(junk)
+            with suppress(ConnectionResetError):
+                assert b"HTTP" not in read_to_end(client)
+        until(lambda: not running.server._connections)
+    assert not running.api.requests
+    assert not caplog.records
+
+
+def test_a_peer_that_breaks_tls_is_cut_off(bare_loop, caplog):
+    with serving(Patient(), bare_loop + TLS) as running:
+        with running.connect() as client:
+            client.sendall(get("/a") + get("/half")[:-2])
+            until(lambda: len(running.api.requests) == 1)
+            client.raw.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)  # a record that nobody encrypted
+            until(lambda: not running.server._connections)
+        running.answer_all()
+        assert len(running.api.requests) == 1
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("ending", ["TLS only", "TCP only"])
+def test_whoever_ends_one_layer_only_is_answered(bare_loop, ending, caplog):
+    with serving(Patient(), bare_loop + TLS) as running:
+        with running.connect() as client:
+            client.sendall(get("/a") + get("/half")[:-2])
+            if ending == "TLS only":
+                client.end_tls()
+            else:
+                client.raw.shutdown(socket.SHUT_WR)
+            until(lambda: all(connection._eof for connection in running.server._connections))
+            assert len(running.api.requests) == 1
+            running.answer_all()
+            ((response, body),) = answers(read_to_end(client))
+        assert json.loads(body)["path"] == "/a"
+        assert header(response, "connection") == "close"
+        until(lambda: not running.server._connections)
+    assert not caplog.records
+
+
+def test_what_follows_the_end_of_tls_is_thrown_away_and_has_a_limit(bare_loop):
+    with serving(Patient(), bare_loop + TLS, linger_bytes=2_000_000) as running, running.connect() as client:
+        client.sendall(get("/a"))
+        until(lambda: len(running.api.requests) == 1)
+        (connection,) = running.server._connections
+        client.end_tls()
+        until(lambda: connection._eof)
+        client.raw.sendall(b"x" * 1_000_000)
+        until(lambda: connection._unheard == 1_000_000)
+        assert connection._transport._incoming.pending == 0
+        with suppress(ConnectionError):
+            client.raw.sendall(b"x" * 2_000_000)
+        until(lambda: not running.server._connections)
+
+
+def test_a_last_answer_is_sent_to_its_end(loop):
+    """Closing waits for a slow reader longer than it lingers."""
+
+    class Api(Echo):
+        def answer(self, request: Request) -> Response:
+            return Response(200, HEAD, b"x" * 8_000_000)
+
+    with serving(Api(), loop, linger_seconds=0.1) as running, running.connect() as client:
+        client.sendall(get("/", "Connection: close"))
+        until(lambda: len(running.api.requests) == 1)
+        time.sleep(0.5)
+        assert [len(body) for _, body in answers(read_to_end(client))] == [8_000_000]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_certificate_is_renewed_for_new_connections(bare_loop, tmp_path, replaced):
+    old_cert, old_key = make_certificate(tmp_path, "old")
+    new_key = rsa.generate_private_key(65537, 2048) if replaced else None
+    new_cert, new_key_path = make_certificate(tmp_path, "new", new_key)
+    with serving(loop=bare_loop, tls=tls_context(old_cert, old_key)) as running:
+
+        def connect(cert: Path) -> ssl.SSLSocket:
+            return trusting_only(cert).wrap_socket(running.connect_bare(), server_hostname=cert.stem)
+
+        def renew() -> None:
+            if replaced:
+                running.server.tls = tls_context(new_cert, new_key_path)
+            else:
+                running.server.tls.load_cert_chain(new_cert, new_key_path)
+
+        with connect(old_cert) as before:
+            before.sendall(get("/"))
+            assert read_answer(before)[0].status_code == 200
+            running.call(renew)
+            with connect(new_cert) as after:
+                for client in (before, after):
+                    client.sendall(get("/"))
+                    assert read_answer(client)[0].status_code == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            connect(old_cert)
+
+
+def test_files_that_make_no_tls_are_errors_that_name_them(tmp_path):
+    cert, key = make_certificate(tmp_path)
+    _, other_key = make_certificate(tmp_path, "other")
+    _, rsa_key = make_certificate(tmp_path, "rsa", rsa.generate_private_key(65537, 2048))
+    encrypted = tmp_path / "encrypted.key"
+    encrypted.write_bytes(
+        private_pem(ec.generate_private_key(ec.SECP256R1()), serialization.BestAvailableEncryption(b"secret"))
+    )
+    missing = tmp_path / "missing"
+    for paths, kind, culprit in (
+        ((missing, key), FileNotFoundError, missing),
+        ((cert, missing), FileNotFoundError, missing),
+        ((cert, tmp_path), IsADirectoryError, tmp_path),
+        ((cert, other_key), ssl.SSLError, f"{other_key} is not that of the certificate {cert}"),
+        ((cert, rsa_key), ssl.SSLError, f"{rsa_key} is not that of the certificate {cert}"),
+        ((key, cert), ssl.SSLError, f"{key} must hold a certificate and {cert} its private key"),
+        ((cert, encrypted), OSError, f"{encrypted} is encrypted"),
+    ):
+        with pytest.raises(kind) as caught:
+            tls_context(*paths)
+        assert str(culprit) in str(caught.value)
+
+
+# Who sent it
+
+SPOOFED = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
+
+
+def senders(running: Running, *requests: bytes) -> list[tuple[str, bool]]:
+    return [(t["source_ip"], t["secure"]) for t in (json.loads(body) for _, body in running.ask(*requests))]
+
+
+@pytest.mark.parametrize("trusted", [(), (ip_network("10.0.0.0/8"), ip_network("::1/128"))])
+def test_a_peer_that_is_no_trusted_proxy_speaks_for_itself(loop, trusted):
+    with serving(loop=loop, trusted_proxies=trusted) as running:
+        found = senders(running, get("/") + get("/", *SPOOFED) + chunked(b"x"))
+    assert found == [("127.0.0.1", loop.endswith(TLS))] * 3
+
+
+def test_a_trusted_proxy_speaks_for_others(loop):
+    """For each of those whom it serves over one connection, whether the body comes with the head or after it."""
+    split = post(b"body", "X-Forwarded-For: 203.0.113.9, 198.51.100.7", "X-Forwarded-Proto: https")
+    with serving(loop=loop, trusted_proxies=(ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))) as running:
+        found = senders(
+            running,
+            get("/"),
+            get("/", *SPOOFED),
+            split[:-2],
+            split[-2:],
+            get("/", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 10.1.2.3", "X-Forwarded-Proto: http"),
+        )
+        hosts = {request.headers["host"] for request in running.api.requests}
+    assert found == [
+        ("127.0.0.1", loop.endswith(TLS)),
+        ("203.0.113.9", True),
+        ("198.51.100.7", True),
+        ("203.0.113.9", False),
+    ]
+    assert hosts == {"a"}
+
+
 # RFC 9112, section by section, with h11 as the second opinion
 
 H = b"Host: a\r\n"
@@ -927,7 +1339,7 @@ def requests(draw: st.DrawFn) -> tuple[str, bytes]:
     return method, head.encode("latin-1") + body
 
 
-@pytest.fixture(scope="module", params=LOOPS)
+@pytest.fixture(scope="module", params=WAYS)
 def backwards(request: pytest.FixtureRequest) -> Iterator[Running]:
     with serving(Backwards(), request.param, pipelined=3) as running:
         yield running

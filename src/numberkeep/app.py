@@ -2,31 +2,44 @@
 
 import asyncio
 import fcntl
+import logging
+import os
 import socket
+import ssl
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from importlib import resources
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, TypeVar
 
 from .admin import AdminServer, application
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .aws.api import Api
+from .aws.cloudtrail import Recorder
 from .aws.message import Request
 from .aws.model import flavours
-from .aws.sigv4 import Key, Verifier, read_unverified
+from .aws.sigv4 import Identity, Verifier, read_unverified
+from .aws.sts import SERVICE as STS
+from .aws.sts import Sts
+from .aws.throttle import Throttle
 from .carriers.simulated import SimulatedCarrier
-from .config import Settings
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Settings, secret_key_text
 from .domain.caller import Caller
+from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
+from .keyring import Keyring, new_key_id, new_secret
 from .operations import INSTEAD, OPERATIONS
-from .server import Server
-from .storage import access_keys, store
-from .storage.access_keys import AccessKey
+from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
+from .server import Server, tls_context
+from .storage import identities, store
 from .storage.sqlite import Sqlite
+from .storage.tx import Tx
+from .trail import File, StandardOutput, Trail
 from .worker import Worker
 from .world import World
+
+log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
@@ -64,8 +77,26 @@ class App:
         self._set_clock()
         if self.store.look(caller_of(""), store.is_new):
             await controls.begin()
-        api = Api(flavours(OPERATIONS, INSTEAD), self._identify(), self.store, world.new_id)
-        server = Server(api)
+        sealer = self._sealer()
+        await seal_plain_secrets(self.store, sealer)
+        keyring = Keyring(self.store, sealer, world)
+        recorder = None
+        if outputs := _outputs(settings):
+            trail = Trail(outputs)
+            stack.callback(trail.close)
+            recorder = Recorder(trail.write, world.now, world.new_id)
+        rate = settings.rate
+        api = Api(
+            flavours(OPERATIONS, INSTEAD),
+            self._identify(keyring, settings.regions),
+            self.store,
+            world.new_id,
+            sts=Sts(self._identify(keyring, None, STS), keyring, recorder),
+            throttle=Throttle(rate, settings.burst or 2 * rate, world.real_seconds) if rate else None,
+            recorder=recorder,
+            real_seconds=world.real_seconds,
+        )
+        server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
             await server.start(settings.host, settings.port)
         except OSError as error:
@@ -79,8 +110,8 @@ class App:
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
         if settings.dev and settings.verify:
-            key = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), access_keys.ensure, "developer")
-            self.credentials = (key.access_key_id, key.secret_access_key)
+            key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
+            self.credentials = (key.access_key_id, secret)
 
     def _set_clock(self) -> None:
         offset = float(self.store.look(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS) or 0)
@@ -88,40 +119,116 @@ class App:
             raise StartError("The store's clock was moved by numberkeep dev; real numbers need a store of their own.")
         self.world.offset_seconds = offset
 
-    def _identify(self) -> Callable[[Request], Caller]:
+    def _identify(
+        self, keyring: Keyring, regions: tuple[str, ...] | None, service: str = "chime"
+    ) -> Callable[[Request], Identity]:
         if not self.settings.verify:
-            return _any_caller
-        verify = Verifier(Keyring(self.store, self.world), regions=self.settings.regions)
-        return lambda request: verify(request, self.world.real_seconds())
+            return _anybody
+        verify = Verifier(keyring, regions=regions, service=service)
+        real_seconds = self.world.real_seconds
+        return lambda request: verify(request, real_seconds())
+
+    def _sealer(self) -> Sealer:
+        """What the secrets in the store are sealed with; in dev, a key beside the store."""
+        database = self.settings.database
+        if not self.settings.dev:
+            return sealer_of(self.settings.secret_key_file)
+        if database is None:
+            return Sealer([os.urandom(32)])
+        path = database.with_name("secret.key")
+        if not path.exists():
+            make_key_file(path)
+        return KeyFile(path)
+
+    def _tls(self) -> ssl.SSLContext | None:
+        cert, key = self.settings.tls_cert, self.settings.tls_key
+        self._tls_context = None
+        if cert and key:
+            try:
+                self._tls_context = tls_context(cert, key)
+            except OSError as error:
+                raise StartError(f"The certificate cannot be used: {error}.") from error
+        return self._tls_context
+
+    def reload(self) -> None:
+        """Read the certificate again, for the connections that come; what cannot be read is logged, and not used."""
+        cert, key = self.settings.tls_cert, self.settings.tls_key
+        if self._tls_context and cert and key:
+            try:
+                tls_context(cert, key)
+            except OSError:
+                log.exception("the certificate was not read again")
+            else:
+                self._tls_context.load_cert_chain(cert, key)
+                log.info("the certificate was read again")
 
 
-class Keyring:
-    """The access keys, looked up once in a while."""
+def sealer_of(secret_key_file: Path | None) -> Sealer:
+    """What the secrets of a store are sealed with. Raises StartError if there is no key, or it is none."""
+    try:
+        if secret_key_file:
+            return KeyFile(secret_key_file)
+        if text := secret_key_text():
+            return Sealer(parse_keys(text, SECRET_KEY_VARIABLE))
+    except SealError as error:
+        raise StartError(str(error)) from error
+    raise StartError(
+        "There is no secret key to keep secrets with. Make one with `numberkeep keys init FILE`, and name it with "
+        f"--secret-key-file or {SECRET_KEY_FILE_VARIABLE}."
+    )
 
-    KEPT_SECONDS = 1.0
-    """How long a key that is deleted may still be accepted."""
-    KEPT_KEYS = 10_000
 
-    def __init__(self, storage: Sqlite, world: World) -> None:
-        self._storage = storage
-        self._world = world
-        self._keys: dict[str, tuple[float, Key]] = {}
+async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = False) -> int:
+    """Seal what an earlier version has kept plain or, `anew`, what was sealed with another key than the first.
 
-    def __call__(self, access_key_id: str) -> Key | None:
-        """The key of that id, or None."""
-        now = self._world.real_seconds()
-        kept_until, key = self._keys.get(access_key_id, (0.0, None))
-        if now < kept_until:
-            return key
-        found = self._storage.look(caller_of(""), access_keys.find, access_key_id)
-        self._keys.pop(access_key_id, None)
-        if found is None:
-            return None
-        if len(self._keys) >= self.KEPT_KEYS:
-            self._keys.clear()
-        key = Key(Caller(found.account_id, found.arn, access_key_id), found.secret_access_key)
-        self._keys[access_key_id] = (now + self.KEPT_SECONDS, key)
-        return key
+    How many were sealed. Raises StartError if a secret was sealed with none of the keys.
+    """
+    sealed = 0
+    for key in storage.look(caller_of(""), identities.all_keys):
+        secret, of = key.secret_access_key, key.access_key_id
+        try:
+            plain = sealer.unseal(secret, of) if is_sealed(secret) else secret
+        except SealError as error:
+            raise StartError(str(error)) from error
+        if not is_sealed(secret) or (anew and not sealer.is_current(secret)):
+            await storage.transact(caller_of(""), identities.reseal_key, of, sealer.seal(plain, of))
+            sealed += 1
+    return sealed
+
+
+def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | None = None) -> tuple[AccessKey, str]:
+    """A new access key of the account's user, who is made if there is none of that name; and its secret."""
+    access_key_id, secret = new_key_id("AKIA"), new_secret()
+    key = AccessKey(
+        access_key_id=access_key_id,
+        account_id=tx.account_id,
+        user_name=user_name,
+        secret_access_key=sealer.seal(secret, access_key_id),
+        created_at=tx.now,
+    )
+    identities.insert_key(tx, key)
+    if policy:
+        identities.attach(tx, identities.USERS, user_name, policy)
+    return key, secret
+
+
+def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
+    """The key that `dev --verify` shows: the one there is, or a new one."""
+    for key in identities.keys(tx, "developer"):
+        return key, sealer.unseal(key.secret_access_key, key.access_key_id)
+    return new_key(tx, sealer, "developer")
+
+
+def _outputs(settings: Settings) -> list[File | StandardOutput]:
+    try:
+        return [
+            StandardOutput()
+            if target == "stdout"
+            else File(Path(target), settings.trail_file_bytes, settings.trail_files)
+            for target in settings.trail
+        ]
+    except OSError as error:
+        raise StartError(f"The trail cannot be written: {error}.") from error
 
 
 def open_store(
@@ -156,11 +263,29 @@ def _lock(database: Path) -> TextIO:
     return lock
 
 
-async def create_key(database: Path, account_id: str, user_name: str) -> AccessKey:
-    """A new access key in the store `database`."""
-    async with AsyncExitStack() as stack:
-        storage = open_store(database, World(), SimulatedCarrier(0), stack)
-        return await storage.transact(caller_of(account_id), access_keys.create, user_name)
+T = TypeVar("T")
+
+
+def run(database: Path, account_id: str, function: Callable[..., T], *args: Any) -> T:
+    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`. Raises StoreError, and Error."""
+
+    async def once() -> T:
+        async with AsyncExitStack() as stack:
+            storage = open_store(database, World(), SimulatedCarrier(0), stack)
+            return await storage.transact(caller_of(account_id), function, *args)
+
+    return asyncio.run(once())
+
+
+def reseal(database: Path, sealer: Sealer) -> int:
+    """Seal every secret of the store with the first of the keys; how many were not yet."""
+
+    async def once() -> int:
+        async with AsyncExitStack() as stack:
+            storage = open_store(database, World(), SimulatedCarrier(0), stack)
+            return await seal_plain_secrets(storage, sealer, anew=True)
+
+    return asyncio.run(once())
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
@@ -169,11 +294,12 @@ async def _stop(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _any_caller(request: Request) -> Caller:
-    access_key_id = read_unverified(request)
+def _anybody(request: Request) -> Identity:
+    access_key_id, region, _ = read_unverified(request)
     is_account = len(access_key_id) == 12 and access_key_id.isascii() and access_key_id.isdigit()
     account_id = access_key_id if is_account else DEFAULT_ACCOUNT_ID
-    return Caller(account_id, f"arn:aws:iam::{account_id}:root", access_key_id)
+    caller = Caller(account_id, f"arn:aws:iam::{account_id}:root", access_key_id, principal_id=account_id)
+    return Identity(caller, region)
 
 
 def _demonstration() -> bytes:

@@ -1,6 +1,8 @@
 """What can be set, by which environment variable, and what it is when nobody sets it."""
 
+import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,6 +21,11 @@ REGIONS = (
     "us-west-2",
 )
 """The regions that have a Chime endpoint: a credential scoped to another one is refused."""
+
+SECRET_KEY_VARIABLE = "NUMBERKEEP_SECRET_KEY"  # noqa: S105 - its name is no secret
+"""The environment variable that holds the key which secrets are kept with, if no file does: 64 hex digits."""
+SECRET_KEY_FILE_VARIABLE = "NUMBERKEEP_SECRET_KEY_FILE"  # noqa: S105
+"""The environment variable that names the file with that key, if no option does."""
 
 DATABASE_VARIABLE = "NUMBERKEEP_DATABASE"
 """The environment variable that every command takes the store from if no option names one."""
@@ -45,3 +52,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     there are no quotas."""
     order_seconds: float = 4.0
     """How long the simulated carrier takes to provide a number."""
+    secret_key_file: Path | None = None
+    """The key that secrets are kept with; None if the environment has it. In dev one is made beside the store."""
+    rate: float = 0
+    """How often an account may call an operation, in requests a second; 0 is no limit."""
+    burst: float = 0
+    """How many of them at once; 0 is twice the rate."""
+    tls_cert: Path | None = None
+    """The certificate and its chain, in PEM. Without it and `tls_key` the API speaks plain HTTP."""
+    tls_key: Path | None = None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Whose X-Forwarded-For and X-Forwarded-Proto count."""
+    trail: tuple[str, ...] = ()
+    """Where the record of every request goes: ``stdout``, or the name of a file."""
+    trail_file_bytes: int = 100 * 1024 * 1024
+    """How large a file of the trail grows before the next one is begun."""
+    trail_files: int = 10
+    """How many full ones are kept."""
+
+
+def secret_key_text() -> str | None:
+    """What the environment has for a secret key."""
+    return os.environ.get(SECRET_KEY_VARIABLE)

@@ -9,23 +9,28 @@ What RFC 9112 leaves to a server is decided towards refusing, since what two pro
 requests are smuggled: a folded header line (5.2) is refused although SigV4 could sign one, as are a bare CR
 or LF for a line end (2.2), more than one space in the request line (3), a Content-Length written twice (6.3),
 and an empty Host. An ``Upgrade`` is ignored (RFC 9110 7.8). After a refusal the connection is closed.
+
+TLS stands between a connection and its socket, and changes nothing of this.
 """
 
 import asyncio
 import logging
 import re
+import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from math import inf
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpRequestParser
 
 from .aws.errors import Refusal
 from .aws.message import Request, Response
+from .proxies import Network, Proxies, normalised
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +63,8 @@ class Limits(NamedTuple):
     """Header lines of a request; beyond it 431."""
     body_bytes: int = 1024 * 1024
     """Of a decoded body; beyond it 413, before it is read if its length is announced."""
+    handshake_seconds: float = 10
+    """From the opening of a connection to the end of its TLS handshake; then it is cut off."""
     head_seconds: float = 10
     """From the first byte of a request to the end of its head; beyond it 408."""
     body_seconds: float = 30
@@ -83,9 +90,21 @@ class Server:
     port: int
     """The TCP port it listens on, once started."""
 
-    def __init__(self, api: Api, limits: Limits = Limits()) -> None:  # noqa: B008 - immutable
+    tls: ssl.SSLContext | None
+    """Read for every new connection: what is changed in it, or put in its place, is for those to come."""
+
+    def __init__(
+        self,
+        api: Api,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        tls: ssl.SSLContext | None = None,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        """Speak HTTPS alone if there is `tls`; believe peers in `trusted_proxies` for whom they speak."""
         self._api = api
         self._limits = limits
+        self.tls = tls
+        self._proxies = Proxies(trusted_proxies)
         self._connections: set[_Connection] = set()
         self._unsent: list[_Connection] = []
         self._draining = False
@@ -96,11 +115,11 @@ class Server:
         self._now = self._loop.time
         limits = self._limits
         shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.write_seconds)
-        self._sweep_seconds = min(1.0, shortest / 4, limits.linger_seconds / 4)
+        self._sweep_seconds = min(1.0, min(shortest, limits.handshake_seconds) / 4, limits.linger_seconds / 4)
         self._deserted = asyncio.Event()
         self._sweep()
         try:
-            self._listener = await self._loop.create_server(lambda: _Connection(self), host, port, backlog=_BACKLOG)
+            self._listener = await self._loop.create_server(self._protocol, host, port, backlog=_BACKLOG)
         except BaseException:
             self._sweeper.cancel()
             raise
@@ -125,6 +144,10 @@ class Server:
         if self._connections:
             await self._deserted.wait()
         self._sweeper.cancel()
+
+    def _protocol(self) -> asyncio.Protocol:
+        connection = _Connection(self)
+        return connection if self.tls is None else _Tls(connection, self.tls)
 
     def _send_later(self, connection: "_Connection") -> None:
         """Have the answers of all connections written one after the other when all that has arrived is parsed.
@@ -219,10 +242,13 @@ class _Connection(asyncio.Protocol):
         "_message",
         "_output",
         "_parser",
+        "_peer",
         "_pipelined",
+        "_proxies",
         "_refused",
         "_request",
         "_safe",
+        "_secure",
         "_server",
         "_starved",
         "_stopped",
@@ -242,6 +268,9 @@ class _Connection(asyncio.Protocol):
         self._api = server._api
         self._limits = server._limits
         self._pipelined = server._limits.pipelined
+        self._peer = ""  # its address
+        self._proxies: Proxies | None = None  # if it is one of them
+        self._secure = server.tls is not None
         self._message = _Message()
         self._parser = HttpRequestParser(self._message)
         # Whether a connection lasts is decided here; llhttp also obeys Proxy-Connection, and would refuse
@@ -282,9 +311,16 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         server._connections.add(self)
+        peer = transport.get_extra_info("peername")
+        if peer:  # else it is gone already
+            self._peer = normalised(peer[0])
+            self._proxies = server._proxies if server._proxies.trusts(self._peer) else None
         if crowd >= self._limits.connections:
             self._refuse(Refusal(503, "ServiceUnavailableException", "There are too many connections."))
-        self.advance()
+        if self._secure:
+            self._await(_HANDSHAKE, self._limits.handshake_seconds)
+        else:
+            self.advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.advancing = True  # for good: replies that still come find nothing to do
@@ -294,9 +330,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._stopped:
-            self._unheard += len(data)
-            if self._unheard > self._limits.linger_bytes:
-                self._transport.abort()
+            self.ignore(len(data))
             return
         self._input = self._input + data if self._input else data
         self.advance()
@@ -318,6 +352,23 @@ class _Connection(asyncio.Protocol):
             self._awaiting = ""
             self.advance()
 
+    # What TLS calls
+
+    def ignore(self, size: int) -> None:
+        """As many bytes have come, and are not heard."""
+        self._unheard += size
+        if self._unheard > self._limits.linger_bytes:
+            self._transport.abort()
+
+    def lay_bare(self, transport: asyncio.Transport, data: bytes) -> None:
+        """The peer has begun with `data`, HTTP without TLS: tell it so in its language, on the socket's `transport`."""
+        self._transport = transport
+        transport.set_protocol(self)
+        if not self._stopped:
+            self._refuse(_malformed("This port speaks HTTPS, not HTTP."), bodiless=data.startswith(b"HEAD "))
+        self.data_received(data)
+        self.advance()
+
     # What the server calls
 
     def expire(self) -> None:
@@ -325,7 +376,7 @@ class _Connection(asyncio.Protocol):
         if self._ending and not self._choked and self._transport.get_write_buffer_size():
             self._choked = True  # the last answer has not left yet
             self.deadline += self._limits.write_seconds
-        elif self._ending or self._choked:
+        elif self._ending or self._choked or self._awaiting == _HANDSHAKE:
             self._transport.abort()
         elif self._stopped or self._held:
             return  # it is not the peer who is waited for
@@ -422,6 +473,9 @@ class _Connection(asyncio.Protocol):
         if "#" in target:
             raise _malformed("A request target must not have a fragment.")
         path, _, query = target.partition("?")
+        source, secure = self._peer, self._secure
+        if self._proxies:
+            source, secure = self._proxies.sender(headers, source, secure)
         connection = headers.get("connection")
         last = not modern if connection is None else _closes(connection, modern)
         left = _body_length(headers, modern, limits.body_bytes)
@@ -440,9 +494,9 @@ class _Connection(asyncio.Protocol):
             self._will_continue = not complete
         self._parser.feed_data(piece)
         if complete:
-            self._hand_over(Request(method, path, query, headers, self._body()), last)
+            self._hand_over(Request(method, path, query, headers, self._body(), source, secure), last)
         else:
-            self._request = Request(method, path, query, headers, b"")
+            self._request = Request(method, path, query, headers, b"", source, secure)
             self._last = last
             self._left = left
             self._undecoded = 0
@@ -617,6 +671,191 @@ class _Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
+class _Tls(asyncio.Transport, asyncio.Protocol):
+    """TLS between a connection and its socket: the transport of the one, and the protocol of the other.
+
+    Those of asyncio and uvloop cannot end one side alone, which is how a refused peer comes to read why; drop what is
+    yet to be answered when the peer ends its side; do not tell of a peer before it has shaken hands, so that it is not
+    counted; and log each that fails to.
+    """
+
+    __slots__ = ("_begun", "_connection", "_deaf", "_incoming", "_outgoing", "_ready", "_socket", "_tls")
+
+    _socket: asyncio.Transport
+
+    def __init__(self, connection: _Connection, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self._connection = connection
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._begun = False  # the peer has said something
+        self._ready = False  # hands are shaken
+        self._deaf = False  # one side has ended, and what else comes is not read
+
+    # What the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._socket = transport  # type: ignore[assignment]  # uvloop's is not of that class
+        self._connection.connection_made(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
+        del self._connection  # or the two would keep each other
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            self._connection.ignore(len(data))
+        elif not self._begun and data[:1].isalpha():
+            self._connection.lay_bare(self._socket, data)
+        else:
+            self._begun = True
+            self._incoming.write(data)
+            if self._ready or self._shake_hands():
+                self._read()
+
+    def eof_received(self) -> bool:
+        # Without a close_notify before it someone else may have cut the stream. A request tells its own length, so one
+        # that is cut is not taken for another, and those before it can be answered.
+        self._deaf = True
+        return self._ready and self._connection.eof_received()
+
+    def pause_writing(self) -> None:
+        if self._ready:
+            self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._ready:
+            self._connection.resume_writing()
+
+    # What the connection calls
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        if not self._ready:
+            return  # it is closed before hands were shaken
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._tls.write(left) :]
+        except ssl.SSLError:
+            self._socket.abort()
+            return
+        self._flush()
+
+    def write_eof(self) -> None:
+        if not self._ready:
+            self.close()
+            return
+        self._deaf = True
+        self._say_goodbye()
+        self._socket.write_eof()
+
+    def close(self) -> None:
+        self._say_goodbye()
+        self._socket.close()
+
+    def abort(self) -> None:
+        self._socket.abort()
+
+    def pause_reading(self) -> None:
+        self._socket.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._socket.resume_reading()
+
+    def get_write_buffer_size(self) -> int:
+        return self._socket.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._socket.get_extra_info(name, default)
+
+    # What is done
+
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; whether it is done."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        except ssl.SSLError:
+            self._deaf = True
+            self.close()  # after the alert that says why
+            return False
+        self._flush()
+        self._ready = True
+        self._connection.advance()
+        return not self._deaf
+
+    def _read(self) -> None:
+        """Hand on what can be decrypted of all that has arrived."""
+        incoming, tls = self._incoming, self._tls
+        pieces = []
+        try:
+            while incoming.pending or tls.pending():  # to be told that nothing is left costs more than to ask
+                piece = tls.read(_RECORD_BYTES)
+                if not piece:
+                    self._deaf = True  # a close_notify
+                    break
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self._flush()
+            self._socket.abort()
+            return
+        if self._outgoing.pending:
+            self._flush()
+        ended = self._deaf
+        if pieces:
+            self._connection.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if ended:
+            self._connection.eof_received()
+
+    def _say_goodbye(self) -> None:
+        """End our side of TLS, if it has begun."""
+        if self._ready:
+            with suppress(ssl.SSLError):  # SSLWantReadError, since the peer has not ended its own
+                self._tls.unwrap()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what TLS has to say."""
+        data = self._outgoing.read()
+        if data:
+            self._socket.write(data)
+
+
+def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
+    """What TLS is spoken with: 1.2 at least, with the certificate chain in `cert` and its private `key`, both PEM.
+
+    Raises OSError if a file cannot be read and ssl.SSLError if it does not hold what it should; each says which. To
+    renew the certificate, put another context in the place of `Server.tls`. A `load_cert_chain` of the same one does
+    too, but if it fails it leaves none, and a certificate whose key is of another type stands beside the old one.
+    """
+
+    def refuse_to_ask() -> str:
+        raise OSError(f"The private key {key} is encrypted, and there is no password for it.")
+
+    for path in (cert, key):
+        path.open("rb").close()  # ssl would not say which one it is
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(cert, key, refuse_to_ask)
+    except ssl.SSLError as error:
+        if error.reason in ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
+            message = f"The private key {key} is not that of the certificate {cert}."
+        else:
+            message = f"{cert} must hold a certificate and {key} its private key, in PEM: {error}."
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, message) from error
+    return context
+
+
+_HANDSHAKE = "handshake"
+_RECORD_BYTES = 16 * 1024  # which a record of TLS has at most
 _OUTPUT_BYTES = 64 * 1024  # answers that may wait to be written together
 _BACKLOG = 1024  # connections that wait to be accepted
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}

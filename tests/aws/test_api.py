@@ -10,6 +10,7 @@ from numberkeep.aws.api import Api, flavour_name
 from numberkeep.aws.errors import Refusal
 from numberkeep.aws.message import Request, Response
 from numberkeep.aws.model import flavours
+from numberkeep.aws.sigv4 import Identity
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Conflict, Error, PhoneNumberAssociationsExist, ServiceFailure
 from numberkeep.operations import OPERATIONS
@@ -40,9 +41,12 @@ class Store:
         self.read(caller, request_id, work, done, None, "write")
 
 
-def ask(method: str, target: str, body: bytes = b"", identify: Any = lambda request: CALLER, **functions: Any) -> Any:
+IDENTITY = Identity(CALLER, "us-east-1")
+
+
+def ask(method: str, target: str, body: bytes = b"", identify: Any = lambda request: IDENTITY, **functions: Any) -> Any:
     store = Store()
-    api = Api(flavours({**OPERATIONS, **functions}), identify, store, lambda: ID)
+    api = Api(flavours({**OPERATIONS, **functions}), identify, store, lambda: ID, real_seconds=lambda: 0.0)
     answers: list[Response] = []
     path, _, query = target.partition("?")
     api.handle(Request(method, path, query, {"host": "localhost:8000"}, body), answers.append)
@@ -99,7 +103,7 @@ def test_refusal_by_the_service(error: Exception, status: int, shape: str, code:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Conflict("rule"), "BadRequest"),
+        (Conflict("rule"), "Conflict"),
         (Conflict("rule", "PhoneNumberAssociationsExist"), "PhoneNumberAssociationsExist"),
     ],
 )
@@ -159,10 +163,10 @@ def test_answers_are_recalled_for_the_same_question_by_the_same_asker_only() -> 
     number = {"PhoneNumberId": "x", "Name": "Desk"}
     functions = {**OPERATIONS, "list_phone_numbers": lambda tx, **_: {"PhoneNumbers": [number]}}
 
-    def identify(request: Request) -> Caller:
-        return Caller(request.headers["account"], "", "")
+    def identify(request: Request) -> Identity:
+        return Identity(Caller(request.headers["account"], "", ""), "us-east-1")
 
-    api = Api(flavours(functions), identify, store, lambda: ID)
+    api = Api(flavours(functions), identify, store, lambda: ID, real_seconds=lambda: 0.0)
 
     def get(host: str = "chime.x", account: str = "1", query: str = "") -> bytes:
         answers: list[Response] = []
@@ -186,7 +190,7 @@ def test_answers_are_recalled_for_the_same_question_by_the_same_asker_only() -> 
 
 
 def test_an_unknown_error_is_logged_and_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    api = Api({}, lambda request: CALLER, Store(), lambda: ID)
+    api = Api({}, lambda request: IDENTITY, Store(), lambda: ID, real_seconds=lambda: 0.0)
     with caplog.at_level(logging.ERROR):
         answer = api.refuse(RuntimeError("secret detail"))
     assert answer.status == 500

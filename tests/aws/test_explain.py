@@ -66,7 +66,7 @@ NAME_PATTERN = "^$|^[a-zA-Z0-9 ]{2,15}$"
             "BatchDeletePhoneNumber",
             {"PhoneNumberIds": []},
             {},
-            "1 validation error detected: Value '[]' at 'PhoneNumberIds' failed to satisfy constraint: "
+            "1 validation error detected: Value at 'PhoneNumberIds' failed to satisfy constraint: "
             "Member must have length greater than or equal to 1",
         ),
         (

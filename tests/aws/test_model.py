@@ -282,3 +282,23 @@ def test_every_snake_case_name_is_botocores() -> None:
     for model in MODELS.values():
         for name in model.operation_names:
             assert snake(name) == botocore.xform_name(name)
+
+
+def test_a_boolean_can_be_a_string() -> None:
+    """CloudFormation makes every property one. What else is wrong with the request is said of the rest."""
+    sent = request("POST", "/voice-connectors", b'{"Name":"x","RequireEncryption":"false","Tags":[]}')
+    with pytest.raises(BadRequest, match="at 'Tags'"):
+        bind(FLAVOURS["default"], sent)
+    sent = sent._replace(body=b'{"Name":"x","RequireEncryption":"false"}')
+    assert bind(FLAVOURS["default"], sent) == {"name": "x", "require_encryption": False}
+    sent = sent._replace(body=b'{"Name":"x","RequireEncryption":"no"}')
+    with pytest.raises(Refusal, match="RequireEncryption must be true or false"):
+        bind(FLAVOURS["default"], sent)
+
+
+def test_a_long_list_is_not_shown() -> None:
+    """What is in it may be sensitive, email addresses say."""
+    body = json.dumps({"UserEmailList": [f"{n}@example.com" for n in range(51)]}).encode()
+    with pytest.raises(BadRequest, match="at 'UserEmailList'") as caught:
+        bind(FLAVOURS["chime"], request("POST", "/accounts/1/users?operation=add", body))
+    assert "example.com" not in str(caught.value)

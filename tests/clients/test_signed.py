@@ -1,6 +1,5 @@
 """Signatures that are checked: made by botocore, against the keys in the store."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,8 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from numberkeep.app import create_key
+from numberkeep.app import new_key, run
+from numberkeep.sealing import KeyFile
 
 from ..conftest import Service, Start
 
@@ -94,8 +94,9 @@ def test_a_presigned_url(service: Service, name: str, prefix: str) -> None:
 
 def test_a_key_is_of_one_account(service: Service, database: Path) -> None:
     """A key that was made beside the running service, as `numberkeep` does at the shell, is good at once."""
-    key = asyncio.run(create_key(database, "210987654321", "bob"))
-    theirs = signing(service, access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
+    sealer = KeyFile(database.with_name("secret.key"))
+    key, secret = run(database, "210987654321", new_key, sealer, "bob")
+    theirs = signing(service, access_key_id=key.access_key_id, secret_access_key=secret)
     assert theirs.list_phone_numbers()["PhoneNumbers"] == []
     with pytest.raises(theirs.exceptions.NotFoundException):
         theirs.update_phone_number(PhoneNumberId=NUMBER, ProductType="SipMediaApplicationDialIn")

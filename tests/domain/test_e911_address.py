@@ -19,6 +19,9 @@ PLACE = {"city": "SEATTLE", "state": "WA", "country": "US", "postal_code": "9810
         ("Broadway East", (None, "BROADWAY", None, "E")),
         ("North", (None, "NORTH", None, None)),
         ("Street", (None, "STREET", None, None)),
+        ("South Street", (None, "SOUTH", "ST", None)),
+        ("E St", (None, "E", "ST", None)),
+        ("East South Street", ("E", "SOUTH", "ST", None)),
     ],
 )
 def test_streets(street: str, parts: tuple[str | None, ...]) -> None:
@@ -63,6 +66,8 @@ def test_corrected(change: dict[str, str]) -> None:
         {"postal_code": "98109-52"},
         {"street_number": "no"},
         {"street_info": "."},
+        {"street_info": "MAIN ST APT 4"},
+        {"street_info": "MAIN ST #4"},
     ],
 )
 def test_no_address(change: dict[str, str]) -> None:

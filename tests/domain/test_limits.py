@@ -16,7 +16,7 @@ def test_one_to_most_are_allowed() -> None:
     [
         ([], "hold 1 to 50 phone numbers; it holds 0"),
         ([f"+{n}" for n in range(51)], "hold 1 to 50 phone numbers; it holds 51"),
-        (["+1", "+2", "+1"], r"not hold a phone number twice; it holds \+1 again"),
+        (["+1", "+2", "+1"], r"not hold a phone number twice; item 3 is there before"),
     ],
 )
 def test_others_are_refused(items: list[str], rule: str) -> None:

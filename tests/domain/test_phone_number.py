@@ -179,7 +179,7 @@ def test_a_number_is_restored_until_its_days_are_over() -> None:
 
 
 def test_an_assigned_number_is_not_deleted() -> None:
-    with pytest.raises(PhoneNumberAssociationsExist, match="unassign it"):
+    with pytest.raises(PhoneNumberAssociationsExist, match="disassociate it"):
         ASSIGNED.delete(NOW)
 
 

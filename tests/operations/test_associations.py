@@ -60,7 +60,7 @@ def test_force_moves_a_number(voice: Any) -> None:
         "PhoneNumberErrors"
     ]
     assert error["ErrorCode"] == "PhoneNumberAssociationsExist"
-    assert error["ErrorMessage"] == f"Phone number {ONE} is assigned to VoiceConnectorId {second} already."
+    assert f"is assigned to VoiceConnectorId {second} already" in error["ErrorMessage"]
     voice.associate_phone_numbers_with_voice_connector_group(**group, E164PhoneNumbers=[ONE], ForceAssociate=True)
     assert holders(voice, ONE) == ("Assigned", group)
     (error,) = voice.disassociate_phone_numbers_from_voice_connector(VoiceConnectorId=second, E164PhoneNumbers=[ONE])[

@@ -101,11 +101,16 @@ def test_invitations(chime: Any) -> None:
 def test_suspension(chime: Any) -> None:
     ids = new_user(chime)
     account = {"AccountId": ids["AccountId"]}
-    (error,) = chime.batch_unsuspend_user(**account, UserIdList=[ids["UserId"]])["UserErrors"]
-    assert (error["ErrorCode"], error["ErrorMessage"]) == ("BadRequest", f"User {ids['UserId']} is not suspended.")
+    assert chime.batch_unsuspend_user(**account, UserIdList=[ids["UserId"]])["UserErrors"] == []
+    assert user(chime, ids)["UserRegistrationStatus"] == "Unregistered"  # who is not suspended is left alone
     chime.batch_suspend_user(**account, UserIdList=[ids["UserId"]])
     assert user(chime, ids)["UserRegistrationStatus"] == "Suspended"
     assert chime.batch_unsuspend_user(**account, UserIdList=[ids["UserId"]])["UserErrors"] == []
+    assert user(chime, ids)["UserRegistrationStatus"] == "Registered"
+    chime.batch_suspend_user(**account, UserIdList=[ids["UserId"]])
+    (invite,) = chime.invite_users(**account, UserEmailList=["Ann@example.com"])["Invites"]
+    assert invite["EmailAddress"] == "ann@example.com"
+    assert user(chime, ids)["UserRegistrationStatus"] == "Registered"  # an invitation brings a suspended user back
     with refused(chime, "BadRequestException", "twice"):
         chime.batch_suspend_user(**account, UserIdList=[ids["UserId"]] * 2)
 

@@ -69,7 +69,10 @@ def test_logging_is_off_until_it_is_put(voice: Any) -> None:
     logging = voice.get_voice_connector_logging_configuration(**connector)["LoggingConfiguration"]
     assert logging == {"EnableSIPLogs": False, "EnableMediaMetricLogs": False}
     voice.put_voice_connector_logging_configuration(**connector, LoggingConfiguration={"EnableSIPLogs": True})
-    assert voice.get_voice_connector_logging_configuration(**connector)["LoggingConfiguration"]["EnableSIPLogs"] is True
+    assert voice.get_voice_connector_logging_configuration(**connector)["LoggingConfiguration"] == {
+        "EnableSIPLogs": True,
+        "EnableMediaMetricLogs": False,
+    }
 
 
 def test_logging_of_an_application(voice: Any) -> None:
@@ -88,6 +91,9 @@ def test_logging_of_an_application(voice: Any) -> None:
     [
         ("Origination", {"Routes": [{"Host": "no host"}]}, "fully qualified host name"),
         ("Origination", {"Routes": [{"Port": 5060}]}, "must have a Host"),
+        ("Origination", {}, "must have Routes or Disabled"),
+        ("Termination", {}, "must have one of its members"),
+        ("Termination", {"CallingRegions": ["XX"]}, "ISO 3166-1"),
         ("Origination", {"Routes": [{"Host": "a.example.com"}] * 21}, "20 routes"),
         ("Termination", {"CallingRegions": ["USA"]}, "ISO 3166-1"),
         ("Termination", {"CidrAllowedList": ["10.0.0.1/8"]}, "CIDR"),
@@ -99,6 +105,13 @@ def test_a_configuration_that_breaks_a_rule_is_not_kept(voice: Any, kind: str, v
         operation(voice, "Put", kind)(**connector, **{kind: value})
     with refused(voice, "NotFoundException"):
         operation(voice, "Get", kind)(**connector)
+
+
+def test_what_is_put_empty_is_there(voice: Any) -> None:
+    connector = {"VoiceConnectorId": new_connector(voice)}
+    voice.put_voice_connector_emergency_calling_configuration(**connector, EmergencyCallingConfiguration={})
+    shown = voice.get_voice_connector_emergency_calling_configuration(**connector)
+    assert shown["EmergencyCallingConfiguration"] == {}
 
 
 @pytest.mark.parametrize("host", ["sip.example.com", "203.0.113.7", "2001:db8::1"])

@@ -21,14 +21,15 @@ FREE = ("Unassigned", {})
 
 
 def test_the_life_of_an_application(voice: Any) -> None:
-    made = voice.create_sip_media_application(AwsRegion="us-west-2", Name="Answer", Endpoints=[{"LambdaArn": LAMBDA}])
+    endpoints = [{"LambdaArn": LAMBDA.replace("us-east-1", "us-west-2")}]
+    made = voice.create_sip_media_application(AwsRegion="us-west-2", Name="Answer", Endpoints=endpoints)
     made = made["SipMediaApplication"]
     application = {"SipMediaApplicationId": made["SipMediaApplicationId"]}
     assert made["SipMediaApplicationArn"].startswith("arn:aws:chime:us-west-2:123456789012:sma/")
-    assert made["Endpoints"] == [{"LambdaArn": LAMBDA}]
+    assert made["Endpoints"] == endpoints
     updated = voice.update_sip_media_application(**application, Name="Other")["SipMediaApplication"]
     assert (updated["Name"], updated["Endpoints"]) == ("Other", made["Endpoints"])
-    other = [{"LambdaArn": LAMBDA.replace("answer", "other")}]
+    other = [{"LambdaArn": endpoints[0]["LambdaArn"].replace("answer", "other")}]
     updated = voice.update_sip_media_application(**application, Endpoints=other)["SipMediaApplication"]
     assert (updated["Name"], updated["Endpoints"]) == ("Other", other)
     assert voice.list_sip_media_applications()["SipMediaApplications"] == [updated]
@@ -40,7 +41,13 @@ def test_the_life_of_an_application(voice: Any) -> None:
 
 def test_an_application_is_in_a_region_that_has_them(voice: Any) -> None:
     with refused(voice, "BadRequestException", "AwsRegion must be one of us-east-1"):
-        new_application(voice, "mars-1")
+        voice.create_sip_media_application(AwsRegion="mars-1", Name="Answer", Endpoints=[{"LambdaArn": LAMBDA}])
+
+
+def test_an_application_has_its_function_in_its_region(voice: Any) -> None:
+    for endpoint, rule in (({"LambdaArn": LAMBDA}, "must be in the region"), ({}, "must have a LambdaArn")):
+        with refused(voice, "BadRequestException", rule):
+            voice.create_sip_media_application(AwsRegion="us-west-2", Name="Answer", Endpoints=[endpoint])
 
 
 def test_a_rule_holds_its_number_while_it_is_enabled(voice: Any) -> None:
@@ -102,6 +109,11 @@ def test_what_a_rule_cannot_be_for_is_a_bad_request(voice: Any, value: str, rule
     assert voice.list_sip_rules()["SipRules"] == []
 
 
+def test_a_disabled_rule_is_for_a_number_of_the_accounts_too(voice: Any) -> None:
+    with refused(voice, "BadRequestException", "Could not find PhoneNumber"):
+        new_rule(voice, new_application(voice), "+12065550199", Disabled=True)
+
+
 def test_a_rule_for_a_voice_connector(voice: Any) -> None:
     application, connector = new_application(voice), new_connector(voice)
     host = voice.get_voice_connector(VoiceConnectorId=connector)["VoiceConnector"]["OutboundHostName"]
@@ -109,6 +121,8 @@ def test_a_rule_for_a_voice_connector(voice: Any) -> None:
         with refused(voice, "BadRequestException", "must be the OutboundHostName"):
             new_rule(voice, application, other, "RequestUriHostname")
     rule = new_rule(voice, application, host.upper(), "RequestUriHostname")
+    with refused(voice, "ConflictException", f"is the trigger of SipRule {rule}"):
+        voice.delete_voice_connector(VoiceConnectorId=connector)
     assert voice.get_sip_rule(SipRuleId=rule)["SipRule"]["TriggerValue"] == host
     with refused(voice, "BadRequestException", "Another enabled SipRule"):
         new_rule(voice, application, host, "RequestUriHostname")
@@ -146,6 +160,8 @@ def test_targets(voice: Any) -> None:
     with refused(voice, "NotFoundException"):
         target("nowhere")
     target(west, east)
+    with refused(voice, "BadRequestException", "must have a SipMediaApplicationId"):
+        voice.update_sip_rule(SipRuleId=rule, Name="Rule", TargetApplications=[{"Priority": 1}])
 
 
 def test_rules_of_an_application(voice: Any) -> None:

@@ -51,6 +51,10 @@ def test_resources_that_have_none(estate: Service, voice: Any) -> None:
     arn = arn_of(voice, "vc")
     with refused(voice, "BadRequestException", "Invalid resource"):
         voice.list_tags_for_resource(ResourceARN="arn:aws:s3:::bucket")
+    with refused(voice, "NotFoundException", "Could not find a resource"):
+        voice.list_tags_for_resource(ResourceARN=arn.replace("us-east-1", "eu-west-1"))
+    with refused(voice, "BadRequestException", "must not begin with aws:"):
+        voice.tag_resource(ResourceARN=arn, Tags=[{"Key": "aws:x", "Value": ""}])
     with refused(voice, "NotFoundException", "Could not find VoiceConnector"):
         voice.list_tags_for_resource(ResourceARN=arn[:-1])
     other = estate.client("chime-sdk-voice", account_id="210987654321")

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from conftest import ALICE, Do
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Error, ServiceFailure, ServiceUnavailable
-from numberkeep.storage import phone_numbers, store
+from numberkeep.storage import identities, phone_numbers, store
+from numberkeep.storage.resources import VOICE_CONNECTORS
 from numberkeep.storage.sqlite import GROUP_JOBS, SCHEMA_VERSION, Sqlite, StoreError
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
@@ -181,7 +183,7 @@ def test_what_is_answered_outlives_a_kill(tmp_path: Path) -> None:
         import asyncio, sys
         from numberkeep.carriers.simulated import SimulatedCarrier
         from numberkeep.domain.caller import Caller
-        from numberkeep.storage import phone_numbers, store
+        from numberkeep.storage import store
         from numberkeep.storage.sqlite import Sqlite
         from numberkeep.world import World
 
@@ -408,3 +410,58 @@ def rename_and_fill_the_disk(tx: Tx, name: str) -> None:
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     raise error
+
+
+def test_a_store_of_version_1_is_brought_up_to_date(path: str, world: World) -> None:
+    """Its keys go on to count, with all that they could do; what its numbers are assigned to can let go of them."""
+    script = Path(__file__).with_name("version_1.sql").read_text()
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(script.replace("\n);", "\n) WITHOUT ROWID, STRICT;"))
+        old.execute("INSERT INTO store VALUES ('token_secret', ?)", ("0" * 64,))
+        old.execute("INSERT INTO access_keys VALUES ('AKIAOLD', '111111111111', 'alice', 'plain', ?)", (MOMENT,))
+        for e164, name, value in (("+12065550100", "VoiceConnectorId", "a" * 22), ("+12065550101", "UserId", "x")):
+            of_number = ("111111111111", e164)
+            old.execute(
+                "INSERT INTO phone_numbers VALUES (?, ?, 'US', 'Local', 'VoiceConnector', 'Assigned', ?, ?, NULL,"
+                " 'Unassigned', NULL, NULL, NULL, NULL, 1)",
+                (*of_number, MOMENT, MOMENT),
+            )
+            old.execute(
+                "INSERT INTO phone_number_associations VALUES (?, ?, ?, ?, ?)", (*of_number, name, value, MOMENT)
+            )
+        old.execute("PRAGMA user_version = 1")
+    with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
+        key = storage.look(ANYBODY, identities.find_key, "AKIAOLD")
+        assert key
+        assert (key.status, key.last_used_at, key.secret_access_key) == ("Active", None, "plain")
+        user = storage.look(ANYBODY, identities.USERS.get, "alice")
+        assert [policy.policy_name for policy in user.policies] == ["AdministratorAccess"]
+        assert user.arn == "arn:aws:iam::111111111111:user/alice"
+        assert storage.look(ANYBODY, VOICE_CONNECTORS.get, "a" * 22).aws_region == "us-east-1"
+        held = storage.look(ANYBODY, phone_numbers.get, "+12065550100")
+        free = storage.look(ANYBODY, phone_numbers.get, "+12065550101")
+        assert (held.status, len(held.associations)) == ("Assigned", 1)
+        assert (free.status, free.associations) == ("Unassigned", ())
+    with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
+        assert storage.look(ANYBODY, identities.USERS.count) == 1
+
+
+MOMENT = "2019-08-12T22:10:20.521Z"
+
+
+def test_a_list_by_holder_begins_with_the_holder(storage: Sqlite) -> None:
+    """Among very many numbers those that something holds are found without looking at the others."""
+    plans: list[str] = []
+
+    def page(tx: Tx) -> None:
+        def explain(sql: str, values: Any) -> Any:
+            plans.extend(row[3] for row in tx.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall())
+            return tx.execute(sql, values)
+
+        looking = SimpleNamespace(account_id=tx.account_id, execute=explain)
+        filters = {"status": None, "product_type": None, "filter_name": "SipRuleId", "filter_value": "x"}
+        phone_numbers.page(looking, after="", limit=5, **filters)  # type: ignore[arg-type]
+
+    storage.look(ANYBODY, page)
+    assert any("phone_number_associations_by_name" in plan for plan in plans)
+    assert not any("SCAN" in plan or "TEMP" in plan for plan in plans)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from conftest import ALICE, BOB
 from numberkeep.domain.errors import NotFound
@@ -36,6 +37,11 @@ def test_a_thing_comes_back_as_it_was_and_to_its_account_alone(storage: Sqlite) 
     assert storage.look(ALICE, VOICE_CONNECTORS.page, None, 5, "name = ?", ("Other",)) == []
     assert storage.look(ALICE, VOICE_CONNECTORS.count) == 1
     assert storage.look(BOB, VOICE_CONNECTORS.count) == 0
+    other = replace(ONE, name="Other", tags=())
+    asyncio.run(storage.transact(BOB, VOICE_CONNECTORS.replace, other))
+    assert storage.look(ALICE, VOICE_CONNECTORS.get, ID) == ONE
+    asyncio.run(storage.transact(ALICE, VOICE_CONNECTORS.replace, other))
+    assert storage.look(ALICE, VOICE_CONNECTORS.get, ID) == other
     asyncio.run(storage.transact(BOB, VOICE_CONNECTORS.delete, ID))
     assert storage.look(ALICE, VOICE_CONNECTORS.count) == 1
     asyncio.run(storage.transact(ALICE, VOICE_CONNECTORS.delete, ID))

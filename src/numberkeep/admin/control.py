@@ -239,9 +239,9 @@ def _put(tx: Tx, seed: _Seed) -> PhoneNumber:
 
 def _provide(tx: Tx, association: _SeedAssociation) -> None:
     """Make what a number is assigned to, unless it is there: else nothing could take the number away from it again."""
+    if not re.fullmatch(r"[a-z0-9]{21,22}", association.value):
+        raise BadRequest(f"{association.value!r} is no {association.name}: 21 or 22 lower-case letters and digits.")
     if association.name == "VoiceConnectorId":
-        if not re.fullmatch(r"[a-z0-9]{21,22}", association.value):
-            raise BadRequest(f"{association.value!r} is no VoiceConnectorId: 21 or 22 lower-case letters and digits.")
         if VOICE_CONNECTORS.find(tx, association.value) is None:
             VOICE_CONNECTORS.insert(tx, new_voice_connector(tx, association.value, "Seeded"))
     elif VOICE_CONNECTOR_GROUPS.find(tx, association.value) is None:

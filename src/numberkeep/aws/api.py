@@ -2,15 +2,21 @@
 
 import logging
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure
+from .cloudtrail import Recorder
 from .errors import Refusal, declared, shape_of
 from .message import Request, Response
 from .model import Flavour, Operation
+from .policy import Context, Policy
+from .sigv4 import Identity
+from .sts import Sts
+from .throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -39,29 +45,45 @@ class Api:
     def __init__(
         self,
         flavours: dict[str, Flavour],
-        identify: Callable[[Request], Caller],
+        identify: Callable[[Request], Identity],
         store: Store,
         new_id: Callable[[], str],
+        *,
+        sts: Sts | None = None,
+        throttle: Throttle | None = None,
+        recorder: Recorder | None = None,
+        real_seconds: Callable[[], float],
     ) -> None:
+        """`real_seconds` is the time that policies see, in epoch seconds."""
         self._flavours = flavours
         self._identify = identify
         self._recall = store.recall
         self._read = store.read
         self._write = store.write
         self._new_id = new_id
+        self._sts = sts
+        self._throttle = throttle
+        self._recorder = recorder
+        self._real_seconds = real_seconds
         self._by_host: dict[str, Flavour] = {}
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
-        request_id = self._new_id()
-        operation = None
+        answer = _Answer(request, self._new_id(), reply, self._recorder)
+        if request.path == "/" and self._sts:
+            reply(self._sts.handle(request, answer.request_id, partial(self._context, request)))
+            return
         try:
-            flavour = self._flavour_of(request.headers.get("host", ""))
-            operation, parameters = flavour.route(request)
-            caller = self._identify(request)
-            answer = _Answer(operation, request_id, reply)
+            operation, parameters = self._flavour_of(request.headers.get("host", "")).route(request)
+            answer.operation, answer.parameters = operation, parameters
+            answer.identity = identity = self._identify(request)
+            caller = identity.caller
+            if identity.policy is not None:
+                self._authorize(identity, identity.policy, operation, parameters, request)
+            if self._throttle is not None:
+                self._throttle.take(caller.account_id, operation.name)
             if not operation.reads:
-                self._write(caller, request_id, operation.bind(parameters, request), answer)
+                self._write(caller, answer.request_id, operation.bind(parameters, request), answer)
                 return
             is_short = len(request.path) + len(request.query) <= LONGEST_KEY
             key = (operation, caller.account_id, request.path, request.query) if is_short else None
@@ -69,9 +91,9 @@ class Api:
             if known is not None:
                 answer(known)
             else:
-                self._read(caller, request_id, operation.bind(parameters, request), answer, key)
+                self._read(caller, answer.request_id, operation.bind(parameters, request), answer, key)
         except (Error, Refusal) as error:
-            reply(_refusal(error, request_id, operation))
+            answer(error)
 
     def refuse(self, error: Exception) -> Response:
         """The answer to a request that `error` has stopped; what is no refusal is logged and answered 500."""
@@ -80,6 +102,34 @@ class Api:
             log.error("request %s failed", request_id, exc_info=error)
             error = ServiceFailure("The service encountered an unexpected error.")
         return _refusal(error, request_id)
+
+    def _authorize(
+        self, identity: Identity, policy: Policy, operation: Operation, parameters: dict[str, str], request: Request
+    ) -> None:
+        """Raises Refusal unless the caller's policies allow the operation."""
+        resource = "*"
+        if operation.resource:
+            kind, member = operation.resource
+            account_id = identity.caller.account_id
+            resource = f"arn:aws:chime:{identity.region}:{account_id}:{kind}/{parameters.get(member, '')}"
+        decision = policy.decide(operation.action, resource, self._context(request, identity))
+        if decision != "Allow":
+            why = (
+                "with an explicit deny in an identity-based policy"
+                if decision == "ExplicitDeny"
+                else f"because no identity-based policy allows the {operation.action} action"
+            )
+            raise Refusal(
+                403,
+                "AccessDeniedException",
+                f"User: {identity.caller.arn} is not authorized to perform: {operation.action} on resource: "
+                f"{resource} {why}",
+            )
+
+    def _context(self, request: Request, identity: Identity) -> Context:
+        return Context(
+            request.source_ip, self._real_seconds(), request.secure, identity.region, identity.caller.user_name
+        )
 
     def _flavour_of(self, host: str) -> Flavour:
         flavour = self._by_host.get(host)
@@ -103,20 +153,28 @@ _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
 
 
 class _Answer:
-    """Waits for a call's result and replies with it."""
+    """Waits for what a request comes to, and replies with it."""
 
-    __slots__ = ("_operation", "_reply", "_request_id")
+    __slots__ = ("_recorder", "_reply", "_request", "identity", "operation", "parameters", "request_id")
 
-    def __init__(self, operation: Operation, request_id: str, reply: Reply) -> None:
-        self._operation = operation
-        self._request_id = request_id
+    def __init__(self, request: Request, request_id: str, reply: Reply, recorder: Recorder | None) -> None:
+        self._request = request
+        self.request_id = request_id
         self._reply = reply
+        self._recorder = recorder
+        self.operation: Operation | None = None
+        self.parameters: dict[str, str] = {}
+        self.identity: Identity | None = None
 
-    def __call__(self, result: bytes | Error) -> None:
-        if isinstance(result, Error):
-            self._reply(_refusal(result, self._request_id, self._operation))
+    def __call__(self, result: bytes | Error | Refusal) -> None:
+        operation = self.operation
+        if operation is None or isinstance(result, (Error, Refusal)):
+            assert not isinstance(result, bytes)
+            self._reply(_refusal(result, self.request_id, operation))
         else:
-            self._reply(Response(self._operation.status, _HEAD % self._request_id.encode(), result))
+            self._reply(Response(operation.status, _HEAD % self.request_id.encode(), result))
+        if self._recorder is not None:
+            self._recorder.record(self._request, self.request_id, operation, self.parameters, self.identity, result)
 
 
 def _refusal(error: Error | Refusal, request_id: str, operation: Operation | None = None) -> Response:

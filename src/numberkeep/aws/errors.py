@@ -36,6 +36,7 @@ SHAPES: dict[type[errors.Error], Shape] = {
     errors.Conflict: Shape("ConflictException", 409),
     errors.Unprocessable: Shape("UnprocessableEntityException", 422),
     errors.ResourceLimitExceeded: Shape("ResourceLimitExceededException", 400),
+    errors.Throttled: Shape("ThrottledClientException", 429),
     errors.ServiceFailure: Shape("ServiceFailureException", 500),
     errors.OperationNotImplemented: Shape("OperationNotImplementedException", 501),
     errors.ServiceUnavailable: Shape("ServiceUnavailableException", 503),
@@ -50,10 +51,9 @@ def shape_of(error: errors.Error) -> Shape:
 def declared(error: errors.Error, names: Container[str]) -> errors.Error:
     """`error`, as an operation answers it that declares exceptions of these `names`.
 
-    A client's fault that is not among them is a BadRequest, which every operation declares; a code that tells more
-    than the class's name is kept.
+    A client's fault that is not among them is a BadRequest, which every operation declares; the code tells which.
     """
     shape = shape_of(error)
     if shape.status >= 500 or shape.name in names:
         return error
-    return errors.BadRequest(str(error), None if error.code == type(error).__name__ else error.code)
+    return errors.BadRequest(str(error), error.code)

@@ -31,7 +31,7 @@ def why(shapes: Shapes, name: str, parameters: Mapping[str, str], body: bytes, o
     if not isinstance(given, dict):
         return _unreadable("The request body must be a JSON object.")
     try:
-        broken = list(_violations(shapes, name, {**given, **parameters}, ""))
+        broken = list(_violations(shapes, name, {**with_booleans(shapes, name, given), **parameters}, ""))
     except TypeError as error:
         return _unreadable(str(error))
     if not broken:
@@ -74,7 +74,7 @@ def _violations(shapes: Shapes, name: str, value: Any, place: str) -> Iterator[s
         return
     if kind == "list":
         _expect(value, list, place, "a list")
-        yield from _bounds(shape, len(value), value, place, "Member must have length")
+        yield from _bounds(shape, len(value), value, place, "Member must have length", hidden=True)
         for index, item in enumerate(value, 1):
             if item is None:
                 raise TypeError(f"{place}.{index}.member must not be null.")

@@ -16,6 +16,10 @@ class Request(NamedTuple):
     """By lower-case name, without white space around the value. A repeated header's values are joined by ``,``
     in order of arrival, as signatures have them; of a repeated Authorization the first alone is kept."""
     body: bytes
+    source_ip: str = ""
+    """The address of who sent it, without a port: the peer's, or the one that a trusted proxy tells."""
+    secure: bool = False
+    """Whether it came over TLS, to this service or to the trusted proxy before it."""
 
 
 class Response(NamedTuple):

@@ -29,6 +29,8 @@ Shapes = Mapping[str, dict[str, Any]]
 Function = Callable[..., Any]
 
 SERVICES = ("chime", "chime-sdk-voice")
+RESOURCE_KINDS = {"VoiceConnectorId": "vc", "SipMediaApplicationId": "sma"}
+"""The members by which requests name something that has an ARN of its own, as policies name it."""
 SAMPLES_PREFIX = "console"
 """AWS's own samples send requests to ``/console`` of a host; it changes nothing."""
 
@@ -88,6 +90,13 @@ class Operation:
         self.reads = self.method == "GET"
         self.status: int = definition["http"].get("responseCode", 200)
         self.served = function is not None
+        self.action = f"chime:{name}"
+        """What policies call it, whichever flavour it is of."""
+        self.shapes: Shapes = model["shapes"]
+        self.input_shape: str | None = definition.get("input", {}).get("shape")
+        self.output_shape: str | None = definition.get("output", {}).get("shape")
+        self.resource: tuple[str, str] | None = None
+        """What a policy can name of it: the kind that stands in an ARN, and the member that has its id."""
         self.uri_members: dict[str, str] = {}
         if function is None:
             return
@@ -117,6 +126,9 @@ class Operation:
             for member, reference in located["members"].items()
             if reference["location"] == "uri"
         }
+        self.resource = next(
+            ((RESOURCE_KINDS[one], one) for one in self.uri_members.values() if one in RESOURCE_KINDS), None
+        )
 
     def bind(self, parameters: dict[str, str], request: Request) -> Callable[[Any], bytes]:
         """The call that `request` asks for: a function of a transaction that gives the answer's body.

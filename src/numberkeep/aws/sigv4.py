@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
+from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from msgspec import Struct
@@ -19,11 +20,21 @@ from msgspec import Struct
 from ..domain.caller import Caller
 from .errors import Refusal
 from .message import Request
+from .policy import Policy
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
 LONGEST_LIFETIME_SECONDS = 604_800
 """Of a presigned URL: seven days."""
+
+
+class Identity(NamedTuple):
+    """Who signed a request, for which region, and what they may do."""
+
+    caller: Caller
+    region: str
+    policy: Policy | None = None
+    """None allows everything."""
 
 
 class Key(Struct, frozen=True):
@@ -35,20 +46,22 @@ class Key(Struct, frozen=True):
     """A temporary key's token: every request signed with the key must carry exactly it."""
     expires_at: float | None = None
     """Epoch seconds; the key is good up to and including this moment."""
+    policy: Policy | None = None
+    """What its owner may do; None allows everything."""
 
 
 class Verifier:
     """Tells who signed a request.
 
-    `keys` finds a key by its access key id, or gives None if it is unknown or disabled; it is asked at every
-    request, so that a key stops when `keys` says so. A credential must be scoped to `service` and to one of
-    `regions` (None: any). A signature is good for `skew_seconds` before and after its date; a presigned URL
-    for as long after its date as it says itself.
+    `keys` finds a key by its access key id and the session token beside it, or gives None if it is unknown or
+    disabled; it is asked at every request, so that a key stops when `keys` says so. A credential must be scoped to
+    `service` and to one of `regions` (None: any). A signature is good for `skew_seconds` before and after its date; a
+    presigned URL for as long after its date as it says itself.
     """
 
     def __init__(
         self,
-        keys: Callable[[str], Key | None],
+        keys: Callable[[str, str | None], Key | None],
         *,
         regions: Container[str] | None,
         service: str = "chime",
@@ -59,8 +72,8 @@ class Verifier:
         self._service = service
         self._skew_seconds = skew_seconds
 
-    def __call__(self, request: Request, now: float) -> Caller:
-        """The caller whose key signed `request`; `now` is the real time in epoch seconds.
+    def __call__(self, request: Request, now: float) -> Identity:
+        """Who signed `request`; `now` is the real time in epoch seconds.
 
         Raises `Refusal`, always of status 403: MissingAuthenticationTokenException;
         IncompleteSignatureException if what it says of its signature is malformed; InvalidSignatureException
@@ -78,7 +91,7 @@ class Verifier:
         ):
             raise self._out_of_scope(date, region, service, terminator, claim.date)
         # The signature is computed before the key is judged: no key is refused sooner than another.
-        key = self._keys(access_key_id) or _NOBODY
+        key = self._keys(access_key_id, claim.session_token) or _NOBODY
         body_hash = sha256(request.body).hexdigest()
         canonical_request = _canonical_request(request, claim, body_hash)
         string_to_sign = _string_to_sign(claim, canonical_request)
@@ -91,7 +104,7 @@ class Verifier:
             and compare_digest(signature, claim.signature)
             and request.headers.get("x-amz-content-sha256", body_hash) == body_hash
         ):
-            return key.caller
+            return Identity(key.caller, region, key.policy)
         raise _mismatch(canonical_request, string_to_sign)
 
     def _check_time(self, claim: "_Claim", now: int) -> None:
@@ -125,13 +138,14 @@ class Verifier:
         return _invalid(" ".join(faults))
 
 
-def read_unverified(request: Request) -> str:
-    """The access key id that `request` claims, taken at its word.
+def read_unverified(request: Request) -> tuple[str, str, str]:
+    """The access key id, the region and the service that `request` claims, taken at its word.
 
     That the claim is well-formed is checked; its age, scope, key and signature are not.
     Raises `Refusal` for whatever makes `Verifier` refuse the form of a claim.
     """
-    return _elements(_read(request).form.credential)[0]
+    access_key_id, _, region, service, _ = _elements(_read(request).form.credential)
+    return access_key_id, region, service
 
 
 # What a request says of its own signature

@@ -11,3 +11,7 @@ class Caller(Struct, frozen=True):
     arn: str
     """``arn:aws:iam::ACCOUNT:user/NAME``, or ``...:root``."""
     access_key_id: str
+    user_name: str | None = None
+    """None for who is no user: a role's session, or the account itself."""
+    principal_id: str = ""
+    """IAM's unique id of the user, or of the role together with the session's name."""

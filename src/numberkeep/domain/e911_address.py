@@ -48,6 +48,7 @@ _SUFFIXES = {
     "STR": "ST", "TERRACE": "TER", "TRAIL": "TRL", "TURNPIKE": "TPKE", "VALLEY": "VLY", "VIEW": "VW",
     "VILLAGE": "VLG", "WALK": "WALK", "WAY": "WAY",
 }  # fmt: skip
+_UNITS = {"APARTMENT", "APT", "BUILDING", "BLDG", "FLOOR", "FL", "ROOM", "RM", "SUITE", "STE", "UNIT"}
 _COUNTRIES = {"US": "US", "USA": "US", "UNITED STATES": "US"}
 _STREET_NUMBER = re.compile(r"[0-9]{1,6}(?:-[0-9]{1,6})?[A-Z]?(?: 1/2)?")
 _POSTAL_CODE = re.compile(r"([0-9]{5})(?:-?([0-9]{4}))?")
@@ -104,18 +105,24 @@ def validate(
 def _parts(street: str) -> tuple[str | None, str, str | None, str | None] | None:
     """``NORTH MAIN STREET`` -> directional, name, suffix, directional; what is left over is the name."""
     words = [word.rstrip(".,") for word in street.split()]
+    if any(word in _UNITS or word.startswith("#") for word in words):
+        return None  # the parts have no place for it
     pre = _directional(words[0]) if len(words) > 1 else None
-    if pre:
+    if pre and not (len(words) == 2 and _suffix(words[1])):  # South Street is a street's name
         words = words[1:]
+    else:
+        pre = None
     post = _directional(words[-1]) if len(words) > 1 else None
     if post:
         words = words[:-1]
-    suffix = None
-    if len(words) > 1:
-        suffix = _SUFFIXES.get(words[-1]) or (words[-1] if words[-1] in _SUFFIXES.values() else None)
-        if suffix:
-            words = words[:-1]
+    suffix = _suffix(words[-1]) if len(words) > 1 else None
+    if suffix:
+        words = words[:-1]
     return (pre, " ".join(words), suffix, post) if words and all(words) else None
+
+
+def _suffix(word: str) -> str | None:
+    return _SUFFIXES.get(word) or (word if word in _SUFFIXES.values() else None)
 
 
 def _directional(word: str) -> str | None:

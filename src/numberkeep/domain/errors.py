@@ -40,6 +40,10 @@ class ResourceLimitExceeded(Error):
     """The account has as many of these as it may have."""
 
 
+class Throttled(Error):
+    """The account calls this operation too often."""
+
+
 class ServiceUnavailable(Error):
     """The service cannot do this at the moment; nothing was changed; try again."""
 

@@ -1,6 +1,6 @@
 """How many of a thing one request may hold, and an account may have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .errors import BadRequest, ResourceLimitExceeded
 
@@ -10,6 +10,8 @@ ORDER_PHONE_NUMBERS = 50
 """Phone numbers in one order. AWS documents no figure; this is the batch's."""
 RESOURCE_TAGS = 50
 """Tags of one resource: the API reference's TagList."""
+ORIGINATION_ROUTES = 20
+"""Routes of a Voice Connector: the API reference's OriginationRouteList."""
 TERMINATION_CREDENTIALS = 10
 """Users that a Voice Connector takes calls from. AWS documents no figure; to hash a password takes a while."""
 
@@ -27,6 +29,7 @@ limit. Voice Connectors are counted by region. AWS's five phone numbers would be
 
 _WORDS = {
     "voice_connectors": "Voice Connectors in a region",
+    "voice_connector_groups": "Voice Connector groups",
     "voice_connectors_per_group": "Voice Connectors in a group",
     "sip_media_applications": "SIP media applications",
     "sip_media_applications_per_rule": "SIP media applications of a SIP rule",
@@ -38,16 +41,24 @@ def check_list(what: str, items: Sequence[str], most: int, noun: str = "phone nu
     """Raises BadRequest unless there are 1 to `most` items and no two are the same."""
     if not 1 <= len(items) <= most:
         raise BadRequest(f"{what} must hold 1 to {most} {noun}s; it holds {len(items)}.")
+    check_distinct(what, items, noun)
+
+
+def check_distinct(what: str, items: Sequence[str], noun: str) -> None:
+    """Raises BadRequest if two items are the same; the message says where the second one is, not what it is."""
     seen: set[str] = set()
-    for item in items:
+    for place, item in enumerate(items, 1):
         if item in seen:
-            raise BadRequest(f"{what} must not hold a {noun} twice; it holds {item} again.")
+            raise BadRequest(f"{what} must not hold a {noun} twice; item {place} is there before.")
         seen.add(item)
 
 
-def check_quota(quotas: Mapping[str, int], name: str, count: int) -> None:
-    """Raises ResourceLimitExceeded if `count` of what `name` names in QUOTAS are more than the account may have."""
+def check_quota(quotas: Mapping[str, int], name: str, count: Callable[[], int]) -> None:
+    """Raises ResourceLimitExceeded if `count` gives more than the account may have of what `name` names in QUOTAS.
+
+    Nothing is counted if there is no limit.
+    """
     most = quotas.get(name, 0)
-    if most and count > most:
+    if most and (counted := count()) > most:
         words = _WORDS.get(name, name.replace("_", " "))
-        raise ResourceLimitExceeded(f"The account may have {most} {words}; this would make it {count}.")
+        raise ResourceLimitExceeded(f"The account may have {most} {words}; this would make it {counted}.")

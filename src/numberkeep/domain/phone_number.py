@@ -211,7 +211,10 @@ class PhoneNumber(Struct, frozen=True):
         if {association.name: association.value for association in self.associations} == holder:
             return self
         if self.associations and not force:
-            raise PhoneNumberAssociationsExist(f"{self._words} is assigned to {self._holders} already.")
+            raise PhoneNumberAssociationsExist(
+                f"{self._words} is assigned to {self._holders} already; it must be disassociated first, or moved with "
+                "ForceAssociate where the operation has that."
+            )
         associations = tuple(Association(name, value, now) for name, value in holder.items())
         return replace(self, status=status, associations=associations, updated_timestamp=now)
 
@@ -234,7 +237,8 @@ class PhoneNumber(Struct, frozen=True):
         """
         if self.status == "Assigned":
             raise PhoneNumberAssociationsExist(
-                f"{self._words} is assigned to {self._holders}; unassign it before deleting it."
+                f"{self._words} is assigned to {self._holders}; disassociate it, or disable the SIP rule, before you "
+                "delete it."
             )
         if self._target("delete") is GONE:
             return None

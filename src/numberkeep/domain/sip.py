@@ -35,7 +35,7 @@ class SipMediaApplication(Struct, frozen=True, kw_only=True):
 class TargetApplication(Struct, frozen=True):
     """An application that a rule calls; the lowest priority first."""
 
-    sip_media_application_id: str
+    sip_media_application_id: str | None = None
     priority: int | None = None
     aws_region: str | None = None
 
@@ -57,6 +57,14 @@ def check_region(aws_region: str) -> None:
     """Raises BadRequest for a region that has no SIP media applications."""
     if aws_region not in REGIONS:
         raise BadRequest(f"AwsRegion must be one of {', '.join(REGIONS)}; {aws_region!r} was given.")
+
+
+def check_endpoint(endpoint: Endpoint, aws_region: str) -> None:
+    """Raises BadRequest unless the Lambda function is in the application's region, as AWS has it."""
+    if not endpoint.lambda_arn:
+        raise BadRequest("Endpoints must have a LambdaArn.")
+    if endpoint.lambda_arn.split(":")[3] != aws_region:
+        raise BadRequest(f"The Lambda function must be in the region of the SIP media application, {aws_region}.")
 
 
 def check_targets(targets: Sequence[TargetApplication]) -> None:

@@ -22,6 +22,8 @@ def add_tags(tags: Sequence[Tag], added: Sequence[Tag]) -> tuple[Tag, ...]:
     """
     values = {tag.key: tag.value for tag in tags}
     new = {tag.key: tag.value for tag in added}
+    if any(key.lower().startswith("aws:") for key in new):
+        raise BadRequest("Keys of tags must not begin with aws:, which is AWS's own.")
     if len(new) < len(added):
         raise BadRequest("Tags must not hold a key twice.")
     values.update(new)

@@ -6,8 +6,10 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
 from msgspec import Struct
+from phonenumbers import SUPPORTED_REGIONS
 
 from .errors import BadRequest
+from .limits import ORIGINATION_ROUTES
 from .moment import Timestamp
 from .tags import Tag
 
@@ -28,12 +30,9 @@ REGIONS: tuple[str, ...] = Region.__args__  # type: ignore[attr-defined]
 DEFAULT_REGION = "us-east-1"
 ID_LENGTH = 22
 GROUP_ID_LENGTH = 21
-ORIGINATION_ROUTES = 20
-"""Routes of one Voice Connector: the API reference's OriginationRouteList."""
 
 _HOST_SUFFIX = ".voiceconnector.chime.aws"
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]", re.I)
-_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 class VoiceConnector(Struct, frozen=True, kw_only=True):
@@ -81,7 +80,9 @@ def id_of_host_name(host_name: str) -> str | None:
 
 
 def check_origination(origination: Mapping[str, Any]) -> None:
-    """Raises BadRequest unless calls can be sent to the Host of each of the Routes."""
+    """Raises BadRequest unless it says anything, and calls can be sent to the Host of each of the Routes."""
+    if not origination:
+        raise BadRequest("Origination must have Routes or Disabled.")
     routes = origination.get("Routes", ())
     if len(routes) > ORIGINATION_ROUTES:
         raise BadRequest(f"Routes must hold {ORIGINATION_ROUTES} routes at most; it holds {len(routes)}.")
@@ -94,9 +95,12 @@ def check_origination(origination: Mapping[str, Any]) -> None:
 
 
 def check_termination(termination: Mapping[str, Any]) -> None:
-    """Raises BadRequest unless CallingRegions are countries, and CidrAllowedList networks in CIDR notation."""
+    """Raises BadRequest unless it says anything, CallingRegions are countries, and CidrAllowedList networks in CIDR
+    notation."""
+    if not termination:
+        raise BadRequest("Termination must have one of its members at least.")
     for region in termination.get("CallingRegions", ()):
-        if not _COUNTRY.fullmatch(region):
+        if region not in SUPPORTED_REGIONS:
             raise BadRequest(f"CallingRegions must hold ISO 3166-1 alpha-2 country codes; {region!r} is none.")
     for cidr in termination.get("CidrAllowedList", ()):
         try:

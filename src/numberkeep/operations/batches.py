@@ -12,7 +12,8 @@ Answer = dict[str, Any]
 
 def each(what: str, ids: Sequence[str], act: Callable[[int], object]) -> Answer:
     """Call `act` with the index of each phone number of the list that the request calls `what`; one that fails leaves
-    the others alone. Raises BadRequest for a list that is empty, too long, or holds a number twice."""
+    the others alone, and must have written nothing. Raises BadRequest for a list that is empty, too long, or holds a
+    number twice."""
     check_list(what, [_canonical(phone_number_id) for phone_number_id in ids], BATCH_PHONE_NUMBERS)
     failures = []
     for index, phone_number_id in enumerate(ids):

@@ -20,7 +20,7 @@ from ..domain.business_account import (
 from ..domain.errors import BadRequest, Conflict, Error, NotFound, Unprocessable
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import Holder
-from ..storage.resources import ACCOUNTS, USERS, delete_users
+from ..storage.resources import ACCOUNTS, USERS, delete_users, user_of_email
 from ..storage.tx import Tx
 from . import pages
 from .associations import assign, unassign
@@ -55,23 +55,22 @@ def list_accounts(
     next_token: str | None = None,
 ) -> Answer:
     """The accounts, those whose name begins with `name`, or the one that has a user of that email address."""
-    where: list[str] = []
-    values: list[object] = []
-    if name:
-        where.append("substr(name, 1, ?) = ?")
-        values += [len(name), name]
-    if user_email:
-        where.append(
-            "chime_account_id IN (SELECT chime_account_id FROM business_users"
-            " WHERE account_id = business_accounts.account_id AND primary_email = ?)"
-        )
-        values.append(user_email.lower())
+
+    def found(after: str | None, limit: int) -> list[Account]:
+        if user_email:
+            user = user_of_email(tx, user_email.lower())
+            account = user and ACCOUNTS.get(tx, user.chime_account_id)
+            return [account] if account and account.name.startswith(name or "") else []
+        if name:
+            return ACCOUNTS.page(tx, after, limit, "substr(name, 1, ?) = ?", (len(name), name))
+        return ACCOUNTS.page(tx, after, limit)
+
     page, next_token = pages.page(
         tx,
         ["ListAccounts", name, user_email],
         max_results,
         next_token,
-        lambda after, limit: ACCOUNTS.page(tx, after, limit, " AND ".join(where), tuple(values)),
+        found,
         lambda account: account.chime_account_id,
     )
     return {"Accounts": page, "NextToken": next_token}
@@ -115,14 +114,23 @@ def create_user(
 
 
 def invite_users(tx: Tx, account_id: str, user_email_list: Sequence[str], user_type: UserType | None = None) -> Answer:
-    """Users, by their email addresses. The invitations are noted; no mail is sent."""
+    """Users, by their email addresses; suspended ones come back. The invitations are noted; no mail is sent."""
     account = ACCOUNTS.get(tx, account_id)
     if len({email.lower() for email in user_email_list}) < len(user_email_list):
         raise BadRequest("UserEmailList must not hold an email address twice.")
     invites = []
-    users = [_user(tx, account, email, user_type or "PrivateUser") for email in user_email_list]
-    for user in users:
-        USERS.insert(tx, replace(user, user_invitation_status="Pending", invited_on=tx.now))
+    back: list[User] = []
+    new: list[User] = []
+    for email in user_email_list:
+        user = user_of_email(tx, email.lower())
+        if user and user.chime_account_id == account_id and user.user_registration_status == "Suspended":
+            back.append(replace(user, user_registration_status="Registered"))
+        else:
+            new.append(_user(tx, account, email, user_type or "PrivateUser"))
+    for users, keep in ((back, USERS.replace), (new, USERS.insert)):
+        for user in users:
+            keep(tx, replace(user, user_invitation_status="Pending", invited_on=tx.now))
+    for user in (*back, *new):
         invites.append(
             {
                 "InviteId": tx.new_id(),
@@ -260,7 +268,7 @@ def _get(tx: Tx, account_id: str, user_id: str) -> User:
 def _user(tx: Tx, account: Account, email: str | None, user_type: UserType, username: str | None = None) -> User:
     """A new user. Raises Conflict if somebody in any of the AWS account's teams has the email address."""
     email = email.lower() if email else None
-    if email and USERS.count(tx, "primary_email = ?", (email,)):
+    if email and user_of_email(tx, email):
         raise Conflict("A user with this email address exists already.")
     return User(
         user_id=tx.new_id(),
@@ -279,7 +287,7 @@ def _holder(user: User) -> Holder:
 def _register(tx: Tx, account_id: str, user_id: str, status: RegistrationStatus) -> None:
     user = _get(tx, account_id, user_id)
     if status == "Registered" and user.user_registration_status != "Suspended":
-        raise BadRequest(f"User {user_id} is not suspended.")
+        return  # the API reference: it is ignored
     USERS.replace(tx, replace(user, user_registration_status=status))
 
 

@@ -44,15 +44,15 @@ class Configuration:
         if self._check:
             self._check(members)
         configure(tx, resource_id, self._member, members)
-        return {self._member: members}
+        return {self._member: {**(self._default or {}), **members}}
 
     def get(self, tx: Tx, resource_id: str) -> Answer:
         """What was put. Raises NotFound if nothing was."""
         self._resources.get(tx, resource_id)
-        value = configuration(tx, resource_id, self._member) or self._default
-        if value is None:
-            raise NotFound(f"Could not find {self._member} of {resource_id}")
-        return {self._member: value}
+        value = configuration(tx, resource_id, self._member)
+        if value is None and self._default is None:
+            raise NotFound(f"Could not find {self._member} of {resource_id}: it was not put, or was deleted.")
+        return {self._member: {**(self._default or {}), **(value or {})}}
 
     def delete(self, tx: Tx, resource_id: str) -> None:
         """Forget what was put; nothing to forget is no error."""

@@ -22,7 +22,6 @@ def create_phone_number_order(
     """Order numbers. They are in the inventory from now on; whether each is acquired, the worker settles."""
     e164s = [normalize_id(e164) for e164 in e164_phone_numbers]
     check_list("E164PhoneNumbers", e164s, ORDER_PHONE_NUMBERS)
-    check_phone_number_quota(tx, len(e164s))
     failed_before = {}
     for e164 in e164s:
         check_order(e164, product_type)
@@ -30,6 +29,7 @@ def create_phone_number_order(
             if was.status != "AcquireFailed":
                 raise BadRequest(f"Phone number {e164} is in the account's inventory already.")
             failed_before[e164] = was
+    check_phone_number_quota(tx, len(e164s) - len(failed_before))
     order = PhoneNumberOrder(
         phone_number_order_id=tx.new_id(),
         product_type=product_type,

@@ -99,5 +99,4 @@ def restore_phone_number(tx: Tx, phone_number_id: str) -> Answer:
 
 def check_phone_number_quota(tx: Tx, more: int) -> None:
     """Raises ResourceLimitExceeded if the account may not have so many `more` numbers outside the deletion queue."""
-    if tx.quotas.get("phone_numbers"):
-        check_quota(tx.quotas, "phone_numbers", phone_numbers.count(tx) + more)
+    check_quota(tx.quotas, "phone_numbers", lambda: phone_numbers.count(tx) + more)

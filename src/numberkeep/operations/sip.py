@@ -8,25 +8,25 @@ from msgspec.structs import replace
 
 from ..domain.errors import BadRequest, Conflict
 from ..domain.limits import check_quota
-from ..domain.number_plan import normalize_id
 from ..domain.sip import (
     Endpoint,
     SipMediaApplication,
     SipRule,
     TargetApplication,
     TriggerType,
+    check_endpoint,
     check_region,
     check_targets,
 )
 from ..domain.tags import Tag, add_tags
 from ..domain.voice_connector import id_of_host_name
+from ..storage import phone_numbers
 from ..storage.resources import (
-    RULES_OF_APPLICATION,
     SIP_MEDIA_APPLICATIONS,
     SIP_RULES,
     VOICE_CONNECTORS,
     link,
-    source_of,
+    sources_of,
     unconfigure,
 )
 from ..storage.tx import Tx
@@ -40,13 +40,13 @@ def create_sip_media_application(
 ) -> Answer:
     """An application of one Lambda function. Nothing of that function is looked at."""
     check_region(aws_region)
-    check_quota(tx.quotas, "sip_media_applications", SIP_MEDIA_APPLICATIONS.count(tx) + 1)
+    check_quota(tx.quotas, "sip_media_applications", lambda: SIP_MEDIA_APPLICATIONS.count(tx) + 1)
     application_id = tx.new_id()
     application = SipMediaApplication(
         sip_media_application_id=application_id,
         aws_region=aws_region,
         name=name,
-        endpoints=_endpoints(endpoints),
+        endpoints=_endpoints(endpoints, aws_region),
         sip_media_application_arn=f"arn:aws:chime:{aws_region}:{tx.account_id}:sma/{application_id}",
         created_timestamp=tx.now,
         updated_timestamp=tx.now,
@@ -82,7 +82,7 @@ def update_sip_media_application(
     application = replace(
         was,
         name=name or was.name,
-        endpoints=_endpoints(endpoints) if endpoints else was.endpoints,
+        endpoints=_endpoints(endpoints, was.aws_region) if endpoints else was.endpoints,
         updated_timestamp=tx.now,
     )
     SIP_MEDIA_APPLICATIONS.replace(tx, application)
@@ -92,7 +92,7 @@ def update_sip_media_application(
 def delete_sip_media_application(tx: Tx, sip_media_application_id: str) -> None:
     """Remove an application that no SIP rule targets."""
     SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)
-    if rule_id := source_of(tx, sip_media_application_id):
+    for rule_id in sources_of(tx, sip_media_application_id, limit=1):
         raise Conflict(
             f"SipMediaApplication {sip_media_application_id} is a target of SipRule {rule_id}; "
             "change or delete the rule first."
@@ -110,7 +110,7 @@ def create_sip_rule(
     disabled: bool | None = None,
 ) -> Answer:
     """A rule for the calls to a phone number, which it holds while it is enabled, or to a Voice Connector."""
-    check_quota(tx.quotas, "sip_rules", SIP_RULES.count(tx) + 1)
+    check_quota(tx.quotas, "sip_rules", lambda: SIP_RULES.count(tx) + 1)
     rule = SipRule(
         sip_rule_id=tx.new_id(),
         name=name,
@@ -124,7 +124,7 @@ def create_sip_rule(
     if not rule.disabled:
         _enable(tx, rule)
     SIP_RULES.insert(tx, rule)
-    link(tx, rule.sip_rule_id, [target.sip_media_application_id for target in rule.target_applications])
+    _link(tx, rule)
     return {"SipRule": rule}
 
 
@@ -140,16 +140,19 @@ def list_sip_rules(
     next_token: str | None = None,
 ) -> Answer:
     """The account's rules, or those that target one application, in the order of their ids."""
-    of_application: tuple[str, tuple[object, ...]] = ("", ())
-    if sip_media_application_id:
+
+    def found(after: str | None, limit: int) -> list[SipRule]:
+        if not sip_media_application_id:
+            return SIP_RULES.page(tx, after, limit)
         SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)
-        of_application = RULES_OF_APPLICATION, (sip_media_application_id,)
+        return [SIP_RULES.get(tx, rule_id) for rule_id in sources_of(tx, sip_media_application_id, after, limit)]
+
     page, next_token = pages.page(
         tx,
         ["ListSipRules", sip_media_application_id],
         max_results,
         next_token,
-        lambda after, limit: SIP_RULES.page(tx, after, limit, *of_application),
+        found,
         lambda rule: rule.sip_rule_id,
     )
     return {"SipRules": page, "NextToken": next_token}
@@ -176,7 +179,7 @@ def update_sip_rule(
     elif rule.disabled and not was.disabled:
         _disable(tx, rule)
     SIP_RULES.replace(tx, rule)
-    link(tx, sip_rule_id, [target.sip_media_application_id for target in rule.target_applications])
+    _link(tx, rule)
     return {"SipRule": rule}
 
 
@@ -196,15 +199,20 @@ def delete_disabled_sip_rule(tx: Tx, sip_rule_id: str) -> None:
     delete_sip_rule(tx, sip_rule_id)
 
 
-def _endpoints(given: Sequence[Struct]) -> tuple[Endpoint, ...]:
-    return msgspec.convert(given, tuple[Endpoint, ...], from_attributes=True)
+def _endpoints(given: Sequence[Struct], aws_region: str) -> tuple[Endpoint, ...]:
+    endpoints = msgspec.convert(given, tuple[Endpoint, ...], from_attributes=True)
+    for endpoint in endpoints:
+        check_endpoint(endpoint, aws_region)
+    return endpoints
 
 
 def _targets(tx: Tx, given: Sequence[Struct]) -> tuple[TargetApplication, ...]:
     """The targets as they are kept, each with the region of its application."""
-    check_quota(tx.quotas, "sip_media_applications_per_rule", len(given))
+    check_quota(tx.quotas, "sip_media_applications_per_rule", lambda: len(given))
     targets = []
     for target in msgspec.convert(given, tuple[TargetApplication, ...], from_attributes=True):
+        if target.sip_media_application_id is None:
+            raise BadRequest("Each of the TargetApplications must have a SipMediaApplicationId.")
         application = SIP_MEDIA_APPLICATIONS.get(tx, target.sip_media_application_id)
         if target.aws_region not in (None, application.aws_region):
             raise BadRequest(
@@ -219,11 +227,19 @@ def _targets(tx: Tx, given: Sequence[Struct]) -> tuple[TargetApplication, ...]:
 def _trigger_value(tx: Tx, trigger_type: TriggerType, value: str) -> str:
     """The trigger as it is kept: an E.164 number of the account's, or a host name of one of its Voice Connectors."""
     if trigger_type == "ToPhoneNumber":
-        return normalize_id(value)
+        return phone_numbers.get(tx, value).e164_phone_number
     voice_connector_id = id_of_host_name(value)
     if voice_connector_id is None or VOICE_CONNECTORS.find(tx, voice_connector_id) is None:
         raise BadRequest(f"TriggerValue must be the OutboundHostName of a VoiceConnector; {value!r} is none.")
     return value.lower()
+
+
+def _link(tx: Tx, rule: SipRule) -> None:
+    """Note what the rule needs: its applications, and the Voice Connector whose host name is its trigger."""
+    needed = [target.sip_media_application_id for target in rule.target_applications]
+    if rule.trigger_type == "RequestUriHostname":
+        needed.append(id_of_host_name(rule.trigger_value))
+    link(tx, rule.sip_rule_id, [one for one in needed if one])
 
 
 def _enable(tx: Tx, rule: SipRule) -> None:

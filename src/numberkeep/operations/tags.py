@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..domain.errors import BadRequest
+from ..domain.errors import BadRequest, NotFound
 from ..domain.tags import Tag, add_tags
 from ..storage.resources import SIP_MEDIA_APPLICATIONS, VOICE_CONNECTORS
 from ..storage.table import Table
@@ -16,7 +16,10 @@ from ..storage.tx import Tx
 from .batches import Answer
 
 _ARN = re.compile(r"arn:aws:chime:[a-z0-9-]+:([0-9]{12}):(vc|sma)/([A-Za-z0-9-]+)")
-_TABLES: dict[str, Table[Any]] = {"vc": VOICE_CONNECTORS, "sma": SIP_MEDIA_APPLICATIONS}
+_TABLES: dict[str, tuple[Table[Any], str]] = {
+    "vc": (VOICE_CONNECTORS, "voice_connector_arn"),
+    "sma": (SIP_MEDIA_APPLICATIONS, "sip_media_application_arn"),
+}
 
 
 def tag_resource(tx: Tx, resource_arn: str, tags: Sequence[Struct]) -> None:
@@ -42,5 +45,8 @@ def _find(tx: Tx, arn: str) -> tuple[Table[Any], Any]:
     match = _ARN.fullmatch(arn)
     if match is None or match[1] != tx.account_id:
         raise BadRequest("Invalid resource")
-    table = _TABLES[match[2]]
-    return table, table.get(tx, match[3])
+    table, arn_of = _TABLES[match[2]]
+    resource = table.get(tx, match[3])
+    if getattr(resource, arn_of) != arn:
+        raise NotFound(f"Could not find a resource with the ARN {arn}")
+    return table, resource

@@ -7,16 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.errors import Conflict
-from ..domain.limits import check_list, check_quota
+from ..domain.limits import check_distinct, check_quota
 from ..domain.voice_connector import DEFAULT_REGION, GROUP_ID_LENGTH, VoiceConnectorGroup, VoiceConnectorItem
 from ..storage import phone_numbers
 from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS, link
 from ..storage.tx import Tx
 from . import pages
 from .batches import Answer
-
-MOST_ITEMS = 99
-"""There are as many priorities."""
 
 
 def create_voice_connector_group(
@@ -26,7 +23,7 @@ def create_voice_connector_group(
     call_distribution_type: str | None = None,
 ) -> Answer:
     """A group, of no Voice Connectors to begin with or of those given."""
-    check_quota(tx.quotas, "voice_connector_groups", VOICE_CONNECTOR_GROUPS.count(tx) + 1)
+    check_quota(tx.quotas, "voice_connector_groups", lambda: VOICE_CONNECTOR_GROUPS.count(tx) + 1)
     group = new_voice_connector_group(tx, tx.dice.new_code(GROUP_ID_LENGTH), name)
     group = replace(
         group,
@@ -106,10 +103,8 @@ def delete_voice_connector_group(tx: Tx, voice_connector_group_id: str) -> None:
 
 def _items(tx: Tx, given: Sequence[Struct]) -> tuple[VoiceConnectorItem, ...]:
     items = msgspec.convert(given, tuple[VoiceConnectorItem, ...], from_attributes=True)
-    check_quota(tx.quotas, "voice_connectors_per_group", len(items))
-    if items:
-        ids = [item.voice_connector_id for item in items]
-        check_list("VoiceConnectorItems", ids, MOST_ITEMS, "Voice Connector")
+    check_quota(tx.quotas, "voice_connectors_per_group", lambda: len(items))
+    check_distinct("VoiceConnectorItems", [item.voice_connector_id for item in items], "Voice Connector")
     for item in items:
         VOICE_CONNECTORS.get(tx, item.voice_connector_id)
     return items

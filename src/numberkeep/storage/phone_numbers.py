@@ -22,6 +22,11 @@ COLUMNS = PhoneNumber.__struct_fields__[:-2]
 _STATUS = COLUMNS.index("status")
 _SELECT = f"SELECT {', '.join((*COLUMNS, 'change_id'))} FROM phone_numbers WHERE account_id = ?"
 _SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
+_SELECT_HELD = (
+    f"SELECT {', '.join(f'n.{column}' for column in (*COLUMNS, 'change_id'))} FROM phone_number_associations a"
+    " CROSS JOIN phone_numbers n WHERE n.account_id = a.account_id AND n.e164_phone_number = a.e164_phone_number"
+    " AND a.account_id = ?"
+)
 _INSERTED = ("account_id", *COLUMNS, "change_id")
 _INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 _NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
@@ -71,8 +76,14 @@ def page(
 ) -> list[PhoneNumber]:
     """Up to `limit` numbers in the order of E.164, those after `after`; outside the deletion queue unless
     `status` asks for it."""
-    where = ["e164_phone_number > ?"]
-    values: list[object] = [tx.account_id, after]
+    select, where, values = _SELECT, ["e164_phone_number > ?"], [tx.account_id, after]
+    if filter_name:
+        # From the holders' side, whose index has the numbers in order: they are few, where the account's may be many.
+        select, where = (
+            _SELECT_HELD,
+            ["a.name = ?", *(["a.value = ?"] if filter_value else []), "a.e164_phone_number > ?"],
+        )
+        values = [tx.account_id, filter_name, *([filter_value] if filter_value else []), after]
     if status:
         where.append("status = ?")
         values.append(status)
@@ -81,14 +92,7 @@ def page(
     if product_type:
         where.append("product_type = ?")
         values.append(product_type)
-    if filter_name:
-        of_value = " AND value = ?" if filter_value else ""
-        where.append(
-            "e164_phone_number IN (SELECT e164_phone_number FROM phone_number_associations"
-            f" WHERE account_id = ? AND name = ?{of_value})"
-        )
-        values += [tx.account_id, filter_name, *([filter_value] if filter_value else [])]
-    sql = f"{_SELECT} AND {' AND '.join(where)} ORDER BY e164_phone_number LIMIT ?"
+    sql = f"{select} AND {' AND '.join(where)} ORDER BY {'a.' * bool(filter_name)}e164_phone_number LIMIT ?"
     return _with_associations(tx, tx.execute(sql, (*values, limit)).fetchall())
 
 
@@ -99,13 +103,14 @@ def count(tx: Tx) -> int:
 
 
 def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
-    if not any(row[_STATUS] == "Assigned" for row in rows):
+    assigned = [row[0] for row in rows if row[_STATUS] == "Assigned"]
+    if not assigned:
         return [PhoneNumber(*row) for row in rows]
     found = tx.execute(
         "SELECT e164_phone_number, name, value, associated_timestamp FROM phone_number_associations"
-        " WHERE account_id = ? AND e164_phone_number BETWEEN ? AND ?"
+        f" WHERE account_id = ? AND e164_phone_number IN ({', '.join('?' * len(assigned))})"
         " ORDER BY e164_phone_number, associated_timestamp, name",
-        (tx.account_id, rows[0][0], rows[-1][0]),
+        (tx.account_id, *assigned),
     ).fetchall()
     associations = {
         e164: tuple(Association(*row[1:]) for row in group) for e164, group in groupby(found, itemgetter(0))

@@ -38,17 +38,19 @@ def link(tx: Tx, source_id: str, target_ids: Iterable[str]) -> None:
         )
 
 
-def source_of(tx: Tx, target_id: str) -> str | None:
-    """The id of something that points to what `target_id` names; None if nothing does."""
-    sql = "SELECT source_id FROM resource_links WHERE account_id = ? AND target_id = ? ORDER BY source_id LIMIT 1"
-    row = tx.execute(sql, (tx.account_id, target_id)).fetchone()
-    return row[0] if row else None
+def sources_of(tx: Tx, target_id: str, after: str | None = None, limit: int = 1) -> list[str]:
+    """Up to `limit` ids, in order and after `after`, of what points to what `target_id` names."""
+    sql = (
+        "SELECT source_id FROM resource_links WHERE account_id = ? AND target_id = ? AND source_id > ?"
+        " ORDER BY source_id LIMIT ?"
+    )
+    return [source_id for (source_id,) in tx.execute(sql, (tx.account_id, target_id, after or "", limit)).fetchall()]
 
 
-RULES_OF_APPLICATION = (
-    "sip_rule_id IN (SELECT source_id FROM resource_links WHERE account_id = sip_rules.account_id AND target_id = ?)"
-)
-"""The condition for a page of SIP_RULES that they point to an application, whose id is its one value."""
+def user_of_email(tx: Tx, email: str) -> User | None:
+    """The user of that email address, which is one's at most; None if it is nobody's."""
+    row = tx.execute(f"{USERS.select} AND primary_email = ?", (tx.account_id, email)).fetchone()
+    return USERS.of(row) if row else None
 
 
 def configuration(tx: Tx, resource_id: str, kind: str) -> Any:

@@ -13,7 +13,33 @@ CREATE TABLE access_keys (
     user_name TEXT NOT NULL,
     secret_access_key TEXT NOT NULL,
     created_at TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'Active',
+    last_used_at TEXT,
     PRIMARY KEY (access_key_id)
+);
+
+CREATE INDEX access_keys_by_user ON access_keys (account_id, user_name);
+
+CREATE TABLE users (
+    account_id TEXT NOT NULL,
+    user_name TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    arn TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    policies TEXT NOT NULL,
+    PRIMARY KEY (account_id, user_name)
+);
+
+CREATE TABLE roles (
+    account_id TEXT NOT NULL,
+    role_name TEXT NOT NULL,
+    role_id TEXT NOT NULL,
+    arn TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    trusted TEXT NOT NULL,
+    longest_session_seconds INTEGER NOT NULL,
+    policies TEXT NOT NULL,
+    PRIMARY KEY (account_id, role_name)
 );
 
 CREATE TABLE phone_number_owners (
@@ -165,7 +191,7 @@ CREATE TABLE sip_rules (
     PRIMARY KEY (account_id, sip_rule_id)
 );
 
-CREATE INDEX sip_rules_by_trigger ON sip_rules (account_id, trigger_value, sip_rule_id);
+CREATE INDEX sip_rules_by_trigger ON sip_rules (account_id, trigger_value, disabled);
 
 -- Which resource points to which: a group to its Voice Connectors, a SIP rule to its applications.
 CREATE TABLE resource_links (

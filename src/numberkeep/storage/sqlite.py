@@ -31,7 +31,7 @@ Work = Callable[[Tx], Any]
 Done = Callable[[Any], None]
 Job = tuple[Caller, str, Work, Done]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
 LISTENING_TURNS = 16
@@ -49,6 +49,31 @@ CHECKPOINT_PAGES = 4000
 """How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
 BUSY_SECONDS = 5.0
 """How long a transaction waits for another process (a command at the shell) to finish with the file."""
+
+
+_UPGRADES = {
+    2: (
+        # What numbers were assigned to had no rows of its own: Voice Connectors get them, the rest could free nothing.
+        "INSERT INTO voice_connectors SELECT account_id, value, 'us-east-1', 'Seeded', 1, NULL, 'IPV4_ONLY',"
+        " 'arn:aws:chime:us-east-1:' || account_id || ':vc/' || value, min(associated_timestamp),"
+        " min(associated_timestamp), '[]' FROM phone_number_associations WHERE name = 'VoiceConnectorId'"
+        " GROUP BY account_id, value",
+        "DELETE FROM phone_number_associations WHERE name <> 'VoiceConnectorId'",
+        "UPDATE phone_numbers SET status = 'Unassigned' WHERE status = 'Assigned' AND NOT EXISTS"
+        " (SELECT 1 FROM phone_number_associations a WHERE a.account_id = phone_numbers.account_id"
+        " AND a.e164_phone_number = phone_numbers.e164_phone_number)",
+    ),
+    3: (
+        "ALTER TABLE access_keys ADD COLUMN status TEXT NOT NULL DEFAULT 'Active'",
+        "ALTER TABLE access_keys ADD COLUMN last_used_at TEXT",
+        # Whoever had a key could do everything, and goes on to.
+        "INSERT INTO users SELECT account_id, user_name, 'AIDA' || hex(randomblob(8)),"
+        " 'arn:aws:iam::' || account_id || ':user/' || user_name, min(created_at),"
+        """ '[{"policy_name":"AdministratorAccess","document":null}]' FROM access_keys"""
+        " GROUP BY account_id, user_name",
+    ),
+}
+"""By version, what makes the rows of the one before it rows of this one, once the tables that are new are there."""
 
 
 class StoreError(Exception):
@@ -106,10 +131,13 @@ class Sqlite:
             raise StoreError(
                 f"The store is of version {version}, this program knows {SCHEMA_VERSION}: use a newer one."
             )
-        if version < SCHEMA_VERSION:  # so far a newer schema has more tables than an older one, and the same otherwise
+        if version < SCHEMA_VERSION:
             there = {name for (name,) in run("SELECT name FROM sqlite_schema").fetchall()}
             for statement in _schema():
                 if statement.split()[2] not in there:
+                    run(statement)
+            for upgraded, statements in _UPGRADES.items():
+                for statement in statements if 0 < version < upgraded else ():
                     run(statement)
             run("INSERT INTO store VALUES ('token_secret', ?) ON CONFLICT DO NOTHING", (self._world.new_secret(),))
             run(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -3,43 +3,23 @@
 import asyncio
 import gc
 import logging
-import re
 import signal
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 
 import click
-import msgspec
 import uvloop
 
-from . import app
-from .app import App, StartError
-from .config import DATABASE_VARIABLE, REGIONS, Settings
-from .domain.limits import QUOTAS
-from .storage.sqlite import StoreError
+from ..app import App, StartError
+from ..config import REGIONS, Settings
+from ..domain.limits import QUOTAS
+from ..storage.sqlite import StoreError
+from . import access, numbers
+from .options import PORT, database_option, secret_key_option
 
-ACCOUNT_ID = re.compile(r"[0-9]{12}")
-USER_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}")
-SQLITE = "sqlite:///"
-PORT = click.IntRange(0, 65535)
-
-
-class Database(click.ParamType[Path]):
-    """``sqlite:///FILE``; an absolute FILE makes it four slashes."""
-
-    name = "URL"
-
-    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        if isinstance(value, Path):
-            return value
-        if not value.startswith(SQLITE) or value == SQLITE:
-            self.fail(f"{value!r} is not of the form sqlite:///FILE.", param, ctx)
-        path = Path(value.removeprefix(SQLITE))
-        if path.name == ":memory:":
-            self.fail("a store in memory is what `numberkeep dev --memory` has.", param, ctx)
-        if not path.parent.is_dir():
-            self.fail(f"the directory {path.parent} does not exist.", param, ctx)
-        return path
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Quota(click.ParamType[tuple[str, int]]):
@@ -56,16 +36,18 @@ class Quota(click.ParamType[tuple[str, int]]):
         return name, int(count)
 
 
-def database_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--database, the same for every command."""
-    return click.option(
-        "--database",
-        type=Database(),
-        required=True,
-        envvar=DATABASE_VARIABLE,
-        show_envvar=True,
-        help="Where the store is: sqlite:///FILE, made if it is absent.",
-    )(function)
+class Network(click.ParamType[IPv4Network | IPv6Network]):
+    """An address, or a network in CIDR notation."""
+
+    name = "CIDR"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPv4Network | IPv6Network:
+        try:
+            return ip_network(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 @click.group(context_settings={"show_default": True})
@@ -96,6 +78,7 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
 
 @main.command()
 @database_option
+@secret_key_option
 @click.option("--host", default="127.0.0.1", help="The address of the AWS API.")
 @click.option("--port", default=8000, type=PORT, help="The port of the AWS API.")
 @click.option("--admin-host", default="127.0.0.1", help="The address of health.")
@@ -109,67 +92,55 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
     help=f"How many an account may have of {', '.join(QUOTAS)}: NAME=COUNT, once for each; 0 is no limit.",
 )
 @click.option(
+    "--rate",
+    default=1000.0,
+    type=click.FloatRange(0, 1_000_000),
+    help="How often an account may call an operation, in requests a second; 0 is no limit.",
+)
+@click.option(
+    "--burst", default=0.0, type=click.FloatRange(0, 1_000_000), help="How many at once; 0 is twice the rate."
+)
+@click.option("--tls-cert", type=FILE, help="The certificate and its chain, in PEM; read again on SIGHUP.")
+@click.option("--tls-key", type=FILE, help="The certificate's key, in PEM.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    type=Network(),
+    help="A proxy whose X-Forwarded-For and X-Forwarded-Proto count; give it once for each.",
+)
+@click.option(
+    "--trail",
+    multiple=True,
+    default=["stdout"],
+    help="Where the record of every request goes: stdout, a file, or none; give it once for each.",
+)
+@click.option(
+    "--trail-file-bytes", default=100 * 1024 * 1024, type=click.IntRange(1024), help="How large a file of it grows."
+)
+@click.option("--trail-files", default=10, type=click.IntRange(0, 1000), help="How many full ones are kept.")
+@click.option(
     "--order-seconds",
     default=4,
     type=click.IntRange(0, 86400),
     help="How long the simulated carrier takes to provide a number.",
 )
 def serve(
-    database: Path,
-    host: str,
-    port: int,
-    admin_host: str,
-    admin_port: int,
-    regions: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
     quotas: tuple[tuple[str, int], ...],
-    order_seconds: int,
+    trail: tuple[str, ...],
+    **settings: Any,
 ) -> None:
     """Serve an organisation's numbers: every request is signed with a key that `keys create` has made."""
-    _run(
-        Settings(
-            host=host,
-            port=port,
-            admin_host=admin_host,
-            admin_port=admin_port,
-            database=database,
-            regions=regions,
-            quotas=dict(quotas),
-            order_seconds=order_seconds,
-        )
-    )
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together.")
+    targets = tuple(target for target in trail if target != "none")
+    _run(Settings(tls_cert=tls_cert, tls_key=tls_key, quotas=dict(quotas), trail=targets, **settings))
 
 
-@main.group()
-def keys() -> None:
-    """Access keys, which requests are signed with."""
-
-
-@keys.command()
-@database_option
-@click.option("--account", required=True, help="The account: twelve digits.")
-@click.option("--name", required=True, help="The user's name.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="For people or for programs.")
-def create(database: Path, account: str, name: str, output: str) -> None:
-    """Make a key, and show its secret: now, and never again."""
-    if not ACCOUNT_ID.fullmatch(account):
-        raise click.BadParameter("must be an account id, twelve digits.", param_hint="--account")
-    if not USER_NAME.fullmatch(name):
-        raise click.BadParameter("must be 1 to 64 letters, digits or +=,.@_-", param_hint="--name")
-    try:
-        key = asyncio.run(app.create_key(database, account, name))
-    except StoreError as error:
-        raise click.ClickException(str(error)) from error
-    if output == "json":
-        answer = {
-            "AccessKeyId": key.access_key_id,
-            "SecretAccessKey": key.secret_access_key,
-            "UserName": key.user_name,
-            "Arn": key.arn,
-        }
-        click.echo(msgspec.json.encode(answer).decode())
-    else:
-        click.echo(f"AWS_ACCESS_KEY_ID={key.access_key_id}\nAWS_SECRET_ACCESS_KEY={key.secret_access_key}")
-        click.echo(f"The key of {key.arn}; its secret is not shown again.", err=True)
+for group in (access.keys, access.users, access.roles, access.policies, numbers.numbers):
+    main.add_command(group)
 
 
 def _run(settings: Settings) -> None:
@@ -185,17 +156,19 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with App(settings) as running:
+        loop.add_signal_handler(signal.SIGHUP, running.reload)
         # What the start has made stays: collecting garbage need not look at it again, nor so often.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        click.echo(_welcome(running))
+        # What serve says on standard output is the trail.
+        click.echo(_welcome(running), err=not settings.dev)
         sys.stdout.flush()
         await stopped.wait()
 
 
 def _welcome(running: App) -> str:
     settings = running.settings
-    api = f"http://{settings.host}:{running.port}"
+    api = f"http{'s' * bool(settings.tls_cert)}://{settings.host}:{running.port}"
     lines = [
         f"Numberkeep answers the Amazon Chime API at {api}",
         f"Health{' and controls' if settings.dev else ''}: http://{settings.admin_host}:{running.admin_port}/_numberkeep/health",

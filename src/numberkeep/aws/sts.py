@@ -1,0 +1,218 @@
+"""AWS Security Token Service: who am I, and credentials for a while.
+
+It shares the port with the API: its requests are a POST or GET of ``/``, which no operation of Chime's is. It speaks
+AWS's Query protocol: a form comes in, XML goes out. The three operations that SDKs and the AWS CLI need for sessions
+and role profiles are served.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
+
+from ..domain.errors import NotFound
+from ..domain.identity import (
+    DEFAULT_ROLE_SESSION_SECONDS,
+    DEFAULT_USER_SESSION_SECONDS,
+    LONGEST_USER_SESSION_SECONDS,
+    SHORTEST_SESSION_SECONDS,
+    Role,
+)
+from .cloudtrail import Recorder
+from .errors import Refusal
+from .message import Request, Response
+from .policy import Context
+from .sigv4 import Identity
+
+VERSION = "2011-06-15"
+SERVICE = "sts"
+_NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
+_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
+_VISIBLE = ("RoleArn", "RoleSessionName", "DurationSeconds")
+"""What the trail shows of a request."""
+_QUERY_CODES = {
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "IncompleteSignatureException": "IncompleteSignature",
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "ExpiredTokenException": "ExpiredToken",
+    "AccessDeniedException": "AccessDenied",
+}
+"""What the framework's refusals are called in the Query protocol."""
+
+
+class Credentials(Protocol):
+    """Temporary credentials."""
+
+    @property
+    def access_key_id(self) -> str: ...
+    @property
+    def secret_access_key(self) -> str: ...
+    @property
+    def session_token(self) -> str: ...
+    @property
+    def expires_at(self) -> float: ...
+
+
+class Sessions(Protocol):
+    """Who makes temporary credentials."""
+
+    def role_of(self, arn: str) -> Role: ...
+    def begin_session(self, account_id: str, name: str, role_session_name: str | None, seconds: int) -> Credentials: ...
+
+
+class Sts:
+    """Answers the requests to STS."""
+
+    def __init__(
+        self, identify: Callable[[Request], Identity], sessions: Sessions, recorder: Recorder | None = None
+    ) -> None:
+        """`identify` tells who signed a request for the service ``sts``."""
+        self._identify = identify
+        self._sessions = sessions
+        self._recorder = recorder
+
+    def handle(self, request: Request, request_id: str, context: Callable[[Identity], Context]) -> Response:
+        """The answer to `request`."""
+        form: dict[str, str] = {}
+        identity = None
+        refused = None
+        action = ""
+        try:
+            form = _form(request)
+            identity = self._identify(request)
+            action = form.get("Action", "")
+            operation = _OPERATIONS.get(action)
+            if operation is None or form.get("Version", VERSION) != VERSION:
+                raise Refusal(400, "InvalidAction", f"Could not find operation {action} for version {VERSION}")
+            result = operation(self, identity, form, context(identity))
+        except Refusal as refusal:
+            refused = refusal
+        if self._recorder:
+            visible = {name: form[name] for name in _VISIBLE if name in form}
+            self._recorder.record_other(
+                request, request_id, "sts.amazonaws.com", action or None, visible, identity, refused
+            )
+        if refused:
+            return _error(refused, request_id)
+        body = (
+            f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result>{_xml(result)}</{action}Result>'
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
+        )
+        return _response(200, body, request_id)
+
+    def _get_caller_identity(self, identity: Identity, form: Mapping[str, str], context: Context) -> "Tree":
+        caller = identity.caller
+        return {"Arn": caller.arn, "UserId": caller.principal_id, "Account": caller.account_id}
+
+    def _get_session_token(self, identity: Identity, form: Mapping[str, str], context: Context) -> "Tree":
+        caller = identity.caller
+        if caller.user_name is None or caller.access_key_id.startswith("ASIA"):
+            raise Refusal(403, "AccessDenied", "Cannot call GetSessionToken with session credentials")
+        seconds = _duration(form, DEFAULT_USER_SESSION_SECONDS, LONGEST_USER_SESSION_SECONDS)
+        return {
+            "Credentials": _credentials(
+                self._sessions.begin_session(caller.account_id, caller.user_name, None, seconds)
+            )
+        }
+
+    def _assume_role(self, identity: Identity, form: Mapping[str, str], context: Context) -> "Tree":
+        arn, session_name = _required(form, "RoleArn"), _required(form, "RoleSessionName")
+        if not _SESSION_NAME.fullmatch(session_name):
+            raise _invalid("RoleSessionName must be 2 to 64 letters, digits or +=,.@_-")
+        for unsupported in ("Policy", "PolicyArns.member.1.arn", "SerialNumber", "TokenCode"):
+            if unsupported in form:
+                raise _invalid(f"{unsupported.partition('.')[0]} is not supported by this server")
+        caller = identity.caller
+        denied = Refusal(
+            403, "AccessDenied", f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
+        )
+        try:
+            role = self._sessions.role_of(arn)
+        except NotFound:
+            raise denied from None  # as AWS has it, who may not assume a role is not told whether it is there
+        trusts = caller.arn in role.trusted or caller.account_id in role.trusted
+        allowed = identity.policy is None or identity.policy.decide("sts:AssumeRole", arn, context) == "Allow"
+        if not (trusts and allowed):
+            raise denied
+        seconds = _duration(form, DEFAULT_ROLE_SESSION_SECONDS, role.longest_session_seconds)
+        account_id = arn.split(":")[4]
+        return {
+            "AssumedRoleUser": {
+                "AssumedRoleId": f"{role.role_id}:{session_name}",
+                "Arn": f"arn:aws:sts::{account_id}:assumed-role/{role.role_name}/{session_name}",
+            },
+            "Credentials": _credentials(
+                self._sessions.begin_session(account_id, role.role_name, session_name, seconds)
+            ),
+        }
+
+
+Tree = dict[str, "str | Tree"]
+
+_OPERATIONS: dict[str, Callable[[Sts, Identity, Mapping[str, str], Context], Tree]] = {
+    "GetCallerIdentity": Sts._get_caller_identity,
+    "GetSessionToken": Sts._get_session_token,
+    "AssumeRole": Sts._assume_role,
+}
+
+
+def _form(request: Request) -> dict[str, str]:
+    try:
+        body = request.body.decode("ascii") if request.method == "POST" else request.query
+        return dict(parse_qsl(body, keep_blank_values=True, strict_parsing=True, max_num_fields=100))
+    except ValueError:
+        raise Refusal(400, "MalformedQueryString", "The request is not a form.") from None
+
+
+def _required(form: Mapping[str, str], name: str) -> str:
+    if not form.get(name):
+        raise _invalid(f"{name} must be given")
+    return form[name]
+
+
+def _duration(form: Mapping[str, str], otherwise: int, longest: int) -> int:
+    text = form.get("DurationSeconds") or str(min(otherwise, longest))
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        raise _invalid("DurationSeconds must be a number of seconds")
+    if not SHORTEST_SESSION_SECONDS <= int(text) <= longest:
+        raise _invalid(f"DurationSeconds must be {SHORTEST_SESSION_SECONDS} to {longest} seconds")
+    return int(text)
+
+
+def _credentials(credentials: Credentials) -> Tree:
+    expires = datetime.fromtimestamp(credentials.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.secret_access_key,
+        "SessionToken": credentials.session_token,
+        "Expiration": expires,
+    }
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(400, "ValidationError", message)
+
+
+def _xml(tree: Tree) -> str:
+    return "".join(
+        f"<{name}>{escape(value) if isinstance(value, str) else _xml(value)}</{name}>" for name, value in tree.items()
+    )
+
+
+def _error(refusal: Refusal, request_id: str) -> Response:
+    code = _QUERY_CODES.get(refusal.shape, refusal.shape)
+    body = (
+        f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>{code}</Code>'
+        f"<Message>{escape(_NOT_XML.sub('?', str(refusal)))}</Message></Error>"
+        f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+    )
+    return _response(refusal.status, body, request_id)
+
+
+def _response(status: int, body: str, request_id: str) -> Response:
+    head = f"x-amzn-RequestId: {request_id}\r\nContent-Type: text/xml\r\n"
+    return Response(status, head.encode(), body.encode("utf-8", "xmlcharrefreplace"))

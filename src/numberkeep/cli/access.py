@@ -1,0 +1,386 @@
+"""Who may do what: access keys, users, roles, and their policies."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..app import new_key, reseal, sealer_of
+from ..aws.policy import MANAGED, Context, PolicyError, parse
+from ..domain.errors import BadRequest
+from ..domain.identity import (
+    DEFAULT_ROLE_SESSION_SECONDS,
+    KEYS_OF_A_USER,
+    LONGEST_ROLE_SESSION_SECONDS,
+    SHORTEST_SESSION_SECONDS,
+    AccessKey,
+    AttachedPolicy,
+    Role,
+    User,
+)
+from ..keyring import policy_of
+from ..sealing import Sealer, SealError, add_key, make_key_file
+from ..storage import identities
+from ..storage.identities import ROLES, USERS
+from ..storage.table import Table
+from ..storage.tx import Tx
+from .options import account_option, database_option, output_option, refusing, run, secret_key_option, show
+
+MOST_SHOWN = 100_000
+
+
+def read_policy(policy: str) -> AttachedPolicy:
+    """A policy by the name of a managed one, or by the name of a file."""
+    if policy in MANAGED:
+        return AttachedPolicy(policy)
+    path = Path(policy)
+    try:
+        document = parse(path.read_bytes())
+    except OSError as error:
+        raise click.ClickException(
+            f"{policy} is no file that can be read, and no managed policy: {', '.join(MANAGED)}."
+        ) from error
+    except PolicyError as error:
+        raise click.ClickException(f"The policy {policy} is refused. {error}") from error
+    return AttachedPolicy(path.stem, msgspec.json.encode(document).decode())
+
+
+# Keys
+
+
+@click.group()
+def keys() -> None:
+    """Access keys, which requests are signed with."""
+
+
+@keys.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def init(file: Path) -> None:
+    """Make FILE with a new key that the secrets of a store are kept with."""
+    try:
+        make_key_file(file)
+    except SealError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{file} is made. Keep it apart from the store: together they are the secrets.", err=True)
+
+
+@keys.command()
+@database_option
+@secret_key_option
+@account_option
+@click.option("--name", required=True, help="The user's name; the user is made if there is none.")
+@click.option("--policy", help="A policy for the user: a file, or the name of a managed one.")
+@output_option
+def create(
+    database: Path, secret_key_file: Path | None, account: str, name: str, policy: str | None, output: str
+) -> None:
+    """Make a key, and show its secret: now, and never again."""
+    sealer = refusing(lambda: sealer_of(secret_key_file))
+    attached = read_policy(policy) if policy else None
+    _show_new(*run(database, account, new_key, sealer, name, attached), output)
+
+
+@keys.command("list")
+@database_option
+@account_option
+@click.option("--name", help="Of this user alone.")
+@output_option
+def list_keys(database: Path, account: str, name: str | None, output: str) -> None:
+    """The keys of an account, never their secrets."""
+    found = run(database, account, identities.keys, name)
+    columns = ("access_key_id", "user_name", "status", "created_at", "last_used_at")
+    show(({column: getattr(key, column) for column in columns} for key in found), columns, output)
+
+
+@keys.command()
+@database_option
+@account_option
+@click.argument("access_key_id")
+def disable(database: Path, account: str, access_key_id: str) -> None:
+    """Have a key not count until it is enabled; a running server knows within a second."""
+    run(database, account, identities.set_key_status, access_key_id, "Inactive")
+
+
+@keys.command()
+@database_option
+@account_option
+@click.argument("access_key_id")
+def enable(database: Path, account: str, access_key_id: str) -> None:
+    """Have a disabled key count again."""
+    run(database, account, identities.set_key_status, access_key_id, "Active")
+
+
+@keys.command()
+@database_option
+@account_option
+@click.argument("access_key_id")
+def delete(database: Path, account: str, access_key_id: str) -> None:
+    """Remove a key for good."""
+    run(database, account, identities.delete_key, access_key_id)
+
+
+@keys.command()
+@database_option
+@secret_key_option
+@account_option
+@click.argument("access_key_id")
+@output_option
+def rotate(database: Path, secret_key_file: Path | None, account: str, access_key_id: str, output: str) -> None:
+    """Make another key for the user of a key, which goes on counting until it is deleted.
+
+    If the user has a second key that is disabled, the new one takes its place.
+    """
+    sealer = refusing(lambda: sealer_of(secret_key_file))
+    _show_new(*run(database, account, _rotate, sealer, access_key_id), output)
+    click.echo(f"Once nobody uses {access_key_id} any more: numberkeep keys delete {access_key_id}", err=True)
+
+
+@keys.command()
+@database_option
+@secret_key_option
+def rekey(database: Path, secret_key_file: Path | None) -> None:
+    """Put a new key into the secret key file, and keep all secrets with it from now on.
+
+    Servers go on: they read the file again. The old key stays in the file, as its second line, for session tokens;
+    remove it when the last of them has expired, 36 hours later.
+    """
+    if secret_key_file is None:
+        raise click.UsageError("rekey needs --secret-key-file: it puts the new key there.")
+    file = secret_key_file
+    try:
+        add_key(file)
+    except SealError as error:
+        raise click.ClickException(str(error)) from error
+    count = refusing(lambda: reseal(database, sealer_of(file)))
+    click.echo(f"{count} secrets are kept with the new key. Remove the old one from {file} in 36 hours.", err=True)
+
+
+def _rotate(tx: Tx, sealer: Sealer, access_key_id: str) -> tuple[AccessKey, str]:
+    user_name = identities.get_key(tx, access_key_id).user_name
+    others = [one for one in identities.keys(tx, user_name) if one.access_key_id != access_key_id]
+    if len(others) == KEYS_OF_A_USER - 1:
+        if others[0].status == "Active":
+            raise BadRequest(
+                f"User {user_name} has another active key, {others[0].access_key_id}; disable or delete it first."
+            )
+        identities.delete_key(tx, others[0].access_key_id)
+    return new_key(tx, sealer, user_name)
+
+
+def _show_new(key: AccessKey, secret: str, output: str) -> None:
+    arn = f"arn:aws:iam::{key.account_id}:user/{key.user_name}"
+    if output == "json":
+        answer = {
+            "AccessKeyId": key.access_key_id,
+            "SecretAccessKey": secret,
+            "UserName": key.user_name,
+            "Arn": arn,
+        }
+        click.echo(msgspec.json.encode(answer).decode())
+    else:
+        click.echo(f"AWS_ACCESS_KEY_ID={key.access_key_id}\nAWS_SECRET_ACCESS_KEY={secret}")
+        click.echo(f"The key of {arn}; its secret is not shown again.", err=True)
+
+
+# Users and roles
+
+
+@click.group()
+def users() -> None:
+    """Users of an account."""
+
+
+@users.command("create")
+@database_option
+@account_option
+@click.option("--name", required=True, help="The user's name.")
+def create_user(database: Path, account: str, name: str) -> None:
+    """Make a user. The first one of an account may do everything; the others nothing, until a policy allows it."""
+    click.echo(run(database, account, identities.create_user, name).arn)
+
+
+@users.command("list")
+@database_option
+@account_option
+@output_option
+def list_users(database: Path, account: str, output: str) -> None:
+    """The users of an account, and their policies."""
+    _show_principals(database, account, USERS, "user_name", output)
+
+
+@users.command("delete")
+@database_option
+@account_option
+@click.option("--name", required=True, help="The user's name.")
+def delete_user(database: Path, account: str, name: str) -> None:
+    """Remove a user and their keys."""
+    run(database, account, identities.delete_user, name)
+
+
+@click.group()
+def roles() -> None:
+    """Roles, which trusted users can assume for a while."""
+
+
+@roles.command("create")
+@database_option
+@account_option
+@click.option("--name", required=True, help="The role's name.")
+@click.option(
+    "--trust",
+    "trusted",
+    multiple=True,
+    help="Who may assume it: a user's ARN or an account; the account's own if none.",
+)
+@click.option(
+    "--session-seconds",
+    default=DEFAULT_ROLE_SESSION_SECONDS,
+    type=click.IntRange(SHORTEST_SESSION_SECONDS, LONGEST_ROLE_SESSION_SECONDS),
+    help="How long a session may last.",
+)
+def create_role(database: Path, account: str, name: str, trusted: Sequence[str], session_seconds: int) -> None:
+    """Make a role. It may do nothing until a policy allows it; who assumes it needs a policy for sts:AssumeRole."""
+    click.echo(run(database, account, identities.create_role, name, trusted or (account,), session_seconds).arn)
+
+
+@roles.command("list")
+@database_option
+@account_option
+@output_option
+def list_roles(database: Path, account: str, output: str) -> None:
+    """The roles of an account, whom they trust, and their policies."""
+    _show_principals(database, account, ROLES, "role_name", output, "trusted")
+
+
+@roles.command("delete")
+@database_option
+@account_option
+@click.option("--name", required=True, help="The role's name.")
+def delete_role(database: Path, account: str, name: str) -> None:
+    """Remove a role; its sessions end within a second."""
+
+    def delete(tx: Tx) -> None:
+        ROLES.get(tx, name)
+        ROLES.delete(tx, name)
+
+    run(database, account, delete)
+
+
+def _show_principals(database: Path, account: str, table: Table[Any], name: str, output: str, *more: str) -> None:
+    found = run(database, account, table.page, None, MOST_SHOWN)
+    columns = (name, "arn", "created_at", *more, "policies")
+    rows = (
+        {**msgspec.structs.asdict(one), "policies": [policy.policy_name for policy in one.policies]} for one in found
+    )
+    show(rows, columns, output)
+
+
+# Policies
+
+
+def principal_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--user or --role: whose policy it is."""
+    function = click.option("--role", help="The role.")(function)
+    return click.option("--user", help="The user.")(function)
+
+
+def principal(user: str | None, role: str | None) -> tuple[Table[Any], str]:
+    """Where the user or the role is kept, and its name."""
+    if (user is None) == (role is None):
+        raise click.UsageError("Give --user or --role.")
+    return (USERS, user) if user is not None else (ROLES, str(role))
+
+
+@click.group()
+def policies() -> None:
+    """What users and roles may do, as IAM policy documents."""
+
+
+@policies.command()
+@database_option
+@account_option
+@principal_options
+@click.option("--policy", required=True, help="A file, or the name of a managed policy.")
+def attach(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
+    """Give a user or a role a policy; one of the same name is replaced."""
+    table, name = principal(user, role)
+    run(database, account, identities.attach, table, name, read_policy(policy))
+
+
+@policies.command()
+@database_option
+@account_option
+@principal_options
+@click.option("--policy", required=True, help="The policy's name, as `list` shows it.")
+def detach(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
+    """Take a policy away from a user or a role."""
+    table, name = principal(user, role)
+    run(database, account, identities.detach, table, name, policy)
+
+
+@policies.command("list")
+@database_option
+@account_option
+@principal_options
+@output_option
+def list_policies(database: Path, account: str, user: str | None, role: str | None, output: str) -> None:
+    """The policies of a user or a role."""
+    show(
+        (
+            {"policy": one.policy_name, "kind": "own" if one.document else "managed"}
+            for one in _principal(database, account, user, role).policies
+        ),
+        ("policy", "kind"),
+        output,
+    )
+
+
+@policies.command("show")
+@database_option
+@account_option
+@principal_options
+@click.option("--policy", required=True, help="The policy's name.")
+def show_policy(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
+    """The document of a policy of a user's or a role's."""
+    for one in _principal(database, account, user, role).policies:
+        if one.policy_name == policy:
+            document = msgspec.json.encode(MANAGED[policy]) if one.document is None else one.document.encode()
+            click.echo(msgspec.json.format(document, indent=2).decode())
+            return
+    raise click.ClickException(f"There is no policy {policy} there.")
+
+
+@policies.command()
+@database_option
+@account_option
+@principal_options
+@click.option("--action", required=True, help="Such as chime:UpdatePhoneNumber.")
+@click.option("--resource", default="*", help="An ARN, or * for what has none.")
+@click.option("--source-ip", default="", help="For aws:SourceIp.")
+@click.option("--time", "current_time", default=0.0, help="For aws:CurrentTime, in seconds since 1970.")
+@click.option("--secure", is_flag=True, help="For aws:SecureTransport.")
+@click.option("--region", default="us-east-1", help="For aws:RequestedRegion.")
+def simulate(
+    database: Path,
+    account: str,
+    user: str | None,
+    role: str | None,
+    action: str,
+    resource: str,
+    source_ip: str,
+    current_time: float,
+    secure: bool,
+    region: str,
+) -> None:
+    """Say whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny."""
+    one = _principal(database, account, user, role)
+    context = Context(source_ip, current_time, secure, region, user)
+    click.echo(policy_of(one.policies).decide(action, resource, context))
+
+
+def _principal(database: Path, account: str, user: str | None, role: str | None) -> User | Role:
+    table, name = principal(user, role)
+    found: User | Role = run(database, account, table.get, name)
+    return found

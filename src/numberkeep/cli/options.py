@@ -1,0 +1,114 @@
+"""What several commands have in common: where the store is, whose it is, and how answers are written."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from .. import app
+from ..app import StartError
+from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE
+from ..domain.errors import Error
+from ..storage.sqlite import StoreError
+
+SQLITE = "sqlite:///"
+PORT = click.IntRange(0, 65535)
+T = TypeVar("T")
+
+
+class Database(click.ParamType[Path]):
+    """``sqlite:///FILE``; an absolute FILE makes it four slashes."""
+
+    name = "URL"
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if isinstance(value, Path):
+            return value
+        if not value.startswith(SQLITE) or value == SQLITE:
+            self.fail(f"{value!r} is not of the form sqlite:///FILE.", param, ctx)
+        path = Path(value.removeprefix(SQLITE))
+        if path.name == ":memory:":
+            self.fail("a store in memory is what `numberkeep dev --memory` has.", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"the directory {path.parent} does not exist.", param, ctx)
+        return path
+
+
+class AccountId(click.ParamType[str]):
+    """Twelve digits."""
+
+    name = "ACCOUNT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[0-9]{12}", value):
+            self.fail("must be an account id, twelve digits.", param, ctx)
+        return value
+
+
+def database_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--database, the same for every command."""
+    return click.option(
+        "--database",
+        type=Database(),
+        required=True,
+        envvar=DATABASE_VARIABLE,
+        show_envvar=True,
+        help="Where the store is: sqlite:///FILE, made if it is absent.",
+    )(function)
+
+
+def secret_key_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--secret-key-file, for the commands that read or write secrets."""
+    return click.option(
+        "--secret-key-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar=SECRET_KEY_FILE_VARIABLE,
+        show_envvar=True,
+        help="The file with the key that secrets are kept with: `numberkeep keys init` makes one.",
+    )(function)
+
+
+def account_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--account, the same for every command."""
+    return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)
+
+
+def output_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--output, the same for every command that shows something."""
+    return click.option(
+        "--output", type=click.Choice(["text", "json"]), default="text", help="For people or for programs."
+    )(function)
+
+
+def run(database: Path, account_id: str, function: Callable[..., T], *args: Any) -> T:
+    """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
+    return refusing(lambda: app.run(database, account_id, function, *args))
+
+
+def refusing(act: Callable[[], T]) -> T:
+    """Call `act`; what it refuses is said in one line."""
+    try:
+        return act()
+    except (Error, StartError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:
+    """Print `rows`: as JSON with all that they have, or their `columns` as a table."""
+    rows = list(rows)
+    if output == "json":
+        click.echo(msgspec.json.encode(rows).decode())
+        return
+    cells = [list(columns), *([_text(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

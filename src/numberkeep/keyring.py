@@ -1,0 +1,187 @@
+"""The access keys, and what their owners may do: looked up once in a while. Sessions are made here."""
+
+import asyncio
+import base64
+import secrets
+import string
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from .aws.policy import MANAGED, Policy
+from .aws.sigv4 import Key
+from .domain.caller import Caller
+from .domain.errors import NotFound
+from .domain.identity import AccessKey, AttachedPolicy, Role, User
+from .domain.moment import seconds_of
+from .sealing import Sealer, SealError
+from .storage.identities import ROLES, USERS, find_key, touch_key
+from .storage.sqlite import Sqlite
+from .storage.tx import Tx
+from .world import World
+
+KEPT_SECONDS = 1.0
+"""How long a key that is disabled or deleted, or a policy that is detached, may still count."""
+KEPT_KEYS = 10_000
+TOUCHED_SECONDS = 900
+"""How exactly it is known when a key was used last."""
+_KEY_CHARACTERS = string.ascii_uppercase + "234567"
+_SESSION = "session token"
+
+
+class Session(Struct, frozen=True):
+    """What a session token holds, sealed: all that is to be known of temporary credentials."""
+
+    access_key_id: str
+    secret_access_key: str
+    account_id: str
+    name: str
+    """Of the user, or of the role."""
+    role_session_name: str | None
+    """None for a user's session."""
+    expires_at: float
+    """Epoch seconds."""
+
+
+class Credentials(NamedTuple):
+    """Temporary credentials, as STS gives them."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expires_at: float
+
+
+class Keyring:
+    """Finds keys by the ids that requests claim, and makes temporary ones."""
+
+    def __init__(self, storage: Sqlite, sealer: Sealer, world: World) -> None:
+        self._storage = storage
+        self._sealer = sealer
+        self._world = world
+        self._kept: dict[tuple[str, str | None], tuple[float, Key]] = {}
+        self._touching: set[asyncio.Task[None]] = set()
+
+    def __call__(self, access_key_id: str, session_token: str | None) -> Key | None:
+        """The key of that id, or None; for a temporary one the token is needed."""
+        now = self._world.real_seconds()
+        temporary = access_key_id.startswith("ASIA")
+        name = (access_key_id, session_token if temporary else None)
+        kept_until, key = self._kept.get(name, (0.0, None))
+        if now < kept_until:
+            return key
+        self._kept.pop(name, None)
+        key = self._session_key(access_key_id, session_token) if temporary else self._long_term_key(access_key_id)
+        if key is not None:
+            if len(self._kept) >= KEPT_KEYS:
+                self._kept.clear()
+            self._kept[name] = (now + KEPT_SECONDS, key)
+        return key
+
+    def role_of(self, arn: str) -> Role:
+        """The role of that ARN, of any account. Raises NotFound."""
+        parts = arn.split(":")
+        if len(parts) != 6 or parts[:3] != ["arn", "aws", "iam"] or not parts[5].startswith("role/"):
+            raise NotFound(f"{arn} is no role's ARN")
+        return self._storage.look(_anybody(parts[4]), ROLES.get, parts[5].removeprefix("role/"))
+
+    def begin_session(self, account_id: str, name: str, role_session_name: str | None, seconds: int) -> Credentials:
+        """Temporary credentials of a user or, with a session's name, of a role."""
+        session = Session(
+            access_key_id=new_key_id("ASIA"),
+            secret_access_key=new_secret(),
+            account_id=account_id,
+            name=name,
+            role_session_name=role_session_name,
+            expires_at=int(self._world.real_seconds()) + seconds,
+        )
+        token = self._sealer.seal(msgspec.json.encode(session).decode(), _SESSION)
+        token = base64.urlsafe_b64encode(token.encode()).decode()
+        return Credentials(session.access_key_id, session.secret_access_key, token, session.expires_at)
+
+    def _long_term_key(self, access_key_id: str) -> Key | None:
+        found = self._storage.look(_anybody(""), _find, access_key_id)
+        if found is None:
+            return None
+        key, user = found
+        self._touch(key)
+        caller = Caller(key.account_id, user.arn, access_key_id, key.user_name, user.user_id)
+        secret = self._sealer.unseal(key.secret_access_key, access_key_id)
+        return Key(caller, secret, policy=policy_of(user.policies))
+
+    def _session_key(self, access_key_id: str, session_token: str | None) -> Key | None:
+        session = self._read(session_token or "")
+        if session is None or session.access_key_id != access_key_id:
+            # Another token than the one that was asked for: a key of nobody's, with a token that nobody has.
+            return Key(Caller("", "", access_key_id), "", "\0") if session_token else None
+        owner, policies = self._caller_of(session)
+        if owner is None:
+            return None
+        return Key(owner, session.secret_access_key, session_token, session.expires_at, policy_of(policies))
+
+    def _caller_of(self, session: Session) -> tuple[Caller | None, Sequence[AttachedPolicy]]:
+        """Who a session's holder is, unless the user or role is there no longer."""
+        account_id, name, of_role = session.account_id, session.name, session.role_session_name
+        if of_role is None:
+            user = self._storage.look(_anybody(account_id), USERS.find, name)
+            if user is None:
+                return None, ()
+            return Caller(account_id, user.arn, session.access_key_id, name, user.user_id), user.policies
+        role = self._storage.look(_anybody(account_id), ROLES.find, name)
+        if role is None:
+            return None, ()
+        arn = f"arn:aws:sts::{account_id}:assumed-role/{name}/{of_role}"
+        return Caller(account_id, arn, session.access_key_id, None, f"{role.role_id}:{of_role}"), role.policies
+
+    def _read(self, session_token: str) -> Session | None:
+        try:
+            sealed = base64.urlsafe_b64decode(session_token).decode()
+            return msgspec.json.decode(self._sealer.unseal(sealed, _SESSION), type=Session)
+        except (SealError, ValueError):
+            return None
+
+    def _touch(self, key: AccessKey) -> None:
+        last = seconds_of(key.last_used_at) if key.last_used_at else 0.0
+        if seconds_of(self._world.now()) - last >= TOUCHED_SECONDS:
+            caller = _anybody(key.account_id)
+            task = asyncio.ensure_future(self._storage.transact(caller, touch_key, key.access_key_id))
+            self._touching.add(task)
+            task.add_done_callback(self._touching.discard)
+
+
+def policy_of(policies: Sequence[AttachedPolicy]) -> Policy:
+    """What the policies allow together."""
+    return _policy_of(tuple((one.policy_name, one.document) for one in policies))
+
+
+@lru_cache(maxsize=1024)
+def _policy_of(policies: tuple[tuple[str, str | None], ...]) -> Policy:
+    documents: list[dict[str, Any]] = [
+        MANAGED[name] if document is None else msgspec.json.decode(document) for name, document in policies
+    ]
+    return Policy(documents)
+
+
+def new_key_id(prefix: str) -> str:
+    """A new access key id: ``AKIA`` begins a user's, ``ASIA`` a temporary one."""
+    return prefix + "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(16))
+
+
+def new_secret() -> str:
+    """A new secret, of the operating system's randomness."""
+    return secrets.token_urlsafe(30)
+
+
+def _anybody(account_id: str) -> Caller:
+    return Caller(account_id, "", "")
+
+
+def _find(tx: Tx, access_key_id: str) -> tuple[AccessKey, User] | None:
+    key = find_key(tx, access_key_id)
+    if key is None or key.status != "Active":
+        return None
+    row = tx.execute(f"{USERS.select} AND user_name = ?", (key.account_id, key.user_name)).fetchone()
+    return (key, USERS.of(row)) if row else None

@@ -1,0 +1,125 @@
+"""Secrets at rest: sealed with AES-256-GCM under a key that the store does not hold.
+
+A sealed text says which key sealed it and what it is of (an access key's id, say), so that it cannot be put in
+another's place. There can be several keys: the first one seals, every one unseals.
+"""
+
+import base64
+import hashlib
+import os
+import secrets
+import string
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_PREFIX = "sealed:"
+_NONCE_BYTES = 12
+_KEY_DIGITS = 64
+
+
+class SealError(Exception):
+    """A key cannot be used, or a text cannot be unsealed; the text says why and what to do."""
+
+
+class Sealer:
+    """Seals and unseals texts."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """Keys of 32 bytes, the one that seals first."""
+        self._ciphers = {_id_of(key): AESGCM(key) for key in keys}
+        self._current = _id_of(keys[0])
+
+    def seal(self, plain: str, of: str) -> str:
+        """`plain`, readable with the key alone, and only as what it is `of`."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._ciphers[self._current].encrypt(nonce, plain.encode(), of.encode())
+        return f"{_PREFIX}{self._current}:{base64.urlsafe_b64encode(sealed).decode()}"
+
+    def unseal(self, sealed: str, of: str) -> str:
+        """What was sealed. Raises SealError if it was not, with none of the keys, or as what something else is of."""
+        key_id, _, text = sealed.removeprefix(_PREFIX).partition(":")
+        cipher = self._ciphers.get(key_id)
+        if not is_sealed(sealed) or cipher is None:
+            raise SealError("A secret of the store is sealed with another key than those that were given.")
+        try:
+            raw = base64.urlsafe_b64decode(text)
+            return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], of.encode()).decode()
+        except (InvalidTag, ValueError) as error:
+            raise SealError("A sealed text is damaged, or in another's place.") from error
+
+    def is_current(self, sealed: str) -> bool:
+        """Whether the first of the keys has sealed it."""
+        return sealed.startswith(f"{_PREFIX}{self._current}:")
+
+
+class KeyFile(Sealer):
+    """The keys of a file, which is read again when a text is met that was sealed with a newer one."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SealError if the file has no keys."""
+        self._path = path
+        super().__init__(read_keys(path))
+
+    def unseal(self, sealed: str, of: str) -> str:
+        try:
+            return super().unseal(sealed, of)
+        except SealError:
+            super().__init__(read_keys(self._path))
+            return super().unseal(sealed, of)
+
+
+def is_sealed(text: str) -> bool:
+    """Whether `text` is a sealed one; stores of earlier versions hold plain ones."""
+    return text.startswith(_PREFIX)
+
+
+def read_keys(path: Path) -> list[bytes]:
+    """The keys of a file, a line each. Raises SealError if it cannot be read, or a line is no key."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SealError(f"The secret key file {path} cannot be read: {reason}.") from error
+    return parse_keys(text, f"the file {path}")
+
+
+def parse_keys(text: str, place: str) -> list[bytes]:
+    """The keys in `text`. Raises SealError, which names the `place` and never the text."""
+    lines = text.split()
+    if not lines:
+        raise SealError(f"There is no secret key in {place}.")
+    for line in lines:
+        if len(line) != _KEY_DIGITS or not set(line) <= set(string.hexdigits):
+            raise SealError(f"A secret key has {_KEY_DIGITS} hexadecimal digits; what is in {place} does not.")
+    return [bytes.fromhex(line) for line in lines]
+
+
+def make_key_file(path: Path) -> None:
+    """A file with a new key, for its owner alone. Raises SealError if there is a file already, or it cannot be made."""
+    _write(path, [secrets.token_hex(_KEY_DIGITS // 2)], os.O_EXCL)
+
+
+def add_key(path: Path) -> None:
+    """Put a new key before those of a file."""
+    keys = [secrets.token_hex(_KEY_DIGITS // 2), *(key.hex() for key in read_keys(path))]
+    fresh = path.with_name(path.name + ".new")
+    _write(fresh, keys, os.O_TRUNC)
+    fresh.replace(path)
+
+
+def _write(path: Path, keys: Sequence[str], flag: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    except OSError as error:
+        raise SealError(f"The secret key file {path} cannot be made: {error.strerror}.") from error
+    with open(descriptor, "w") as file:
+        file.write("".join(f"{key}\n" for key in keys))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _id_of(key: bytes) -> str:
+    return hashlib.sha256(b"numberkeep" + key).hexdigest()[:8]

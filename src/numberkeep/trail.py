@@ -1,0 +1,104 @@
+"""Where the trail's records go: standard output, a file that is turned over when it is full, or both.
+
+Records of one turn of the event loop go together. A thread writes them, so that a slow disk holds up no request; if it
+falls far behind, requests wait for it, since a record that is lost is worse.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from queue import Queue
+from typing import BinaryIO
+
+log = logging.getLogger(__name__)
+
+WAITING_CHUNKS = 1000
+"""How many turns' records may wait to be written."""
+
+
+class File:
+    """A file that is appended to; when it holds `most_bytes`, it becomes FILE.1, FILE.1 becomes FILE.2, and so on."""
+
+    def __init__(self, path: Path, most_bytes: int, kept: int) -> None:
+        """`kept` is how many full files stay. Raises OSError if the file cannot be written."""
+        self._path = path
+        self._most_bytes = most_bytes
+        self._kept = kept
+        self._open()
+
+    def _open(self) -> None:
+        self._file: BinaryIO = self._path.open("ab", buffering=0)
+        self._bytes = self._file.tell()
+
+    def write(self, chunk: bytes) -> None:
+        if self._bytes and self._bytes + len(chunk) > self._most_bytes:
+            self._file.close()
+            for number in range(self._kept, 0, -1):
+                older = self._numbered(number - 1)
+                if older.exists():
+                    older.replace(self._numbered(number))
+            if not self._kept:
+                self._path.unlink()
+            self._open()
+        self._bytes += len(chunk)
+        view = memoryview(chunk)
+        while view:  # unbuffered: a call may write a part
+            view = view[self._file.write(view) :]
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class StandardOutput:
+    """The program's standard output."""
+
+    def write(self, chunk: bytes) -> None:
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+    def close(self) -> None:
+        """It is not ours to close."""
+
+
+class Trail:
+    """Takes records, and writes them soon."""
+
+    def __init__(self, outputs: Sequence[File | StandardOutput]) -> None:
+        self._outputs = outputs
+        self._gathered: list[bytes] = []
+        self._chunks: Queue[bytes | None] = Queue(WAITING_CHUNKS)
+        self._thread = threading.Thread(target=self._work, name="numberkeep-trail")
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        """Take a record; to be called on the event loop."""
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._gathered.append(line)
+
+    def close(self) -> None:
+        """Write what has been taken."""
+        self._hand_over()
+        self._chunks.put(None)
+        self._thread.join()
+        for output in self._outputs:
+            output.close()
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._chunks.put(b"".join(self._gathered))
+            self._gathered.clear()
+
+    def _work(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            for output in self._outputs:
+                try:
+                    output.write(chunk)
+                except (OSError, ValueError):
+                    log.exception("%d bytes of the trail could not be written", len(chunk))
