@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import httpx
@@ -28,6 +28,9 @@ from numberkeep.world import World
 
 settings.register_profile("numberkeep", deadline=None)  # a busy machine is no failure
 settings.load_profile("numberkeep")
+
+
+T = TypeVar("T")
 
 
 class Service:
@@ -77,6 +80,10 @@ class Service:
             aws_secret_access_key=options.pop("secret_access_key", "secret"),
             config=Config(retries={"total_max_attempts": 1}, **options),
         )
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine gives that runs on the service's own loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
     def advance(self, duration: str) -> None:
         """Let so much of the service's time pass."""

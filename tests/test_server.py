@@ -865,9 +865,21 @@ def test_who_has_not_shaken_hands_is_counted(bare_loop):
         until(lambda: not running.server._connections)
 
 
+def test_one_too_many_has_no_more_time_for_its_handshake(bare_loop):
+    with (
+        serving(loop=bare_loop + TLS, handshake_seconds=0.3, connections=1) as running,
+        running.connect_bare(),
+        running.connect_bare() as one_too_many,
+    ):
+        until(lambda: len(running.server._connections) == 2)
+        with suppress(ConnectionResetError):
+            assert one_too_many.recv(100) == b""
+        until(lambda: not running.server._connections)
+
+
 def test_stop_does_not_wait_for_a_handshake(bare_loop):
     with (
-        serving(loop=bare_loop + TLS, drain_seconds=600, connections=1) as running,
+        serving(loop=bare_loop + TLS, drain_seconds=600, linger_seconds=600, connections=1) as running,
         running.connect_bare() as silent,
         running.connect_bare() as one_too_many,
     ):

@@ -142,7 +142,7 @@ def test_every_module_says_what_it_is() -> None:
 def test_tests_mirror_the_code() -> None:
     """A test of a package's module is ``tests/<package>/test_<module>.py``; a package of tests that is no
     package of ours is one of those named here."""
-    others = {"clients", "parity", "simulation"}
+    others = {"clients", "fuzz", "parity", "simulation"}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         parts = path.relative_to(ROOT / "tests").parts
         if parts[0] in others or path.stem in ("test_tidy", "test_docs"):
