@@ -84,7 +84,7 @@ class App:
         if outputs := _outputs(settings):
             trail = Trail(outputs)
             stack.callback(trail.close)
-            recorder = Recorder(trail.write, world.now, world.new_id)
+            recorder = Recorder(trail.write, world.now)
         rate = settings.rate
         api = Api(
             flavours(OPERATIONS, INSTEAD),
@@ -96,7 +96,7 @@ class App:
             recorder=recorder,
             real_seconds=world.real_seconds,
         )
-        server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
             await server.start(settings.host, settings.port)
         except OSError as error:
@@ -142,24 +142,22 @@ class App:
 
     def _tls(self) -> ssl.SSLContext | None:
         cert, key = self.settings.tls_cert, self.settings.tls_key
-        self._tls_context = None
-        if cert and key:
-            try:
-                self._tls_context = tls_context(cert, key)
-            except OSError as error:
-                raise StartError(f"The certificate cannot be used: {error}.") from error
-        return self._tls_context
+        if not (cert and key):
+            return None
+        try:
+            return tls_context(cert, key)
+        except OSError as error:
+            raise StartError(f"The certificate cannot be used: {error}.") from error
 
     def reload(self) -> None:
         """Read the certificate again, for the connections that come; what cannot be read is logged, and not used."""
         cert, key = self.settings.tls_cert, self.settings.tls_key
-        if self._tls_context and cert and key:
+        if cert and key:
             try:
-                tls_context(cert, key)
+                self._server.tls = tls_context(cert, key)
             except OSError:
                 log.exception("the certificate was not read again")
             else:
-                self._tls_context.load_cert_chain(cert, key)
                 log.info("the certificate was read again")
 
 

@@ -162,7 +162,6 @@ class Case(NamedTuple):
     code: str | None = None
     message: str = ""
     """A regular expression of all of it."""
-    modelled: bool = False
     region: str = REGION
     clock: int = 0
     """How many seconds the client's is ahead."""
@@ -183,70 +182,64 @@ STRING_TO_SIGN = (
 MOMENT = r"\d{8}T\d{6}Z"
 
 
-def denied(who: str, action: str, why: str = "", kind: str = "iam", name: str = "user/") -> dict[str, Any]:
-    """The outcome of what no policy allows, or `why` it is denied."""
+def user_arn(name: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:user/{name}"
+
+
+def denial(arn: str, action: str, why: str = "") -> str:
+    """AWS's words for what no policy of the caller's allows, or for `why` it is denied."""
     why = why or f"because no identity-based policy allows the chime:{action} action"
-    arn = f"arn:aws:{kind}::{ACCOUNT}:{name}{who}"
-    message = rf"User: {arn} is not authorized to perform: chime:{action} on resource: \* {why}"
-    return {"code": "AccessDeniedException", "message": message, "modelled": True}
+    return rf"User: {arn} is not authorized to perform: chime:{action} on resource: \* {why}"
+
+
+def read(who: str, code: str | None = None, message: str = "", **more: Any) -> Case:
+    """GetPhoneNumber, and what is to come of it."""
+    return Case(who, "GetPhoneNumber", THE_NUMBER, code, message, **more)
+
+
+def denied(who: str, operation: str, members: Mapping[str, Any], why: str = "") -> Case:
+    """A request that is denied."""
+    return Case(who, operation, members, "AccessDeniedException", denial(user_arn(who), operation, why))
 
 
 CASES = {
-    "right key": Case("admin", "GetPhoneNumber", THE_NUMBER),
-    "right session": Case("session", "GetPhoneNumber", THE_NUMBER),
-    "allowed by a managed policy": Case("reader", "GetPhoneNumber", THE_NUMBER),
-    "allowed by a condition": Case("limited", "GetPhoneNumber", THE_NUMBER),
-    "wrong secret": Case("wrong", "GetPhoneNumber", THE_NUMBER, "InvalidSignatureException", MISMATCH + STRING_TO_SIGN),
-    "wrong secret of a session": Case(
-        "wrong session", "GetPhoneNumber", THE_NUMBER, "InvalidSignatureException", MISMATCH
+    "right key": read("admin"),
+    "right session": read("session"),
+    "allowed by a managed policy": read("reader"),
+    "allowed by a condition": read("limited"),
+    "wrong secret": read("wrong", "InvalidSignatureException", MISMATCH + STRING_TO_SIGN),
+    "wrong secret of a session": read("wrong session", "InvalidSignatureException", MISMATCH),
+    "unknown key": read("unknown", "UnrecognizedClientException", INVALID),
+    "disabled key": read("disabled", "UnrecognizedClientException", INVALID),
+    "expired session": read(
+        "expired", "ExpiredTokenException", "The security token included in the request is expired"
     ),
-    "unknown key": Case("unknown", "GetPhoneNumber", THE_NUMBER, "UnrecognizedClientException", INVALID),
-    "disabled key": Case("disabled", "GetPhoneNumber", THE_NUMBER, "UnrecognizedClientException", INVALID),
-    "expired session": Case(
-        "expired",
-        "GetPhoneNumber",
-        THE_NUMBER,
-        "ExpiredTokenException",
-        "The security token included in the request is expired",
-    ),
-    "corrupt token": Case("corrupt", "GetPhoneNumber", THE_NUMBER, "UnrecognizedClientException", INVALID_TOKEN),
-    "no token": Case("tokenless", "GetPhoneNumber", THE_NUMBER, "UnrecognizedClientException", INVALID),
-    "token of another session": Case(
-        "mixed up", "GetPhoneNumber", THE_NUMBER, "UnrecognizedClientException", INVALID_TOKEN
-    ),
-    "clock ahead": Case(
+    "corrupt token": read("corrupt", "UnrecognizedClientException", INVALID_TOKEN),
+    "no token": read("tokenless", "UnrecognizedClientException", INVALID),
+    "token of another session": read("mixed up", "UnrecognizedClientException", INVALID_TOKEN),
+    "token beside a user's key": read("left over", "UnrecognizedClientException", INVALID_TOKEN),
+    "clock ahead": read(
         "admin",
-        "GetPhoneNumber",
-        THE_NUMBER,
         "InvalidSignatureException",
         rf"Signature not yet current: {MOMENT} is still later than {MOMENT} \({MOMENT} \+ 5 min\.\)",
         clock=1200,
     ),
-    "clock behind": Case(
+    "clock behind": read(
         "admin",
-        "GetPhoneNumber",
-        THE_NUMBER,
         "InvalidSignatureException",
         rf"Signature expired: {MOMENT} is now earlier than {MOMENT} \({MOMENT} - 5 min\.\)",
         clock=-1200,
     ),
-    "wrong region": Case(
+    "wrong region": read(
         "admin",
-        "GetPhoneNumber",
-        THE_NUMBER,
         "InvalidSignatureException",
         r"Credential should be scoped to a valid region, not 'eu-north-1'\.",
         region="eu-north-1",
     ),
-    "denied action": Case("reader", "UpdatePhoneNumber", UPDATE, **denied("reader", "UpdatePhoneNumber")),
-    "denied by network": Case("limited", "UpdatePhoneNumber", UPDATE, **denied("limited", "UpdatePhoneNumber")),
-    "denied by time": Case("limited", "DeletePhoneNumber", THE_NUMBER, **denied("limited", "DeletePhoneNumber")),
-    "explicit deny": Case(
-        "limited",
-        "ListPhoneNumbers",
-        {},
-        **denied("limited", "ListPhoneNumbers", "with an explicit deny in an identity-based policy"),
-    ),
+    "denied action": denied("reader", "UpdatePhoneNumber", UPDATE),
+    "denied by network": denied("limited", "UpdatePhoneNumber", UPDATE),
+    "denied by time": denied("limited", "DeletePhoneNumber", THE_NUMBER),
+    "explicit deny": denied("limited", "ListPhoneNumbers", {}, "with an explicit deny in an identity-based policy"),
 }
 
 NOT_WITH_THE_CLI = {
@@ -256,6 +249,7 @@ NOT_WITH_THE_CLI = {
     "wrong secret of a session",
     "no token",
     "token of another session",
+    "token beside a user's key",
     "clock ahead",  # there is no way to move its clock
     "clock behind",
 }
@@ -284,6 +278,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "corrupt": session._replace(session_token=token[:80] + ("B" if token[80] == "A" else "A") + token[81:]),
             "tokenless": session._replace(session_token=None),
             "mixed up": session._replace(session_token=another.session_token),
+            "left over": admin._replace(session_token=token),
         }
         order(one.boto3("admin"))
         time.sleep(LONG_ENOUGH)
@@ -455,7 +450,8 @@ def test_what_comes_of_a_request(
     assert answer.code == case.code, answer.message
     assert re.fullmatch(case.message, answer.message, re.DOTALL), answer.message
     if client != "aws":
-        assert (answer.status, answer.modelled) == (403 if case.code else 200, case.modelled)
+        outcome = (403, case.code == "AccessDeniedException") if case.code else (200, False)
+        assert (answer.status, answer.modelled) == outcome
 
 
 @pytest.mark.parametrize("flavour", ["chime", "chime-sdk-voice"])
@@ -476,15 +472,17 @@ def test_what_is_denied_changes_nothing(site: Site) -> None:
 
 
 def test_a_disabled_key_can_be_enabled(site: Site) -> None:
-    """A server knows within a second of both, and a key that is deleted does not come back."""
-    key = site.create_key("reader", "AmazonChimeReadOnly")
+    """A running server knows within a second."""
+    key = site.create_key("revoked", "AmazonChimeReadOnly")
     client = site.boto3(key)
-    codes = []
-    for command in ("enable", "disable", "enable", "delete"):
+    for command, before, after in (
+        ("disable", None, "UnrecognizedClientException"),
+        ("enable", "UnrecognizedClientException", None),
+    ):
+        assert answer_of(client.list_phone_numbers).code == before
         site.numberkeep("keys", command, key.access_key_id)
         time.sleep(LONG_ENOUGH)
-        codes.append(answer_of(client.list_phone_numbers).code)
-    assert codes == [None, "UnrecognizedClientException", None, "UnrecognizedClientException"]
+        assert answer_of(client.list_phone_numbers).code == after
 
 
 def test_the_javascript_sdk_sets_its_clock_by_the_server(site: Site, sdk: Path) -> None:
@@ -542,20 +540,17 @@ def test_the_javascript_sdk_is_throttled(slow: Site, sdk: Path, flavour: str, op
 
 @pytest.fixture(scope="module")
 def brisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server that lets an account call an operation once in two seconds."""
+    """A server that lets an account call an operation once in a second."""
     one = Site(tmp_path_factory.mktemp("brisk"))
     one.create_key("admin")
-    with one.serving("--rate", "0.5", "--burst", "1"):
+    with one.serving("--rate", "1", "--burst", "1"):
         yield one
 
 
-@pytest.mark.parametrize(
-    ("mode", "operation"), [("legacy", "list_phone_numbers"), ("standard", "list_phone_number_orders")]
-)
-def test_boto3_tries_again_when_it_is_throttled(brisk: Site, mode: str, operation: str) -> None:
-    """A program that is a little too fast never notices."""
-    client = brisk.boto3("admin", retries={"mode": mode, "total_max_attempts": 10})
-    answers = [getattr(client, operation)() for _ in range(2)]
+def test_boto3_tries_again_when_it_is_throttled(brisk: Site) -> None:
+    """A program that is a little too fast never notices, in boto3's default mode of retrying."""
+    client = brisk.boto3("admin", retries={"mode": "legacy", "total_max_attempts": 10})
+    answers = [client.list_phone_numbers() for _ in range(2)]
     assert sum(answer["ResponseMetadata"]["RetryAttempts"] for answer in answers) > 0
 
 
@@ -571,10 +566,9 @@ def test_the_javascript_sdk_tries_again_when_it_is_throttled(brisk: Site, sdk: P
 
 def test_credentials_of_get_session_token(site: Site) -> None:
     """The AWS CLI is told who it is, gets itself a session, and is the same user with it."""
-    me = {"UserId": site.boto3("admin", "sts").get_caller_identity()["UserId"], "Account": ACCOUNT}
-    me["Arn"] = f"arn:aws:iam::{ACCOUNT}:user/admin"
+    me = json.loads(aws(site, "admin", "sts", "get-caller-identity").stdout)
+    assert me == {"UserId": me["UserId"], "Account": ACCOUNT, "Arn": user_arn("admin")}
     assert re.fullmatch("AIDA[A-Z0-9]{17}", me["UserId"])
-    assert json.loads(aws(site, "admin", "sts", "get-caller-identity").stdout) == me
 
     given = json.loads(aws(site, "admin", "sts", "get-session-token", "--duration-seconds", "900").stdout)
     made = given["Credentials"]
@@ -591,9 +585,8 @@ def test_credentials_of_get_session_token(site: Site) -> None:
 def test_a_session_may_do_what_its_user_may(site: Site) -> None:
     client = site.boto3(get_session(site, "reader"))
     assert client.get_phone_number(**THE_NUMBER)
-    assert answer_of(lambda: client.update_phone_number(**UPDATE)).message == (
-        CASES["denied action"].message.replace("\\", "")
-    )
+    answer = answer_of(lambda: client.update_phone_number(**UPDATE))
+    assert re.fullmatch(CASES["denied action"].message, answer.message)
 
 
 def test_a_session_cannot_make_sessions(site: Site) -> None:
@@ -632,8 +625,7 @@ def role_arn(role: str) -> str:
 
 def not_assumed(role: str, user: str = "caller") -> Answer:
     """AWS does not tell whether a role that may not be assumed is there."""
-    arn = f"arn:aws:iam::{ACCOUNT}:user/{user}"
-    message = f"User: {arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn(role)}"
+    message = f"User: {user_arn(user)} is not authorized to perform: sts:AssumeRole on resource: {role_arn(role)}"
     return Answer("AccessDenied", message, 403, False)
 
 
@@ -644,7 +636,7 @@ def assume(site: Site, who: str, role: str) -> Credentials:
 
 
 ASSUMED = f"arn:aws:sts::{ACCOUNT}:assumed-role/reading/desk"
-DENIED_TO_THE_ROLE = denied("reading/desk", "UpdatePhoneNumber", kind="sts", name="assumed-role/")["message"]
+DENIED_TO_THE_ROLE = denial(ASSUMED, "UpdatePhoneNumber")
 
 
 @pytest.fixture(scope="module")
@@ -654,7 +646,7 @@ def config(site: Site) -> Path:
     They are assumed by a user who may do nothing else.
     """
     key = site.create_key("caller", "assume")
-    site.numberkeep("roles", "create", "--name", "reading", "--trust", f"arn:aws:iam::{ACCOUNT}:user/caller")
+    site.numberkeep("roles", "create", "--name", "reading", "--trust", user_arn("caller"))
     site.numberkeep("policies", "attach", "--role", "reading", "--policy", "AmazonChimeReadOnly")
     site.numberkeep("roles", "create", "--name", "closed", "--trust", OTHER_ACCOUNT)
     lines = [
@@ -737,22 +729,12 @@ def test_a_role_profile_of_the_javascript_sdk(site: Site, config: Path, sdk: Pat
     assert as_role("closed") == [not_assumed("closed")] * 2
 
 
-@pytest.mark.parametrize(
-    ("who", "role"),
-    [
-        pytest.param("admin", "reading", id="who may do everything but is not trusted"),
-        pytest.param("disabled", "reading", id="whose key is disabled"),
-        pytest.param("reader", "shared", id="who is trusted but has no policy for it"),
-    ],
-)
-def test_who_cannot_assume_a_role(site: Site, config: Path, who: str, role: str) -> None:
-    if role == "shared":
-        site.numberkeep("roles", "create", "--name", "shared")
-    answer = answer_of(lambda: assume(site, who, role))
-    if who == "disabled":
-        assert answer.code == "InvalidClientTokenId"
-    else:
-        assert answer == not_assumed(role, who)
+def test_who_cannot_assume_a_role(site: Site, config: Path) -> None:
+    """It takes both: to be trusted by the role, and a policy that allows it."""
+    site.numberkeep("roles", "create", "--name", "shared")  # with all of the account
+    assert answer_of(lambda: assume(site, "caller", "shared")).code is None
+    assert answer_of(lambda: assume(site, "reader", "shared")) == not_assumed("shared", "reader")
+    assert answer_of(lambda: assume(site, "admin", "reading")) == not_assumed("reading", "admin")
 
 
 @pytest.fixture(scope="module")
@@ -760,11 +742,10 @@ def gone(site: Site) -> None:
     """A user and a role that are deleted while sessions of theirs are in use."""
     site.create_key("leaver", "AmazonChimeReadOnly")
     site.numberkeep("roles", "create", "--name", "leaving")
-    site.numberkeep("policies", "attach", "--role", "leaving", "--policy", "AmazonChimeReadOnly")
     site.who["session of a leaver"] = get_session(site, "leaver")
     site.who["session of a role"] = assume(site, "admin", "leaving")
     for who in GONE:
-        assert site.boto3(who).get_phone_number(**THE_NUMBER)
+        assert site.boto3(who, "sts").get_caller_identity()["Account"] == ACCOUNT
     site.numberkeep("users", "delete", "--name", "leaver")
     site.numberkeep("roles", "delete", "--name", "leaving")
     time.sleep(LONG_ENOUGH)

@@ -112,7 +112,8 @@ class Api:
             kind, member = operation.resource
             account_id = identity.caller.account_id
             resource = f"arn:aws:chime:{identity.region}:{account_id}:{kind}/{parameters.get(member, '')}"
-        decision = policy.decide(operation.action, resource, self._context(request, identity))
+        context = _ANY_CONTEXT if policy.unconditional else self._context(request, identity)
+        decision = policy.decide(operation.action, resource, context)
         if decision != "Allow":
             why = (
                 "with an explicit deny in an identity-based policy"
@@ -149,6 +150,7 @@ def flavour_name(host: str) -> str:
     return "chime" if host.startswith(("chime.", "service.chime.")) else "default"
 
 
+_ANY_CONTEXT = Context("", 0.0, False, "", None)
 _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
 
 

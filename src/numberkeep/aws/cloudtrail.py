@@ -1,15 +1,16 @@
 """The trail's records: one API call each, in the shape of an AWS CloudTrail event.
 
 What the service models mark as sensitive (numbers, names, addresses, passwords) is left out of a record's
-parameters and answer. A record names the request id, under which a number's own history tells the rest.
+parameters and answer, whose members are spelled as the API spells them. A record names the request id, under which a
+number's own history tells the rest.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
 
+from ..domain.caller import Caller
 from ..domain.errors import Error
 from .errors import Refusal, declared, shape_of
 from .message import Request
@@ -18,41 +19,24 @@ from .sigv4 import Identity
 
 _LONGEST_TEXT = 1024
 """Of a message or a user agent in a record."""
-
-
-class Event(Struct, rename="camel", kw_only=True):
-    """A record. Its members are CloudTrail's."""
-
-    event_version: str = "1.11"
-    user_identity: Raw
-    event_time: str
-    event_source: str = "chime.amazonaws.com"
-    event_name: str | None
-    aws_region: str | None
-    source_ip_address: str = msgspec.field(name="sourceIPAddress")
-    user_agent: str | None
-    error_code: str | None = None
-    error_message: str | None = None
-    request_parameters: Raw | None = None
-    response_elements: Raw | None = None
-    request_id: str = msgspec.field(name="requestID")
-    event_id: str = msgspec.field(name="eventID")
-    read_only: bool
-    event_type: str = "AwsApiCall"
-    management_event: bool = True
-    recipient_account_id: str | None
+_MOST_PIECES = 10_000
+"""Of a kind that are kept."""
 
 
 class Recorder:
-    """Writes records for requests and what came of them."""
+    """Writes records for requests and what came of them.
 
-    def __init__(self, write: Callable[[bytes], None], now: Callable[[], str], new_id: Callable[[], str]) -> None:
+    A record is put together of pieces that are alike for all requests of one caller, one operation or one client, and
+    are made once.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], now: Callable[[], str]) -> None:
         """`write` takes a line; `now` gives the service's time as AWS writes it."""
         self._write = write
         self._now = now
-        self._new_id = new_id
         self._views: dict[Operation, _Views] = {}
-        self._identities: dict[Identity, Raw] = {}
+        self._callers: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+        self._clients: dict[tuple[str, str], bytes] = {}
 
     def record(
         self,
@@ -63,28 +47,21 @@ class Recorder:
         identity: Identity | None,
         result: bytes | Error | Refusal,
     ) -> None:
-        """Write the record of a request; what is not known of it is None."""
-        request_parameters = response_elements = None
-        if operation is not None:
-            views = self._views.get(operation)
-            if views is None:
-                views = self._views[operation] = _Views(operation)
-            request_parameters = views.parameters(parameters, request.body)
-            if isinstance(result, bytes) and not operation.reads:
-                response_elements = views.answer(result)
-        shown = result
-        if isinstance(result, Error) and operation is not None:
-            shown = declared(result, operation.errors)
-        self._event(
-            request,
-            request_id,
-            identity,
-            None if isinstance(shown, bytes) else shown,
-            event_name=operation.name if operation else None,
-            request_parameters=request_parameters,
-            response_elements=response_elements,
-            read_only=operation.reads if operation else False,
-        )
+        """Write the record of a request; what is not known of it is null."""
+        if operation is None:
+            self._line(request, request_id, identity, _NO_EVENT, b"null", b"null", result)
+            return
+        views = self._views.get(operation)
+        if views is None:
+            views = self._views[operation] = _Views(operation)
+        seen = views.parameters(parameters, request.body)
+        if isinstance(result, bytes):
+            answer = b"null" if operation.reads else views.answer(result)
+        else:
+            answer = b"null"
+            if isinstance(result, Error):
+                result = declared(result, operation.errors)
+        self._line(request, request_id, identity, views.event, seen, answer, result)
 
     def record_other(
         self,
@@ -97,52 +74,93 @@ class Recorder:
         refusal: Refusal | None,
     ) -> None:
         """Write the record of a request to another service that shares the port."""
-        seen = {_camel(member): value for member, value in parameters.items()}
-        self._event(
-            request,
-            request_id,
-            identity,
-            refusal,
-            event_source=source,
-            event_name=name,
-            request_parameters=Raw(_encode(seen)) if seen else None,
-            read_only=True,
-        )
+        event = _event(source, name, read_only=True)
+        self._line(request, request_id, identity, event, _encode(parameters), b"null", refusal or b"")
 
-    def _event(
+    def _line(
         self,
         request: Request,
         request_id: str,
         identity: Identity | None,
-        error: Error | Refusal | None,
-        **members: Any,
+        event: bytes,
+        seen: bytes,
+        answer: bytes,
+        result: bytes | Error | Refusal,
     ) -> None:
-        event = Event(
-            user_identity=self._identity(identity) if identity else _UNKNOWN,
-            event_time=self._now()[:19] + "Z",
-            aws_region=identity.region if identity else None,
-            source_ip_address=request.source_ip,
-            user_agent=request.headers.get("user-agent", "")[:_LONGEST_TEXT] or None,
-            error_code=None if error is None else error.shape if isinstance(error, Refusal) else shape_of(error).name,
-            error_message=None if error is None else str(error)[:_LONGEST_TEXT],
-            request_id=request_id,
-            event_id=self._new_id(),
-            recipient_account_id=identity.caller.account_id if identity else None,
-            **members,
+        who, where = self._caller(identity) if identity else _UNKNOWN
+        error = _NO_ERROR if isinstance(result, bytes) else _error(result)
+        self._write(
+            b'%b,"eventTime":"%bZ",%b,%b,%b,%b,"requestParameters":%b,"responseElements":%b,'
+            b'"requestID":"%b","eventID":"%b"}\n'
+            % (
+                who,
+                self._now()[:19].encode(),
+                event,
+                where,
+                self._client(request),
+                error,
+                seen,
+                answer,
+                rid := request_id.encode(),
+                rid,
+            )
         )
-        self._write(_encode(event) + b"\n")
 
-    def _identity(self, identity: Identity) -> Raw:
-        known = self._identities.get(identity)
+    def _caller(self, identity: Identity) -> tuple[bytes, bytes]:
+        key = (identity.caller.access_key_id, identity.region)
+        known = self._callers.get(key)
         if known is None:
-            if len(self._identities) >= 10_000:
-                self._identities.clear()
-            known = self._identities[identity] = Raw(_encode(_user_identity(identity)))
+            caller = identity.caller
+            known = _who(_user_identity(caller)), _where(identity.region, caller.account_id)
+            _keep(self._callers, key, known)
+        return known
+
+    def _client(self, request: Request) -> bytes:
+        key = (request.source_ip, request.headers.get("user-agent", "")[:_LONGEST_TEXT])
+        known = self._clients.get(key)
+        if known is None:
+            known = b'"sourceIPAddress":%b,"userAgent":%b' % (_encode(key[0]), _encode(key[1] or None))
+            _keep(self._clients, key, known)
         return known
 
 
-def _user_identity(identity: Identity) -> dict[str, str]:
-    caller = identity.caller
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _keep(pieces: dict[K, V], key: K, piece: V) -> None:
+    if len(pieces) >= _MOST_PIECES:
+        pieces.clear()
+    pieces[key] = piece
+
+
+def _event(source: str, name: str | None, *, read_only: bool) -> bytes:
+    return b'"eventSource":"%b","eventName":%b,"readOnly":%b,"eventType":"AwsApiCall","managementEvent":true' % (
+        source.encode(),
+        _encode(name),
+        _encode(read_only),
+    )
+
+
+def _error(error: Error | Refusal) -> bytes:
+    name = error.shape if isinstance(error, Refusal) else shape_of(error).name
+    return b'"errorCode":%b,"errorMessage":%b' % (_encode(name), _encode(_text(str(error))))
+
+
+def _text(text: str) -> str:
+    """`text` as JSON can carry it: what a peer sent may hold lone surrogates."""
+    return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
+
+
+def _who(user_identity: dict[str, str]) -> bytes:
+    return b'{"eventVersion":"1.11","userIdentity":%b' % _encode(user_identity)
+
+
+def _where(region: str | None, account_id: str | None) -> bytes:
+    return b'"awsRegion":%b,"recipientAccountId":%b' % (_encode(region), _encode(account_id))
+
+
+def _user_identity(caller: Caller) -> dict[str, str]:
     kind = "IAMUser" if caller.user_name else "AssumedRole" if ":assumed-role/" in caller.arn else "Root"
     known = {
         "type": kind,
@@ -156,17 +174,20 @@ def _user_identity(identity: Identity) -> dict[str, str]:
 
 
 _encode = msgspec.json.Encoder().encode
-_UNKNOWN = Raw(b'{"type":"Unknown"}')
+_UNKNOWN = _who({"type": "Unknown"}), _where(None, None)
+_NO_ERROR = b'"errorCode":null,"errorMessage":null'
+_NO_EVENT = _event("chime.amazonaws.com", None, read_only=False)
 
 
 class _Views:
-    """What may be seen of an operation's input and output, in CloudTrail's spelling."""
+    """What may be seen of an operation's input and output, spelled as the API spells it."""
 
     def __init__(self, operation: Operation) -> None:
         shapes = operation.shapes
+        self.event = _event("chime.amazonaws.com", operation.name, read_only=operation.reads)
         members = shapes[operation.input_shape]["members"] if operation.input_shape else {}
         self._located = {
-            member: _camel(member)
+            member
             for member, reference in members.items()
             if "location" in reference and not _is_sensitive(shapes, reference["shape"])
         }
@@ -174,58 +195,51 @@ class _Views:
         self._body = _view(shapes, {"members": in_body}) if in_body else None
         self._output = _view(shapes, shapes[operation.output_shape]) if operation.output_shape else None
 
-    def parameters(self, located: Mapping[str, str], body: bytes) -> Raw | None:
+    def parameters(self, located: Mapping[str, str], body: bytes) -> bytes:
         """What a request asked for, but for what is sensitive."""
-        seen = {self._located[member]: value for member, value in located.items() if member in self._located}
-        in_body = self._body(body) if self._body and body else None
-        if not in_body:
-            return Raw(_encode(seen)) if seen else None
-        return Raw(_encode(seen)[:-1] + b"," + in_body[1:]) if seen and len(in_body) > 2 else Raw(in_body)
+        in_body = self._body(body) if self._body and body else b"null"
+        seen = {member: value for member, value in located.items() if member in self._located}
+        if not seen:
+            return in_body
+        return _encode(seen)[:-1] + b"," + in_body[1:] if len(in_body) > 4 else _encode(seen)
 
-    def answer(self, body: bytes) -> Raw | None:
+    def answer(self, body: bytes) -> bytes:
         """What an answer said, but for what is sensitive."""
-        seen = self._output(body) if self._output and body else None
-        return Raw(seen) if seen else None
+        return self._output(body) if self._output and body else b"null"
 
 
-View = Callable[[bytes], bytes | None]
+def _view(shapes: Shapes, shape: Mapping[str, Any]) -> Callable[[bytes], bytes]:
+    """Reads JSON of a structure, and writes what is not sensitive of it; null for what is no such JSON."""
+    decode = msgspec.json.Decoder(_structure(shapes, shape)).decode
 
-
-def _view(shapes: Shapes, shape: Mapping[str, Any]) -> View:
-    """Reads JSON of a structure, and writes what is not sensitive of it; None for what is no such JSON."""
-    read = cast(Any, _structure(shapes, shape, str))
-    written = _structure(shapes, shape, _camel)
-    decode = msgspec.json.Decoder(read).decode
-
-    def view(text: bytes) -> bytes | None:
+    def view(text: bytes) -> bytes:
         try:
-            return _encode(msgspec.convert(decode(text), written, from_attributes=True))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return None
+            return _encode(decode(text))
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            return b"null"
 
     return view
 
 
-def _structure(shapes: Shapes, shape: Mapping[str, Any], spell: Callable[[str], str]) -> Any:
+def _structure(shapes: Shapes, shape: Mapping[str, Any]) -> Any:
     visible = {
         member: reference["shape"]
         for member, reference in shape["members"].items()
         if not _is_sensitive(shapes, reference["shape"])
     }
-    fields: list[Any] = [(member, _type(shapes, name, spell) | None, None) for member, name in visible.items()]
-    names = {member: spell(member) for member in visible}
-    return msgspec.defstruct("Seen", fields, rename=names, kw_only=True, omit_defaults=True)
+    fields: list[Any] = [(member, _type(shapes, name) | None, None) for member, name in visible.items()]
+    return msgspec.defstruct("Seen", fields, kw_only=True, omit_defaults=True)
 
 
-def _type(shapes: Shapes, name: str, spell: Callable[[str], str]) -> Any:
+def _type(shapes: Shapes, name: str) -> Any:
     shape = shapes[name]
     match shape["type"]:
         case "structure":
-            return _structure(shapes, shape, spell)
+            return _structure(shapes, shape)
         case "list":
-            return list[_type(shapes, shape["member"]["shape"], spell)]  # type: ignore[misc]
+            return list[_type(shapes, shape["member"]["shape"])]  # type: ignore[misc]
         case "map":
-            return dict[str, _type(shapes, shape["value"]["shape"], spell)]  # type: ignore[misc]
+            return dict[str, _type(shapes, shape["value"]["shape"])]  # type: ignore[misc]
         case "boolean":
             return bool | str  # see Operation.bind
         case "integer" | "long":
@@ -241,8 +255,3 @@ def _is_sensitive(shapes: Shapes, name: str) -> bool:
     if shape.get("sensitive"):
         return True
     return shape["type"] == "list" and _is_sensitive(shapes, shape["member"]["shape"])
-
-
-def _camel(member: str) -> str:
-    """``PhoneNumberId`` -> ``phoneNumberId``, as CloudTrail has it."""
-    return member[:1].lower() + member[1:]
