@@ -196,7 +196,7 @@ def trail(data: bytes) -> None:
     """What is written down of the message? Also if its body were the answer."""
     request = message(data)
     lines: list[bytes] = []
-    recorder = Recorder(lines.append, lambda: "2026-07-01T00:00:00.000Z", lambda: "id")
+    recorder = Recorder(lines.append, lambda: "2026-07-01T00:00:00.000Z")
     operation, parameters, outcome = None, {}, None
     try:
         operation, parameters = _flavours()["default"].route(request)
@@ -251,7 +251,7 @@ def _service() -> _Service:
     runner = asyncio.Runner()
     runner.run(store.transact(CALLER, identities.create_role, ROLE_NAME, (ACCOUNT,), 3600))
     lines: list[bytes] = []
-    recorder = Recorder(lines.append, world.now, world.new_id)
+    recorder = Recorder(lines.append, world.now)
     sts = Sts(lambda request: ALICE, Keyring(store, Sealer([bytes(32)]), world), recorder)
     real_seconds = world.real_seconds
     api = Api(

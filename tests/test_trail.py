@@ -14,6 +14,7 @@ def write(trail: Trail, *lines: bytes) -> None:
         for line in lines:
             trail.write(line)
             await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
 
     asyncio.run(run())
 

@@ -26,6 +26,7 @@ from .aws.throttle import Throttle
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Settings, secret_key_text
 from .domain.caller import Caller
+from .domain.errors import BadRequest
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
@@ -84,15 +85,16 @@ class App:
         if outputs := _outputs(settings):
             trail = Trail(outputs)
             stack.callback(trail.close)
-            recorder = Recorder(trail.write, world.now)
+            recorder = Recorder(trail.write, world.second)
         rate = settings.rate
+        throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.real_seconds) if rate else None
         api = Api(
             flavours(OPERATIONS, INSTEAD),
             self._identify(keyring, settings.regions),
             self.store,
             world.new_id,
-            sts=Sts(self._identify(keyring, None, STS), keyring, recorder),
-            throttle=Throttle(rate, settings.burst or 2 * rate, world.real_seconds) if rate else None,
+            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
+            throttle=throttle,
             recorder=recorder,
             real_seconds=world.real_seconds,
         )
@@ -125,8 +127,14 @@ class App:
         if not self.settings.verify:
             return _anybody
         verify = Verifier(keyring, regions=regions, service=service)
-        real_seconds = self.world.real_seconds
-        return lambda request: verify(request, real_seconds())
+        real_seconds, used = self.world.real_seconds, keyring.used
+
+        def identify(request: Request) -> Identity:
+            identity = verify(request, real_seconds())
+            used(identity.caller)
+            return identity
+
+        return identify
 
     def _sealer(self) -> Sealer:
         """What the secrets in the store are sealed with; in dev, a key beside the store."""
@@ -187,7 +195,9 @@ async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = Fa
         try:
             plain = sealer.unseal(secret, of) if is_sealed(secret) else secret
         except SealError as error:
-            raise StartError(str(error)) from error
+            raise StartError(
+                f"The access key {of} cannot be read; use its secret key, or delete it. {error}"
+            ) from error
         if not is_sealed(secret) or (anew and not sealer.is_current(secret)):
             await storage.transact(caller_of(""), identities.reseal_key, of, sealer.seal(plain, of))
             sealed += 1
@@ -195,7 +205,16 @@ async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = Fa
 
 
 def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | None = None) -> tuple[AccessKey, str]:
-    """A new access key of the account's user, who is made if there is none of that name; and its secret."""
+    """A new access key of the account's user, who is made if there is none of that name; and its secret.
+
+    Raises BadRequest if the store's secrets are sealed with another key than the new one would be.
+    """
+    for other in identities.all_keys(tx)[:1]:
+        try:
+            if is_sealed(other.secret_access_key):
+                sealer.unseal(other.secret_access_key, other.access_key_id)
+        except SealError as error:
+            raise BadRequest(str(error)) from error
     access_key_id, secret = new_key_id("AKIA"), new_secret()
     key = AccessKey(
         access_key_id=access_key_id,

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import secrets
 import string
 from collections.abc import Sequence
@@ -16,12 +17,13 @@ from .aws.sigv4 import Key
 from .domain.caller import Caller
 from .domain.errors import NotFound
 from .domain.identity import AccessKey, AttachedPolicy, Role, User
-from .domain.moment import seconds_of
 from .sealing import Sealer, SealError
 from .storage.identities import ROLES, USERS, find_key, touch_key
 from .storage.sqlite import Sqlite
 from .storage.tx import Tx
 from .world import World
+
+log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 1.0
 """How long a key that is disabled or deleted, or a policy that is detached, may still count."""
@@ -40,6 +42,8 @@ class Session(Struct, frozen=True):
     account_id: str
     name: str
     """Of the user, or of the role."""
+    principal_id: str
+    """Their unique id: another one of the same name is another one."""
     role_session_name: str | None
     """None for a user's session."""
     expires_at: float
@@ -63,6 +67,7 @@ class Keyring:
         self._sealer = sealer
         self._world = world
         self._kept: dict[tuple[str, str | None], tuple[float, Key]] = {}
+        self._used: dict[str, float] = {}
         self._touching: set[asyncio.Task[None]] = set()
 
     def __call__(self, access_key_id: str, session_token: str | None) -> Key | None:
@@ -88,13 +93,16 @@ class Keyring:
             raise NotFound(f"{arn} is no role's ARN")
         return self._storage.look(_anybody(parts[4]), ROLES.get, parts[5].removeprefix("role/"))
 
-    def begin_session(self, account_id: str, name: str, role_session_name: str | None, seconds: int) -> Credentials:
+    def begin_session(
+        self, account_id: str, name: str, principal_id: str, role_session_name: str | None, seconds: int
+    ) -> Credentials:
         """Temporary credentials of a user or, with a session's name, of a role."""
         session = Session(
             access_key_id=new_key_id("ASIA"),
             secret_access_key=new_secret(),
             account_id=account_id,
             name=name,
+            principal_id=principal_id,
             role_session_name=role_session_name,
             expires_at=int(self._world.real_seconds()) + seconds,
         )
@@ -107,9 +115,12 @@ class Keyring:
         if found is None:
             return None
         key, user = found
-        self._touch(key)
         caller = Caller(key.account_id, user.arn, access_key_id, key.user_name, user.user_id)
-        secret = self._sealer.unseal(key.secret_access_key, access_key_id)
+        try:
+            secret = self._sealer.unseal(key.secret_access_key, access_key_id)
+        except SealError:
+            log.exception("the access key %s cannot be used", access_key_id)
+            return None
         return Key(caller, secret, policy=policy_of(user.policies))
 
     def _session_key(self, access_key_id: str, session_token: str | None) -> Key | None:
@@ -127,27 +138,33 @@ class Keyring:
         account_id, name, of_role = session.account_id, session.name, session.role_session_name
         if of_role is None:
             user = self._storage.look(_anybody(account_id), USERS.find, name)
-            if user is None:
+            if user is None or user.user_id != session.principal_id:
                 return None, ()
             return Caller(account_id, user.arn, session.access_key_id, name, user.user_id), user.policies
         role = self._storage.look(_anybody(account_id), ROLES.find, name)
-        if role is None:
+        if role is None or role.role_id != session.principal_id:
             return None, ()
         arn = f"arn:aws:sts::{account_id}:assumed-role/{name}/{of_role}"
         return Caller(account_id, arn, session.access_key_id, None, f"{role.role_id}:{of_role}"), role.policies
 
     def _read(self, session_token: str) -> Session | None:
         try:
-            sealed = base64.urlsafe_b64decode(session_token).decode()
+            sealed = base64.b64decode(session_token, altchars=b"-_", validate=True).decode()
             return msgspec.json.decode(self._sealer.unseal(sealed, _SESSION), type=Session)
         except (SealError, ValueError):
             return None
 
-    def _touch(self, key: AccessKey) -> None:
-        last = seconds_of(key.last_used_at) if key.last_used_at else 0.0
-        if seconds_of(self._world.now()) - last >= TOUCHED_SECONDS:
-            caller = _anybody(key.account_id)
-            task = asyncio.ensure_future(self._storage.transact(caller, touch_key, key.access_key_id))
+    def used(self, caller: Caller) -> None:
+        """Note, once in a while, that a request was signed with the caller's key."""
+        now = self._world.real_seconds()
+        if now < self._used.get(caller.access_key_id, 0.0):
+            return
+        if len(self._used) >= KEPT_KEYS:
+            self._used.clear()
+        self._used[caller.access_key_id] = now + TOUCHED_SECONDS
+        if not caller.access_key_id.startswith("ASIA"):
+            touch = self._storage.transact(_anybody(caller.account_id), touch_key, caller.access_key_id)
+            task = asyncio.ensure_future(touch)
             self._touching.add(task)
             task.add_done_callback(self._touching.discard)
 

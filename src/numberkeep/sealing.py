@@ -24,6 +24,10 @@ class SealError(Exception):
     """A key cannot be used, or a text cannot be unsealed; the text says why and what to do."""
 
 
+class UnknownKey(SealError):
+    """A text was sealed with none of the keys."""
+
+
 class Sealer:
     """Seals and unseals texts."""
 
@@ -43,7 +47,7 @@ class Sealer:
         key_id, _, text = sealed.removeprefix(_PREFIX).partition(":")
         cipher = self._ciphers.get(key_id)
         if not is_sealed(sealed) or cipher is None:
-            raise SealError("A secret of the store is sealed with another key than those that were given.")
+            raise UnknownKey("A secret of the store is sealed with another key than those that were given.")
         try:
             raw = base64.urlsafe_b64decode(text)
             return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], of.encode()).decode()
@@ -61,12 +65,17 @@ class KeyFile(Sealer):
     def __init__(self, path: Path) -> None:
         """Raises SealError if the file has no keys."""
         self._path = path
+        self._changed = 0
         super().__init__(read_keys(path))
 
     def unseal(self, sealed: str, of: str) -> str:
         try:
             return super().unseal(sealed, of)
-        except SealError:
+        except UnknownKey:
+            changed = self._path.stat().st_mtime_ns if self._path.exists() else 0
+            if changed == self._changed:
+                raise
+            self._changed = changed
             super().__init__(read_keys(self._path))
             return super().unseal(sealed, of)
 

@@ -1,6 +1,6 @@
 """Where the trail's records go: standard output, a file that is turned over when it is full, or both.
 
-Records of one turn of the event loop go together. A thread writes them, so that a slow disk holds up no request; if it
+Records that come within a moment go together. A thread writes them, so that a slow disk holds up no request; if it
 falls far behind, requests wait for it, since a record that is lost is worse.
 """
 
@@ -15,8 +15,10 @@ from typing import BinaryIO
 
 log = logging.getLogger(__name__)
 
-WAITING_CHUNKS = 1000
-"""How many turns' records may wait to be written."""
+GATHERING_SECONDS = 0.05
+"""How long a record waits for others."""
+WAITING_CHUNKS = 200
+"""How many moments' records may wait to be written."""
 
 
 class File:
@@ -79,7 +81,7 @@ class Trail:
     def write(self, line: bytes) -> None:
         """Take a record; to be called on the event loop."""
         if not self._gathered:
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            asyncio.get_running_loop().call_later(GATHERING_SECONDS, self._hand_over)
         self._gathered.append(line)
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ class World:
         self._turn = threading.Lock()
         self._latest = -1.0
         self._change_id = 0
+        self._second = -1
         self.offset_seconds = 0.0
         """How far the service's time is ahead of the real one."""
         self.random = random.Random(seed)  # noqa: S311 - identifiers here name things, they keep no secret
@@ -35,6 +36,13 @@ class World:
                 self._latest = max(self._latest, self._clock() + self.offset_seconds)
                 self._now = moment(self._latest)
         return self._now
+
+    def second(self) -> Timestamp:
+        """The service's time to the second, ``2019-08-12T22:10:20Z``: for what is noted of every request."""
+        second = int(self._clock() + self.offset_seconds)
+        if second != self._second:
+            self._second, self._second_text = second, moment(second)[:19] + "Z"
+        return self._second_text
 
     def reset(self) -> None:
         """Back to the real time."""

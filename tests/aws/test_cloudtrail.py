@@ -39,7 +39,7 @@ ALICE = Identity(CALLER, "us-east-1")
 def record(method: str, target: str, body: bytes = b"", identity: Any = ALICE, **functions: Any) -> Any:
     """The record of one request."""
     lines: list[bytes] = []
-    recorder = Recorder(lines.append, lambda: "2019-10-29T18:25:30.392Z")
+    recorder = Recorder(lines.append, lambda: "2019-10-29T18:25:30Z")
 
     def identify(request: Request) -> Identity:
         if isinstance(identity, Refusal):
@@ -167,7 +167,7 @@ def test_who_is_no_user(caller: Caller, kind: str) -> None:
 
 def test_every_served_operation_has_a_record() -> None:
     """Views are made of every operation's shapes, whatever those hold."""
-    recorder = Recorder(lambda line: None, lambda: "2019-10-29T18:25:30.392Z")
+    recorder = Recorder(lambda line: None, lambda: "2019-10-29T18:25:30Z")
     for flavour in flavours(OPERATIONS).values():
         for operation in flavour.operations.values():
             request = Request(operation.method, "/", "", {}, b"{}")

@@ -157,3 +157,80 @@ def test_a_session_ends_with_its_user(access: Access) -> None:
     access.do(identities.delete_user, "bob")
     with pytest.raises(ClientError, match="security token"):
         access.with_credentials("chime", credentials).list_phone_numbers()
+
+
+def test_another_user_of_the_same_name_is_another_one(access: Access) -> None:
+    """The sessions of one who is gone are not those of the next one."""
+    credentials = access.client("sts", access.key("bob", EVERYTHING)).get_session_token()["Credentials"]
+    access.do(identities.delete_user, "bob")
+    access.key("bob", EVERYTHING)
+    with pytest.raises(ClientError, match="security token"):
+        access.with_credentials("chime", credentials).list_phone_numbers()
+
+
+def test_another_role_of_the_same_name_is_another_one(access: Access) -> None:
+    sts = access.client("sts", access.key("alice", EVERYTHING))
+    access.do(identities.create_role, "ops", (ACCOUNT,), 3600)
+    credentials = sts.assume_role(RoleArn=ROLE, RoleSessionName="me")["Credentials"]
+    access.do(lambda tx: identities.ROLES.delete(tx, "ops"))
+    access.do(identities.create_role, "ops", ("210987654321",), 3600)
+    access.do(identities.attach, identities.ROLES, "ops", EVERYTHING)
+    with pytest.raises(ClientError, match="security token"):
+        access.with_credentials("chime", credentials).list_phone_numbers()
+
+
+@pytest.mark.parametrize("prefix", ["/chime", "/chime-sdk-voice", "/console"])
+def test_an_address_that_chooses_a_flavour_has_sts_too(access: Access, prefix: str) -> None:
+    key = access.key("alice", EVERYTHING)
+    access.service.url += prefix
+    assert access.client("sts", key).get_caller_identity()["Account"] == ACCOUNT
+
+
+def test_what_could_restrict_a_session_is_not_overlooked(access: Access) -> None:
+    sts = access.client("sts", access.key("alice", EVERYTHING))
+    access.do(identities.create_role, "ops", (ACCOUNT,), 3600)
+    restrictions: list[dict[str, Any]] = [
+        {"ExternalId": "ticket"},
+        {"Tags": [{"Key": "k", "Value": "v"}]},
+        {"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}]},
+        {"SerialNumber": "arn:aws:iam::1:mfa/a", "TokenCode": "123456"},
+    ]
+    for restriction in restrictions:
+        with pytest.raises(ClientError, match="is not supported by this server"):
+            sts.assume_role(RoleArn=ROLE, RoleSessionName="me", **restriction)
+    with pytest.raises(ClientError, match="SerialNumber is not supported"):
+        sts.get_session_token(SerialNumber="arn:aws:iam::1:mfa/a", TokenCode="123456")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_presigned_url(access: Access, method: str) -> None:
+    sts = access.client("sts", access.key("alice", EVERYTHING))
+    answer = httpx.request(method, sts.generate_presigned_url("get_caller_identity", HttpMethod=method))
+    assert (answer.status_code, f"<Account>{ACCOUNT}</Account>" in answer.text) == (200, True)
+
+
+def test_a_token_is_one_text(access: Access) -> None:
+    credentials = access.client("sts", access.key("alice", EVERYTHING)).get_session_token()["Credentials"]
+    with pytest.raises(ClientError, match="security token"):
+        access.with_credentials(
+            "chime", {**credentials, "SessionToken": credentials["SessionToken"] + "!"}
+        ).list_phone_numbers()
+
+
+def test_sts_is_limited_too(start: Start, tmp_path: Path) -> None:
+    database = tmp_path / "numbers.sqlite3"
+    access = Access(start(verify=True, database=database, rate=0.001, burst=0.5), database)
+    sts = access.client("sts", access.key("alice", EVERYTHING))
+    assert sts.get_caller_identity()["Account"] == ACCOUNT  # a burst is one at least
+    with pytest.raises(ClientError, match="Rate exceeded") as refused:
+        sts.get_caller_identity()
+    assert refused.value.response["Error"]["Code"] == "Throttling"
+
+
+def test_a_key_is_used_when_its_signature_is_right(access: Access) -> None:
+    key = access.key("alice", EVERYTHING)
+    with pytest.raises(ClientError):
+        access.client("chime", (key[0], "wrong")).list_phone_numbers()
+    assert access.do(identities.get_key, key[0]).last_used_at is None
+    access.client("chime", key).list_phone_numbers()
+    assert access.do(identities.get_key, key[0]).last_used_at is not None

@@ -179,3 +179,11 @@ def test_a_store_without_its_key_is_not_served(shell: Shell) -> None:
     shell.key()
     said = shell.fail("serve", "--port", "0", "--admin-port", "0", account=None, NUMBERKEEP_SECRET_KEY="f" * 64)
     assert "sealed with another key" in said
+
+
+def test_a_key_under_another_secret_key_is_not_made(shell: Shell) -> None:
+    """It would be of no use, and no server would start."""
+    shell.key("alice")
+    said = shell.fail("keys", "create", "--name", "bob", NUMBERKEEP_SECRET_KEY="f" * 64)
+    assert "sealed with another key" in said
+    assert [user["user_name"] for user in shell.json("users", "list")] == ["alice"]

@@ -106,6 +106,7 @@ class Site:
         self.directory = directory
         self.environment = {
             "NUMBERKEEP_SECRET_KEY": SECRET_KEY,
+            "NUMBERKEEP_SECRET_KEY_FILE": "",
             "NUMBERKEEP_DATABASE": f"sqlite:///{directory / 'numbers.sqlite3'}",
         }
         self.url = ""

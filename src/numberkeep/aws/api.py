@@ -15,6 +15,7 @@ from .message import Request, Response
 from .model import Flavour, Operation
 from .policy import Context, Policy
 from .sigv4 import Identity
+from .sts import PATHS as STS_PATHS
 from .sts import Sts
 from .throttle import Throttle
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 LONGEST_KEY = 200
 """The longest path and query by which an answer is recalled: longer ones, such as presigned URLs, do not come again."""
+
+MOST_ALLOWED = 100_000
+"""How many decisions that hold for every request are kept."""
 
 Reply = Callable[[Response], None]
 Call = Callable[[Any], bytes]
@@ -66,11 +70,12 @@ class Api:
         self._recorder = recorder
         self._real_seconds = real_seconds
         self._by_host: dict[str, Flavour] = {}
+        self._allowed: set[tuple[Policy, Operation]] = set()
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
         answer = _Answer(request, self._new_id(), reply, self._recorder)
-        if request.path == "/" and self._sts:
+        if self._sts and request.path in STS_PATHS:
             reply(self._sts.handle(request, answer.request_id, partial(self._context, request)))
             return
         try:
@@ -78,8 +83,9 @@ class Api:
             answer.operation, answer.parameters = operation, parameters
             answer.identity = identity = self._identify(request)
             caller = identity.caller
-            if identity.policy is not None:
-                self._authorize(identity, identity.policy, operation, parameters, request)
+            policy = identity.policy
+            if policy is not None and (policy, operation) not in self._allowed:
+                self._authorize(identity, policy, operation, parameters, request)
             if self._throttle is not None:
                 self._throttle.take(caller.account_id, operation.name)
             if not operation.reads:
@@ -112,8 +118,11 @@ class Api:
             kind, member = operation.resource
             account_id = identity.caller.account_id
             resource = f"arn:aws:chime:{identity.region}:{account_id}:{kind}/{parameters.get(member, '')}"
-        context = _ANY_CONTEXT if policy.unconditional else self._context(request, identity)
-        decision = policy.decide(operation.action, resource, context)
+        decision = policy.decide(operation.action, resource, self._context(request, identity))
+        if decision == "Allow" and policy.unconditional and operation.resource is None:
+            if len(self._allowed) >= MOST_ALLOWED:
+                self._allowed.clear()
+            self._allowed.add((policy, operation))
         if decision != "Allow":
             why = (
                 "with an explicit deny in an identity-based policy"
@@ -150,7 +159,6 @@ def flavour_name(host: str) -> str:
     return "chime" if host.startswith(("chime.", "service.chime.")) else "default"
 
 
-_ANY_CONTEXT = Context("", 0.0, False, "", None)
 _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
 
 

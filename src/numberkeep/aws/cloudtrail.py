@@ -31,7 +31,7 @@ class Recorder:
     """
 
     def __init__(self, write: Callable[[bytes], None], now: Callable[[], str]) -> None:
-        """`write` takes a line; `now` gives the service's time as AWS writes it."""
+        """`write` takes a line; `now` gives the service's time to the second, ``2019-08-12T22:10:20Z``."""
         self._write = write
         self._now = now
         self._views: dict[Operation, _Views] = {}
@@ -90,11 +90,11 @@ class Recorder:
         who, where = self._caller(identity) if identity else _UNKNOWN
         error = _NO_ERROR if isinstance(result, bytes) else _error(result)
         self._write(
-            b'%b,"eventTime":"%bZ",%b,%b,%b,%b,"requestParameters":%b,"responseElements":%b,'
+            b'%b,"eventTime":"%b",%b,%b,%b,%b,"requestParameters":%b,"responseElements":%b,'
             b'"requestID":"%b","eventID":"%b"}\n'
             % (
                 who,
-                self._now()[:19].encode(),
+                self._now().encode(),
                 event,
                 where,
                 self._client(request),

@@ -1,6 +1,6 @@
 """AWS Security Token Service: who am I, and credentials for a while.
 
-It shares the port with the API: its requests are a POST or GET of ``/``, which no operation of Chime's is. It speaks
+It shares the port with the API: its requests are a POST or GET of the root, which no operation of Chime's is. It speaks
 AWS's Query protocol: a form comes in, XML goes out. The three operations that SDKs and the AWS CLI need for sessions
 and role profiles are served.
 """
@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from ..domain.errors import NotFound
+from ..domain.errors import NotFound, Throttled
 from ..domain.identity import (
     DEFAULT_ROLE_SESSION_SECONDS,
     DEFAULT_USER_SESSION_SECONDS,
@@ -23,9 +23,13 @@ from ..domain.identity import (
 from .cloudtrail import Recorder
 from .errors import Refusal
 from .message import Request, Response
+from .model import SAMPLES_PREFIX, SERVICES
 from .policy import Context
 from .sigv4 import Identity
+from .throttle import Throttle
 
+PATHS = frozenset(f"/{prefix}" for prefix in ("", *SERVICES, SAMPLES_PREFIX))
+"""The root, also of an address that chooses a flavour for everything else."""
 VERSION = "2011-06-15"
 SERVICE = "sts"
 _NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
@@ -61,18 +65,25 @@ class Sessions(Protocol):
     """Who makes temporary credentials."""
 
     def role_of(self, arn: str) -> Role: ...
-    def begin_session(self, account_id: str, name: str, role_session_name: str | None, seconds: int) -> Credentials: ...
+    def begin_session(
+        self, account_id: str, name: str, principal_id: str, role_session_name: str | None, seconds: int
+    ) -> Credentials: ...
 
 
 class Sts:
     """Answers the requests to STS."""
 
     def __init__(
-        self, identify: Callable[[Request], Identity], sessions: Sessions, recorder: Recorder | None = None
+        self,
+        identify: Callable[[Request], Identity],
+        sessions: Sessions,
+        throttle: Throttle | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """`identify` tells who signed a request for the service ``sts``."""
         self._identify = identify
         self._sessions = sessions
+        self._throttle = throttle
         self._recorder = recorder
 
     def handle(self, request: Request, request_id: str, context: Callable[[Identity], Context]) -> Response:
@@ -88,9 +99,17 @@ class Sts:
             operation = _OPERATIONS.get(action)
             if operation is None or form.get("Version", VERSION) != VERSION:
                 raise Refusal(400, "InvalidAction", f"Could not find operation {action} for version {VERSION}")
-            result = operation(self, identity, form, context(identity))
+            function, members = operation
+            for name in form:
+                if name not in members and name not in ("Action", "Version"):
+                    raise _invalid(f"{name.partition('.')[0]} is not supported by this server")
+            if self._throttle:
+                self._throttle.take(identity.caller.account_id, action)
+            result = function(self, identity, form, context(identity))
         except Refusal as refusal:
             refused = refusal
+        except Throttled as throttled:
+            refused = Refusal(400, "Throttling", str(throttled))
         if self._recorder:
             visible = {name: form[name] for name in _VISIBLE if name in form}
             self._recorder.record_other(
@@ -115,7 +134,7 @@ class Sts:
         seconds = _duration(form, DEFAULT_USER_SESSION_SECONDS, LONGEST_USER_SESSION_SECONDS)
         return {
             "Credentials": _credentials(
-                self._sessions.begin_session(caller.account_id, caller.user_name, None, seconds)
+                self._sessions.begin_session(caller.account_id, caller.user_name, caller.principal_id, None, seconds)
             )
         }
 
@@ -123,9 +142,6 @@ class Sts:
         arn, session_name = _required(form, "RoleArn"), _required(form, "RoleSessionName")
         if not _SESSION_NAME.fullmatch(session_name):
             raise _invalid("RoleSessionName must be 2 to 64 letters, digits or +=,.@_-")
-        for unsupported in ("Policy", "PolicyArns.member.1.arn", "SerialNumber", "TokenCode"):
-            if unsupported in form:
-                raise _invalid(f"{unsupported.partition('.')[0]} is not supported by this server")
         caller = identity.caller
         denied = Refusal(
             403, "AccessDenied", f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
@@ -146,24 +162,28 @@ class Sts:
                 "Arn": f"arn:aws:sts::{account_id}:assumed-role/{role.role_name}/{session_name}",
             },
             "Credentials": _credentials(
-                self._sessions.begin_session(account_id, role.role_name, session_name, seconds)
+                self._sessions.begin_session(account_id, role.role_name, role.role_id, session_name, seconds)
             ),
         }
 
 
 Tree = dict[str, "str | Tree"]
 
-_OPERATIONS: dict[str, Callable[[Sts, Identity, Mapping[str, str], Context], Tree]] = {
-    "GetCallerIdentity": Sts._get_caller_identity,
-    "GetSessionToken": Sts._get_session_token,
-    "AssumeRole": Sts._assume_role,
+_OPERATIONS: dict[str, tuple[Callable[[Sts, Identity, Mapping[str, str], Context], Tree], frozenset[str]]] = {
+    "GetCallerIdentity": (Sts._get_caller_identity, frozenset()),
+    "GetSessionToken": (Sts._get_session_token, frozenset({"DurationSeconds"})),
+    "AssumeRole": (Sts._assume_role, frozenset({"RoleArn", "RoleSessionName", "DurationSeconds"})),
 }
+"""By name: what answers, and the members that it knows. One that it did not know could restrict the session."""
 
 
 def _form(request: Request) -> dict[str, str]:
+    """The members of a request: of its body or, if that is empty, of its query without the signature's parts."""
     try:
-        body = request.body.decode("ascii") if request.method == "POST" else request.query
-        return dict(parse_qsl(body, keep_blank_values=True, strict_parsing=True, max_num_fields=100))
+        text = request.body.decode("ascii") or "&".join(
+            pair for pair in request.query.split("&") if not pair.startswith("X-Amz-")
+        )
+        return dict(parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=100))
     except ValueError:
         raise Refusal(400, "MalformedQueryString", "The request is not a form.") from None
 

@@ -144,7 +144,7 @@ def rekey(database: Path, secret_key_file: Path | None) -> None:
     """Put a new key into the secret key file, and keep all secrets with it from now on.
 
     Servers go on: they read the file again. The old key stays in the file, as its second line, for session tokens;
-    remove it when the last of them has expired, 36 hours later.
+    remove it when the last of them has expired, 36 hours later, and restart the servers then.
     """
     if secret_key_file is None:
         raise click.UsageError("rekey needs --secret-key-file: it puts the new key there.")
