@@ -275,7 +275,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "wrong": admin._replace(secret_access_key="wrong"),
             "wrong session": session._replace(secret_access_key="wrong"),
             "unknown": Credentials("AKIAIOSFODNN7EXAMPLE", admin.secret_access_key),
-            "expired": expired_session("admin"),
+            "expired": expired_session(one, "admin"),
             "corrupt": session._replace(session_token=token[:80] + ("B" if token[80] == "A" else "A") + token[81:]),
             "tokenless": session._replace(session_token=None),
             "mixed up": session._replace(session_token=another.session_token),
@@ -292,12 +292,13 @@ def get_session(site: Site, who: str, **arguments: Any) -> Credentials:
     return Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
 
 
-def expired_session(name: str) -> Credentials:
+def expired_session(site: Site, name: str) -> Credentials:
     """What the server would have given to the user two hours ago, for an hour."""
     two_hours_ago = World(clock=lambda: time.time() - 7200)
     nothing: Any = None  # a session is made without a look at the store
     keyring = Keyring(nothing, Sealer([bytes.fromhex(SECRET_KEY)]), two_hours_ago)
-    return Credentials(*keyring.begin_session(ACCOUNT, name, None, 3600)[:3])
+    user_id = site.boto3(name, "sts").get_caller_identity()["UserId"]
+    return Credentials(*keyring.begin_session(ACCOUNT, name, user_id, None, 3600)[:3])
 
 
 def order(client: Any) -> None:
