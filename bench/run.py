@@ -147,18 +147,24 @@ class Numberkeep(Server):
     name = "numberkeep"
 
     def __init__(self, operation: str, store: "Store", directory: Path, stack: ExitStack) -> None:
-        self._database = directory / "numberkeep.sqlite3"
+        self._database = directory / f"{self.name}.sqlite3"
         for file in directory.glob(f"{self._database.name}*"):
             file.unlink()
         shutil.copyfile(store.database, self._database)
-        self._key = store.key
+        self._key = self._key_of(store)
         self._operation = operation
         self._changes_before = 0
         port = free_port()
         options = ["--database", f"sqlite:///{self._database}", "--port", str(port), "--admin-port", str(free_port())]
-        options += ["--rate", "0", "--trail", str(directory / "trail.log")]
+        options += ["--rate", "0", "--trail", self._trail(directory)]
         super().__init__([f"{COMMANDS}/numberkeep", "serve", *options], port, directory, stack)
         self.answer_bytes = len(ask(self.port, self.requests()[0]))
+
+    def _trail(self, directory: Path) -> str:
+        return str(directory / "trail.log")
+
+    def _key_of(self, store: "Store") -> tuple[str, str]:
+        return store.limited_key
 
     def requests(self) -> list[bytes]:
         pages = list(self._pages())
@@ -200,6 +206,18 @@ class Numberkeep(Server):
         """How many changes the store's history has."""
         with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
             return int(connection.execute("SELECT count(*) FROM phone_number_history").fetchone()[0])
+
+
+class Bare(Numberkeep):
+    """The same without a trail, for a user who may do everything: what authorization and the trail cost."""
+
+    name = "bare"
+
+    def _trail(self, directory: Path) -> str:
+        return "none"
+
+    def _key_of(self, store: "Store") -> tuple[str, str]:
+        return store.key
 
 
 class Nginx(Server):
@@ -270,10 +288,11 @@ class Moto(Server):
 
 
 class Store(NamedTuple):
-    """A store with the numbers in it, and a key to it."""
+    """A store with the numbers in it, and keys to it: of a user who may do everything, and of one with a policy."""
 
     database: Path
     key: tuple[str, str]
+    limited_key: tuple[str, str]
 
 
 def prepare(directory: Path) -> Store:
@@ -288,10 +307,18 @@ def prepare(directory: Path) -> Store:
         ask(port, (head + body).encode())
     database = directory / "numberkeep.sqlite3"
     os.environ["NUMBERKEEP_SECRET_KEY"] = "0" * 64
-    create = ["keys", "create", "--database", f"sqlite:///{database}", "--account", ACCOUNT_ID, "--name", "bench"]
-    output = subprocess.check_output([f"{COMMANDS}/numberkeep", *create, "--output", "json"], timeout=60)
+    policy = directory / "policy.json"
+    actions = [f"chime:{operation.name}" for operation in OPERATIONS.values()]
+    policy.write_text(json.dumps({"Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}))
+    key = _create_key(database, "everything")
+    return Store(database, key, _create_key(database, "limited", "--policy", str(policy)))
+
+
+def _create_key(database: Path, name: str, *options: str) -> tuple[str, str]:
+    create = ["keys", "create", "--database", f"sqlite:///{database}", "--account", ACCOUNT_ID, "--name", name]
+    output = subprocess.check_output([f"{COMMANDS}/numberkeep", *create, "--output", "json", *options], timeout=60)
     key = json.loads(output)
-    return Store(database, (key["AccessKeyId"], key["SecretAccessKey"]))
+    return key["AccessKeyId"], key["SecretAccessKey"]
 
 
 def start(command: Sequence[str], port: int, log: Path, stack: ExitStack) -> int:
@@ -384,7 +411,7 @@ def compare(
     """The runs of every server by its name, all under the same load, in turns."""
     with ExitStack() as stack:
         numberkeep = Numberkeep(kind, store, directory, stack)
-        servers: list[Server] = [numberkeep]
+        servers: list[Server] = [numberkeep, Bare(kind, store, directory, stack)]
         if shutil.which("nginx"):
             servers.append(Nginx(numberkeep, directory, stack))
         if OPERATIONS[kind].of_moto and (COMMANDS / "moto_server").exists():
@@ -442,7 +469,12 @@ class Goal(NamedTuple):
     times: float
 
 
-GOALS = (Goal("updates", "moto", 25), Goal("reads", "nginx", 0.25))
+GOALS = (
+    Goal("updates", "moto", 25),
+    Goal("reads", "nginx", 0.25),
+    Goal("updates", "bare", 0.9),
+    Goal("reads", "bare", 0.9),
+)
 
 
 def goals(results: Results) -> Iterator[str]:

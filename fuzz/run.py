@@ -5,6 +5,7 @@ once, and so is each kind of slowness. What takes longer than libFuzzer's ``-tim
 ``-rss_limit_mb`` ends the run, and is kept too.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -52,7 +53,11 @@ def main() -> None:
         if seconds > MOST_SECONDS:
             tell("slow", data, f"{seconds:.2f} seconds of processor time for {len(data)} bytes")
 
-    target((targets.CORPUS / name / "first").read_bytes())  # what is made once is no input's fault
+    try:
+        target((targets.CORPUS / name / "first").read_bytes())  # what is made once is no input's fault
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)  # the store's thread would keep the process alive
     dictionary = targets.CORPUS.parent / "dictionary"
     defaults = [f"-artifact_prefix={finds}/{name}-", f"-dict={dictionary}", "-timeout=20", "-rss_limit_mb=2048"]
     atheris.Setup([sys.argv[0], *defaults, *options, str(grown), str(seeds)], one_input)

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
+
+from certificates import make_certificate
 
 PROGRAM = [sys.executable, "-m", "numberkeep"]
 ACCOUNT = "123456789012"
@@ -250,3 +253,107 @@ def test_what_is_answered_outlives_a_kill(database: str) -> None:
 
 def test_the_version_is_told() -> None:
     assert re.fullmatch(r"numberkeep, version \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+def test_serve_keeps_a_trail_on_standard_output(database: str) -> None:
+    key_id, secret = create_key(database)
+    with running("serve", "--database", database) as (process, url, _):
+        client(url, key_id, secret).list_phone_numbers()
+        with pytest.raises(ClientError):
+            client(url, key_id, "wrong").list_phone_numbers()
+        assert process.stdout
+        records = [json.loads(process.stdout.readline()) for _ in range(2)]
+    assert [record["eventName"] for record in records] == ["ListPhoneNumbers"] * 2
+    assert [record["errorCode"] for record in records] == [None, "InvalidSignatureException"]
+    assert records[0]["userIdentity"]["userName"] == "alice"
+    assert records[0]["sourceIPAddress"] == "127.0.0.1"
+    assert secret not in json.dumps(records)
+
+
+def test_serve_keeps_a_trail_in_a_file(database: str, tmp_path: Path) -> None:
+    key_id, secret = create_key(database)
+    trail = tmp_path / "trail.log"
+    options = ["--trail", str(trail), "--trail-file-bytes", "1024", "--trail-files", "2"]
+    with running("serve", "--database", database, *options) as (process, url, _):
+        for _ in range(4):
+            client(url, key_id, secret).list_phone_numbers()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    kept = [path for path in (trail, Path(f"{trail}.1"), Path(f"{trail}.2")) if path.exists()]
+    assert len(kept) == 3
+    assert all(json.loads(line)["eventName"] for path in kept for line in path.read_text().splitlines())
+
+
+def test_serve_believes_its_proxy_and_nobody_else(database: str) -> None:
+    def claim(request: Any, **_: Any) -> None:
+        request.headers["X-Forwarded-For"] = "192.0.2.7"
+
+    key_id, secret = create_key(database)
+    for trusted, seen in (["--trusted-proxy", "127.0.0.0/8"], "192.0.2.7"), ([], "127.0.0.1"):
+        with running("serve", "--database", database, *trusted) as (process, url, _):
+            chime = client(url, key_id, secret)
+            chime.meta.events.register("before-send", claim)
+            chime.list_phone_numbers()
+            assert process.stdout
+            assert json.loads(process.stdout.readline())["sourceIPAddress"] == seen
+
+
+def test_serve_speaks_tls_and_reads_its_certificate_again(database: str, tmp_path: Path) -> None:
+    key_id, secret = create_key(database)
+    cert, key = make_certificate(tmp_path)
+    options = ["--tls-cert", str(cert), "--tls-key", str(key), "--trail", "none"]
+    with running("serve", "--database", database, *options) as (process, url, _):
+        assert url.startswith("https://")
+
+        def names() -> str:
+            address = url.removeprefix("https://").split(":")
+            return ssl.get_server_certificate((address[0], int(address[1])))
+
+        chime = boto3.client(
+            "chime",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            verify=str(cert),
+        )
+        assert chime.list_phone_numbers()["PhoneNumbers"] == []
+        assert names() == cert.read_text()
+        make_certificate(tmp_path)  # another one, in the same files
+        process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 20
+        while names() != cert.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        cert.write_text("nonsense")
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        assert "BEGIN CERTIFICATE" in names(), "what cannot be read is not used"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tls-cert", "/dev/null"], "go together"),
+        (["--tls-cert", "/dev/null", "--tls-key", "/dev/null"], "certificate cannot be used"),
+        (["--trusted-proxy", "here"], "does not appear to be an IPv4 or IPv6"),
+        (["--quota", "wishes=3"], "is no quota"),
+        (["--trail", "/nowhere/trail.log"], "trail cannot be written"),
+    ],
+)
+def test_serve_says_what_it_cannot_do(database: str, options: list[str], message: str) -> None:
+    ended = run("serve", "--database", database, "--port", "0", "--admin-port", "0", *options)
+    assert ended.returncode != 0
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_serve_limits_what_an_account_asks(database: str) -> None:
+    key_id, secret = create_key(database)
+    with running("serve", "--database", database, "--trail", "none", "--rate", "0.01") as (_, url, _):
+        chime = client(url, key_id, secret)
+        chime.list_phone_numbers()
+        with pytest.raises(chime.exceptions.ThrottledClientException, match="Rate exceeded"):
+            chime.list_phone_numbers()
+        chime.list_phone_number_orders()

@@ -35,8 +35,8 @@ class Recorder:
         self._write = write
         self._now = now
         self._views: dict[Operation, _Views] = {}
-        self._callers: dict[tuple[str, str], tuple[bytes, bytes]] = {}
-        self._clients: dict[tuple[str, str], bytes] = {}
+        self._callers: dict[str, tuple[str, bytes]] = {}
+        self._clients: dict[str, tuple[str, bytes]] = {}
 
     def record(
         self,
@@ -87,18 +87,19 @@ class Recorder:
         answer: bytes,
         result: bytes | Error | Refusal,
     ) -> None:
-        who, where = self._caller(identity) if identity else _UNKNOWN
-        error = _NO_ERROR if isinstance(result, bytes) else _error(result)
+        agent = request.headers.get("user-agent", "")
+        client = self._clients.get(agent)
+        if client is None or client[0] != request.source_ip:
+            client = request.source_ip, _client(request.source_ip, agent)
+            _keep(self._clients, agent, client)
         self._write(
-            b'%b,"eventTime":"%b",%b,%b,%b,%b,"requestParameters":%b,"responseElements":%b,'
-            b'"requestID":"%b","eventID":"%b"}\n'
+            b'%b,%b,%b,%b,"eventTime":"%b","requestParameters":%b,"responseElements":%b,"requestID":"%b","eventID":"%b"}\n'
             % (
-                who,
-                self._now().encode(),
+                self._caller(identity) if identity else _UNKNOWN,
                 event,
-                where,
-                self._client(request),
-                error,
+                client[1],
+                _NO_ERROR if isinstance(result, bytes) else _error(result),
+                self._now().encode(),
                 seen,
                 answer,
                 rid := request_id.encode(),
@@ -106,22 +107,13 @@ class Recorder:
             )
         )
 
-    def _caller(self, identity: Identity) -> tuple[bytes, bytes]:
-        key = (identity.caller.access_key_id, identity.region)
-        known = self._callers.get(key)
-        if known is None:
-            caller = identity.caller
-            known = _who(_user_identity(caller)), _where(identity.region, caller.account_id)
-            _keep(self._callers, key, known)
-        return known
-
-    def _client(self, request: Request) -> bytes:
-        key = (request.source_ip, request.headers.get("user-agent", "")[:_LONGEST_TEXT])
-        known = self._clients.get(key)
-        if known is None:
-            known = b'"sourceIPAddress":%b,"userAgent":%b' % (_encode(key[0]), _encode(key[1] or None))
-            _keep(self._clients, key, known)
-        return known
+    def _caller(self, identity: Identity) -> bytes:
+        caller, region, _ = identity
+        known = self._callers.get(caller.access_key_id)
+        if known is None or known[0] != region:
+            known = region, _who(_user_identity(caller), region, caller.account_id)
+            _keep(self._callers, caller.access_key_id, known)
+        return known[1]
 
 
 K = TypeVar("K")
@@ -152,12 +144,16 @@ def _text(text: str) -> str:
     return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
-def _who(user_identity: dict[str, str]) -> bytes:
-    return b'{"eventVersion":"1.11","userIdentity":%b' % _encode(user_identity)
+def _who(user_identity: dict[str, str], region: str | None, account_id: str | None) -> bytes:
+    return b'{"eventVersion":"1.11","userIdentity":%b,"awsRegion":%b,"recipientAccountId":%b' % (
+        _encode(user_identity),
+        _encode(region),
+        _encode(account_id),
+    )
 
 
-def _where(region: str | None, account_id: str | None) -> bytes:
-    return b'"awsRegion":%b,"recipientAccountId":%b' % (_encode(region), _encode(account_id))
+def _client(source_ip: str, agent: str) -> bytes:
+    return b'"sourceIPAddress":%b,"userAgent":%b' % (_encode(source_ip), _encode(_text(agent) or None))
 
 
 def _user_identity(caller: Caller) -> dict[str, str]:
@@ -174,7 +170,7 @@ def _user_identity(caller: Caller) -> dict[str, str]:
 
 
 _encode = msgspec.json.Encoder().encode
-_UNKNOWN = _who({"type": "Unknown"}), _where(None, None)
+_UNKNOWN = _who({"type": "Unknown"}, None, None)
 _NO_ERROR = b'"errorCode":null,"errorMessage":null'
 _NO_EVENT = _event("chime.amazonaws.com", None, read_only=False)
 
@@ -192,13 +188,16 @@ class _Views:
             if "location" in reference and not _is_sensitive(shapes, reference["shape"])
         }
         in_body = {member: reference for member, reference in members.items() if "location" not in reference}
+        self._all_located = len(self._located) + len(in_body) == len(members)
         self._body = _view(shapes, {"members": in_body}) if in_body else None
         self._output = _view(shapes, shapes[operation.output_shape]) if operation.output_shape else None
 
     def parameters(self, located: Mapping[str, str], body: bytes) -> bytes:
         """What a request asked for, but for what is sensitive."""
         in_body = self._body(body) if self._body and body else b"null"
-        seen = {member: value for member, value in located.items() if member in self._located}
+        seen = located
+        if not self._all_located:
+            seen = {member: value for member, value in located.items() if member in self._located}
         if not seen:
             return in_body
         return _encode(seen)[:-1] + b"," + in_body[1:] if len(in_body) > 4 else _encode(seen)
