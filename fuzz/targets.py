@@ -318,13 +318,3 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     target.__name__: target for target in (signature, route, json, policy, trail, sts, api)
 }
 CORPUS = Path(__file__).parent / "corpus"
-_NON_EMPTY = r"the models' pattern .*\S.* takes time quadratic in a text that ends in a newline"
-_EMAIL = r"the models' pattern .+@.+\..+ takes time cubic in a text of signs that ends in a newline"
-KNOWN: Mapping[str, str] = {
-    "json/find-newline-at-the-end": _NON_EMPTY,
-    "route/find-newline-at-the-end": _NON_EMPTY,
-    "json/find-email-of-signs": _EMAIL,
-    "route/find-email-of-signs": _EMAIL,
-    "json/find-many-violations": "every violation of a list's items is told, however many there are",
-}
-"""Finds that are not mended yet, as TARGET/FILE in the corpus, and why each is one."""

@@ -302,3 +302,13 @@ def test_a_long_list_is_not_shown() -> None:
     with pytest.raises(BadRequest, match="at 'UserEmailList'") as caught:
         bind(FLAVOURS["chime"], request("POST", "/accounts/1/users?operation=add", body))
     assert "example.com" not in str(caught.value)
+
+
+def test_an_integer_has_32_bits() -> None:
+    def put(limit: int) -> dict[str, Any]:
+        body = b'{"Termination":{"CpsLimit":%d}}' % limit
+        return bind(FLAVOURS["default"], request("PUT", f"/voice-connectors/{'a' * 22}/termination", body))
+
+    assert put(2**31 - 1)["termination"].cps_limit == 2**31 - 1
+    with pytest.raises(BadRequest, match="less than or equal to 2147483647"):
+        put(2**31)

@@ -19,7 +19,9 @@ from .sigv4 import Identity
 
 _LONGEST_TEXT = 1024
 """Of a message or a user agent in a record."""
-_MOST_PIECES = 10_000
+_LONGEST_JSON = 100_000
+"""Of parameters or an answer, in bytes; longer ones are left out, as CloudTrail leaves them out."""
+_MOST_PIECES = 1_000
 """Of a kind that are kept."""
 
 
@@ -74,8 +76,9 @@ class Recorder:
         refusal: Refusal | None,
     ) -> None:
         """Write the record of a request to another service that shares the port."""
-        event = _event(source, name, read_only=True)
-        self._line(request, request_id, identity, event, _encode(parameters), b"null", refusal or b"")
+        event = _event(source, _text(name) if name else None, read_only=True)
+        seen = _encode({member: _text(value) for member, value in parameters.items()})
+        self._line(request, request_id, identity, event, seen, b"null", refusal or b"")
 
     def _line(
         self,
@@ -200,7 +203,8 @@ class _Views:
             seen = {member: value for member, value in located.items() if member in self._located}
         if not seen:
             return in_body
-        return _encode(seen)[:-1] + b"," + in_body[1:] if len(in_body) > 4 else _encode(seen)
+        both = _encode(seen)[:-1] + b"," + in_body[1:] if len(in_body) > 4 else _encode(seen)
+        return both if len(both) <= _LONGEST_JSON else b"null"
 
     def answer(self, body: bytes) -> bytes:
         """What an answer said, but for what is sensitive."""
@@ -213,7 +217,8 @@ def _view(shapes: Shapes, shape: Mapping[str, Any]) -> Callable[[bytes], bytes]:
 
     def view(text: bytes) -> bytes:
         try:
-            return _encode(decode(text))
+            seen = _encode(decode(text))
+            return seen if len(seen) <= _LONGEST_JSON else b"null"
         except (msgspec.DecodeError, RecursionError, UnicodeError):
             return b"null"
 

@@ -180,6 +180,7 @@ class _Claim(Struct, frozen=True):
 _forms: dict[str, _Form] = {}
 """By what precedes the signature in an Authorization header, which a client sends alike all day."""
 _MOST_FORMS = 1024
+_LONGEST_FORM = 1024
 
 
 def _read(request: Request) -> _Claim:
@@ -202,7 +203,7 @@ def _read(request: Request) -> _Claim:
     if form is None:
         form, last_signature = _parse_authorization(authorization, date)
         # Only a head that ends in a separator is sure to mean the same before another signature.
-        if signature.isalnum() and head.endswith((",", " ")):
+        if signature.isalnum() and head.endswith((",", " ")) and len(head) <= _LONGEST_FORM:
             if len(_forms) >= _MOST_FORMS:
                 _forms.clear()
             _forms[head] = form
@@ -286,6 +287,9 @@ def _check_algorithm(algorithm: str) -> None:
         raise _incomplete(f"Unsupported AWS 'algorithm': '{algorithm}'.")
 
 
+_LONGEST_REGION = 64  # a region is remembered with what was derived for it
+
+
 def _elements(credential: tuple[str, ...]) -> tuple[str, ...]:
     """`credential`, of which it is now sure that it has five elements."""
     if len(credential) != 5:
@@ -293,6 +297,8 @@ def _elements(credential: tuple[str, ...]) -> tuple[str, ...]:
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
             f"got '{'/'.join(credential)}'"
         )
+    if len(credential[2]) > _LONGEST_REGION:
+        raise _invalid(f"Credential should be scoped to a valid region, not '{credential[2][:_LONGEST_REGION]}...'.")
     return credential
 
 

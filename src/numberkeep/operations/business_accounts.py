@@ -164,14 +164,8 @@ def list_users(
     if user_type:
         where.append("user_type = ?")
         values.append(user_type)
-    page, next_token = pages.page(
-        tx,
-        ["ListUsers", account_id, user_email, user_type],
-        max_results,
-        next_token,
-        lambda after, limit: USERS.page(tx, after, limit, " AND ".join(where), tuple(values)),
-        lambda user: user.user_id,
-    )
+    scope = ["ListUsers", account_id, user_email, user_type]
+    page, next_token = pages.of_table(tx, scope, USERS, max_results, next_token, " AND ".join(where), tuple(values))
     return {"Users": page, "NextToken": next_token}
 
 

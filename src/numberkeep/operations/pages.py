@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from ..domain.errors import BadRequest
+from ..storage.table import Table
 from ..storage.tx import Tx
 
 DEFAULT_MAX_RESULTS = 99
@@ -17,6 +19,7 @@ DEFAULT_MAX_RESULTS = 99
 _SEAL_BYTES = 16
 
 Item = TypeVar("Item")
+T = TypeVar("T", bound=Struct)
 
 
 def page(
@@ -35,6 +38,23 @@ def page(
     found = fetch(position(tx, scope, next_token), limit + 1)
     items = found[:limit]
     return items, token(tx, scope, position_of(items[-1])) if len(found) > limit else None
+
+
+def of_table(
+    tx: Tx,
+    scope: object,
+    table: Table[T],
+    max_results: int | None,
+    next_token: str | None,
+    where: str = "",
+    values: tuple[object, ...] = (),
+) -> tuple[list[T], str | None]:
+    """A page of what a table has that meets a condition, in the order of its ids; see `page`."""
+
+    def fetch(after: str | None, limit: int) -> list[T]:
+        return table.page(tx, after, limit, where, values)
+
+    return page(tx, scope, max_results, next_token, fetch, table.id_of)
 
 
 def token(tx: Tx, scope: object, position: object) -> str:

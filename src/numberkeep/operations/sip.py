@@ -63,14 +63,7 @@ def get_sip_media_application(tx: Tx, sip_media_application_id: str) -> Answer:
 
 def list_sip_media_applications(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
     """The account's applications, in the order of their ids."""
-    page, next_token = pages.page(
-        tx,
-        "ListSipMediaApplications",
-        max_results,
-        next_token,
-        lambda after, limit: SIP_MEDIA_APPLICATIONS.page(tx, after, limit),
-        lambda application: application.sip_media_application_id,
-    )
+    page, next_token = pages.of_table(tx, "ListSipMediaApplications", SIP_MEDIA_APPLICATIONS, max_results, next_token)
     return {"SipMediaApplications": page, "NextToken": next_token}
 
 

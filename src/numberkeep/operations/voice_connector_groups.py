@@ -53,14 +53,7 @@ def get_voice_connector_group(tx: Tx, voice_connector_group_id: str) -> Answer:
 
 def list_voice_connector_groups(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
     """The account's groups, in the order of their ids."""
-    page, next_token = pages.page(
-        tx,
-        "ListVoiceConnectorGroups",
-        max_results,
-        next_token,
-        lambda after, limit: VOICE_CONNECTOR_GROUPS.page(tx, after, limit),
-        lambda group: group.voice_connector_group_id,
-    )
+    page, next_token = pages.of_table(tx, "ListVoiceConnectorGroups", VOICE_CONNECTOR_GROUPS, max_results, next_token)
     return {"VoiceConnectorGroups": page, "NextToken": next_token}
 
 

@@ -73,14 +73,7 @@ def get_voice_connector(tx: Tx, voice_connector_id: str) -> Answer:
 
 def list_voice_connectors(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
     """The account's Voice Connectors, in the order of their ids."""
-    page, next_token = pages.page(
-        tx,
-        "ListVoiceConnectors",
-        max_results,
-        next_token,
-        lambda after, limit: VOICE_CONNECTORS.page(tx, after, limit),
-        lambda connector: connector.voice_connector_id,
-    )
+    page, next_token = pages.of_table(tx, "ListVoiceConnectors", VOICE_CONNECTORS, max_results, next_token)
     return {"VoiceConnectors": page, "NextToken": next_token}
 
 

@@ -36,6 +36,10 @@ class Table(Generic[T]):
         self._delete = f"DELETE FROM {name} {of_id}"
         self._count = f"SELECT count(*) FROM {name} WHERE account_id = ?"
 
+    def id_of(self, item: T) -> str:
+        """The id of one of them."""
+        return str(getattr(item, self._id))
+
     def get(self, tx: Tx, id: str) -> T:
         """The account's one of that id. Raises NotFound."""
         found = self.find(tx, id)
