@@ -17,13 +17,19 @@ from conftest import ALICE, Do
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Error, ServiceFailure, ServiceUnavailable
-from numberkeep.storage import identities, phone_numbers, store
+from numberkeep.storage import identities, phone_numbers, sqlite, store
 from numberkeep.storage.resources import VOICE_CONNECTORS
 from numberkeep.storage.sqlite import GROUP_JOBS, SCHEMA_VERSION, Sqlite, StoreError
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
 
 ANYBODY = Caller("111111111111", "arn:aws:iam::111111111111:root", "")
+
+
+@pytest.fixture(autouse=True, params=["quick", "slow"])
+def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test, with a disk that is waited for on the loop, and with one that a thread waits for."""
+    monkeypatch.setattr(sqlite, "QUICK_COMMIT_SECONDS", {"quick": 60.0, "slow": -1.0}[request.param])
 
 
 def put_then(tx: Tx, name: str, error: Exception | None = None) -> str:
@@ -66,6 +72,7 @@ def test_the_cause_of_a_failure_is_logged(storage: Sqlite, caplog: pytest.LogCap
     assert "failed" in caplog.messages[0]
 
 
+@pytest.mark.parametrize("disk", ["slow"], indirect=True)  # the loop has to turn meanwhile
 def test_what_waits_together_shares_a_commit(storage: Sqlite, path: str) -> None:
     """One transaction holds the writer up; the others gather meanwhile."""
     held, gathered = asyncio.Event(), asyncio.Event()
@@ -92,6 +99,7 @@ def test_what_waits_together_shares_a_commit(storage: Sqlite, path: str) -> None
     assert len(facts(storage)) == GROUP_JOBS + 11
 
 
+@pytest.mark.parametrize("disk", ["slow"], indirect=True)  # the loop has to turn meanwhile
 def test_a_reader_sees_one_snapshot_and_never_what_is_not_committed(storage: Sqlite, path: str) -> None:
     def count(tx: Tx) -> int:
         return int(tx.execute("SELECT count(*) FROM store", ()).fetchone()[0])
@@ -465,3 +473,22 @@ def test_a_list_by_holder_begins_with_the_holder(storage: Sqlite) -> None:
     storage.look(ANYBODY, page)
     assert any("phone_number_associations_by_name" in plan for plan in plans)
     assert not any("SCAN" in plan or "TEMP" in plan for plan in plans)
+
+
+def test_another_process_that_writes_holds_up_no_socket(storage: Sqlite, path: str) -> None:
+    """A command at the shell: the transaction waits for it, the event loop does not."""
+
+    async def run(other: sqlite3.Connection) -> list[str]:
+        happened = []
+        waiting = asyncio.create_task(storage.transact(ANYBODY, put_then, "after"))
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        happened.append("done" if waiting.done() else "turned")
+        other.execute("COMMIT")
+        happened.append(await waiting)
+        return happened
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert asyncio.run(run(other)) == ["turned", "after"]
+    assert "after" in facts(storage)

@@ -1,9 +1,10 @@
 """One file, one writer, group commit.
 
-A single thread runs all writing transactions. What has gathered while it was busy runs together: one COMMIT, and
-with ``synchronous=FULL`` one wait for the disk; no answer is given before that. Reading
-transactions run at once on the thread that asks, on a connection of their own, and see the last commit. An
-inventory is read far more often than it changes: what was read is kept until the next commit.
+One writing transaction runs after the other. What has gathered meanwhile runs together: one COMMIT, and with
+``synchronous=FULL`` one wait for the disk; no answer is given before that. A quick disk is waited for where the
+requests come in; a slow one, or another process that writes, by a thread. Reading transactions run at once on the
+thread that asks, on a connection of their own, and see the last commit. An inventory is read far more often than it
+changes: what was read is kept until the next commit.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from contextlib import ExitStack, closing
 from importlib import resources
 from pathlib import Path
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
@@ -47,6 +49,8 @@ KNOWN_OVERHEAD_BYTES = 1000
 """What keeping a result takes besides the result: its key, above all."""
 CHECKPOINT_PAGES = 4000
 """How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
+QUICK_COMMIT_SECONDS = 0.002
+"""A disk that takes no longer for a commit holds up nobody: to wait for it costs less than to have a thread do so."""
 BUSY_SECONDS = 5.0
 """How long a transaction waits for another process (a command at the shell) to finish with the file."""
 
@@ -114,6 +118,7 @@ class Sqlite:
         self._rows_version = 0
         self._jobs: list[Job] = []
         self._busy = False
+        self._commit_seconds = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
@@ -144,6 +149,7 @@ class Sqlite:
         (secret,) = run("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
         self._token_secret = bytes.fromhex(secret)
         run("COMMIT")
+        run("PRAGMA busy_timeout = 0")  # see `_begin`
 
     def recall(self, key: Hashable) -> bytes | None:
         """What `read` has given for `key`, if nothing was committed since, by this process or another."""
@@ -218,11 +224,18 @@ class Sqlite:
         self._jobs.append((caller, request_id, work, done))
 
     def _hand_over(self) -> None:
-        """Give the writer what has gathered, unless it is busy: then more will have gathered when it is not."""
+        """Run what has gathered, unless a group is under way: then more will have gathered when it is done.
+
+        It is run here if the disk was quick the last time and nobody else writes, else by the writer's thread.
+        """
         if self._loop and self._jobs and not self._busy:
             self._busy = True
             jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
-            self._groups.put((self._loop, jobs))
+            results = self._commit(jobs, wait=False) if self._commit_seconds < QUICK_COMMIT_SECONDS else None
+            if results is None:
+                self._groups.put((self._loop, jobs))
+            else:
+                self._loop.call_soon(self._give, jobs, results)
 
     def _give(self, jobs: list[Job], results: list[Any]) -> None:
         self._end_snapshot()
@@ -268,34 +281,56 @@ class Sqlite:
     def _work(self) -> None:
         while (group := self._groups.get()) is not None:
             loop, jobs = group
-            results = self._commit(jobs)
+            results = self._commit(jobs, wait=True)
+            assert results is not None
             try:
                 loop.call_soon_threadsafe(self._give, jobs, results)
             except RuntimeError:
                 log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
 
-    def _commit(self, jobs: list[Job]) -> list[Any]:
+    def _commit(self, jobs: list[Job], *, wait: bool) -> list[Any] | None:
+        """The results of a group; None if another process is writing, and it is not to be waited for."""
         try:
             try:
+                if not self._begin(wait):
+                    return None
                 return self._attempt(jobs, savepoints=False)
             except _Spoiled:
+                self._begin(wait=True)
                 return self._attempt(jobs, savepoints=True)
         except Exception:
             log.exception("a group of %d transactions was not committed", len(jobs))
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
 
+    def _begin(self, wait: bool) -> bool:
+        run = self._writer.execute
+        try:
+            run("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            if not wait:
+                return False
+            run(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+            try:
+                run("BEGIN IMMEDIATE")
+            finally:
+                run("PRAGMA busy_timeout = 0")
+        return True
+
     def _attempt(self, jobs: list[Job], *, savepoints: bool) -> list[Any]:
         writer = self._writer
         writer.savepoints = savepoints
         try:
-            writer.execute("BEGIN IMMEDIATE")
             (version,) = writer.execute("PRAGMA data_version").fetchone()
             if version != self._rows_version or len(self._rows) > KNOWN_ROWS:
                 self._rows.clear()
                 self._rows_version = version
             now, rows = self._world.now(), self._rows
             results = [self._run(writer, rows, now, caller, request_id, work) for caller, request_id, work, _ in jobs]
+            began = perf_counter()
             writer.execute("COMMIT")
+            self._commit_seconds = perf_counter() - began
             return results
         except BaseException:
             self._rows.clear()
