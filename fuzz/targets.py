@@ -115,6 +115,16 @@ _VERIFIERS = [
 ]
 
 
+class Lines:
+    """A trail that keeps what it gets."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.write = lines.append
+
+    def is_behind(self) -> bool:
+        return False
+
+
 def signature(data: bytes) -> None:
     """Who signed the message?"""
     request = message(data)
@@ -196,7 +206,7 @@ def trail(data: bytes) -> None:
     """What is written down of the message? Also if its body were the answer."""
     request = message(data)
     lines: list[bytes] = []
-    recorder = Recorder(lines.append, lambda: "2026-07-01T00:00:00.000Z")
+    recorder = Recorder(Lines(lines), lambda: "2026-07-01T00:00:00.000Z")
     operation, parameters, outcome = None, {}, None
     try:
         operation, parameters = _flavours()["default"].route(request)
@@ -251,7 +261,7 @@ def _service() -> _Service:
     runner = asyncio.Runner()
     runner.run(store.transact(CALLER, identities.create_role, ROLE_NAME, (ACCOUNT,), 3600))
     lines: list[bytes] = []
-    recorder = Recorder(lines.append, world.now)
+    recorder = Recorder(Lines(lines), world.now)
     sts = Sts(lambda request: ALICE, Keyring(store, Sealer([bytes(32)]), world), recorder=recorder)
     real_seconds = world.real_seconds
     api = Api(

@@ -40,7 +40,7 @@ MAY_IMPORT = {
         "worker",
         "world",
     },
-    "cli": {"app", "aws", "config", "domain", "keyring", "sealing", "storage"},
+    "cli": {"app", "aws", "config", "domain", "keyring", "sealing", "storage", "world"},
     "__init__": set(),
     "__main__": {"cli"},
 }

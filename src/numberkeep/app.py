@@ -13,10 +13,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from msgspec.structs import replace
+
 from .admin import AdminServer, application
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .aws.api import Api
 from .aws.cloudtrail import Recorder
+from .aws.errors import Refusal
 from .aws.message import Request
 from .aws.model import flavours
 from .aws.sigv4 import Identity, Verifier, read_unverified
@@ -34,6 +37,7 @@ from .operations import INSTEAD, OPERATIONS
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import Server, tls_context
 from .storage import identities, store
+from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
 from .storage.tx import Tx
 from .trail import File, StandardOutput, Trail
@@ -85,9 +89,9 @@ class App:
         if outputs := _outputs(settings):
             trail = Trail(outputs)
             stack.callback(trail.close)
-            recorder = Recorder(trail.write, world.second)
+            recorder = Recorder(trail, world.second)
         rate = settings.rate
-        throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.real_seconds) if rate else None
+        throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
         api = Api(
             flavours(OPERATIONS, INSTEAD),
             self._identify(keyring, settings.regions),
@@ -97,6 +101,7 @@ class App:
             throttle=throttle,
             recorder=recorder,
             real_seconds=world.real_seconds,
+            arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
         )
         self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
@@ -189,7 +194,7 @@ async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = Fa
 
     How many were sealed. Raises StartError if a secret was sealed with none of the keys.
     """
-    sealed = 0
+    sealed, were_plain = 0, False
     for key in storage.look(caller_of(""), identities.all_keys):
         secret, of = key.secret_access_key, key.access_key_id
         try:
@@ -201,6 +206,9 @@ async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = Fa
         if not is_sealed(secret) or (anew and not sealer.is_current(secret)):
             await storage.transact(caller_of(""), identities.reseal_key, of, sealer.seal(plain, of))
             sealed += 1
+        were_plain = were_plain or not is_sealed(secret)
+    if were_plain:
+        storage.scrub()
     return sealed
 
 
@@ -223,8 +231,12 @@ def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | Non
         secret_access_key=sealer.seal(secret, access_key_id),
         created_at=tx.now,
     )
+    is_new = identities.USERS.find(tx, user_name) is None
     identities.insert_key(tx, key)
-    if policy:
+    if policy and is_new:  # instead of what the first user of an account gets
+        user = identities.USERS.get(tx, user_name)
+        identities.USERS.replace(tx, replace(user, policies=(policy,)))
+    elif policy:
         identities.attach(tx, identities.USERS, user_name, policy)
     return key, secret
 
@@ -300,7 +312,9 @@ def reseal(database: Path, sealer: Sealer) -> int:
     async def once() -> int:
         async with AsyncExitStack() as stack:
             storage = open_store(database, World(), SimulatedCarrier(0), stack)
-            return await seal_plain_secrets(storage, sealer, anew=True)
+            count = await seal_plain_secrets(storage, sealer, anew=True)
+            # A key that was made meanwhile may have been sealed with the old one.
+            return count + await seal_plain_secrets(storage, sealer, anew=True)
 
     return asyncio.run(once())
 
@@ -312,6 +326,8 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 
 def _anybody(request: Request) -> Identity:
+    if "origin" in request.headers:
+        raise Refusal(403, "AccessDeniedException", "Requests of web pages are not answered: this one has an Origin.")
     access_key_id, region, _ = read_unverified(request)
     is_account = len(access_key_id) == 12 and access_key_id.isascii() and access_key_id.isdigit()
     account_id = access_key_id if is_account else DEFAULT_ACCOUNT_ID

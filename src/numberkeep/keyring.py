@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 KEPT_SECONDS = 1.0
 """How long a key that is disabled or deleted, or a policy that is detached, may still count."""
 KEPT_KEYS = 10_000
+LONGEST_TOKEN = 4096
 TOUCHED_SECONDS = 900
 """How exactly it is known when a key was used last."""
 _KEY_CHARACTERS = string.ascii_uppercase + "234567"
@@ -72,15 +73,15 @@ class Keyring:
 
     def __call__(self, access_key_id: str, session_token: str | None) -> Key | None:
         """The key of that id, or None; for a temporary one the token is needed."""
-        now = self._world.real_seconds()
+        now = self._world.steady_seconds()
         temporary = access_key_id.startswith("ASIA")
         name = (access_key_id, session_token if temporary else None)
-        kept_until, key = self._kept.get(name, (0.0, None))
+        kept_until, key = self._kept.get(name, (now, None))
         if now < kept_until:
             return key
         self._kept.pop(name, None)
         key = self._session_key(access_key_id, session_token) if temporary else self._long_term_key(access_key_id)
-        if key is not None:
+        if key is not None and key.caller.account_id:
             if len(self._kept) >= KEPT_KEYS:
                 self._kept.clear()
             self._kept[name] = (now + KEPT_SECONDS, key)
@@ -91,7 +92,10 @@ class Keyring:
         parts = arn.split(":")
         if len(parts) != 6 or parts[:3] != ["arn", "aws", "iam"] or not parts[5].startswith("role/"):
             raise NotFound(f"{arn} is no role's ARN")
-        return self._storage.look(_anybody(parts[4]), ROLES.get, parts[5].removeprefix("role/"))
+        role = self._storage.look(_anybody(parts[4]), ROLES.get, parts[5].removeprefix("role/"))
+        if role.arn != arn:
+            raise NotFound(f"{arn} is no role's ARN")
+        return role
 
     def begin_session(
         self, account_id: str, name: str, principal_id: str, role_session_name: str | None, seconds: int
@@ -124,7 +128,7 @@ class Keyring:
         return Key(caller, secret, policy=policy_of(user.policies))
 
     def _session_key(self, access_key_id: str, session_token: str | None) -> Key | None:
-        session = self._read(session_token or "")
+        session = self._read(session_token or "") if len(session_token or "") <= LONGEST_TOKEN else None
         if session is None or session.access_key_id != access_key_id:
             # Another token than the one that was asked for: a key of nobody's, with a token that nobody has.
             return Key(Caller("", "", access_key_id), "", "\0") if session_token else None
@@ -156,8 +160,8 @@ class Keyring:
 
     def used(self, caller: Caller) -> None:
         """Note, once in a while, that a request was signed with the caller's key."""
-        now = self._world.real_seconds()
-        if now < self._used.get(caller.access_key_id, 0.0):
+        now = self._world.steady_seconds()
+        if now < self._used.get(caller.access_key_id, now):
             return
         if len(self._used) >= KEPT_KEYS:
             self._used.clear()

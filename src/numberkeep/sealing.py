@@ -8,6 +8,7 @@ import base64
 import hashlib
 import os
 import secrets
+import stat
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +92,9 @@ def read_keys(path: Path) -> list[bytes]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SealError(f"The secret key file {path} cannot be read: {reason}.") from error
+        raise SealError(
+            f"The secret key file {path} cannot be read: {reason}. `numberkeep keys init FILE` makes one."
+        ) from error
     return parse_keys(text, f"the file {path}")
 
 
@@ -108,20 +111,28 @@ def parse_keys(text: str, place: str) -> list[bytes]:
 
 def make_key_file(path: Path) -> None:
     """A file with a new key, for its owner alone. Raises SealError if there is a file already, or it cannot be made."""
-    _write(path, [secrets.token_hex(_KEY_DIGITS // 2)], os.O_EXCL)
+    _write(path, [secrets.token_hex(_KEY_DIGITS // 2)])
 
 
 def add_key(path: Path) -> None:
-    """Put a new key before those of a file."""
+    """Put a new key before those of a file, which goes on to be whose it was. Raises SealError if that cannot be."""
+    path = path.resolve()
     keys = [secrets.token_hex(_KEY_DIGITS // 2), *(key.hex() for key in read_keys(path))]
     fresh = path.with_name(path.name + ".new")
-    _write(fresh, keys, os.O_TRUNC)
-    fresh.replace(path)
-
-
-def _write(path: Path, keys: Sequence[str], flag: int) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+        was = path.stat()
+        fresh.unlink(missing_ok=True)
+        _write(fresh, keys)
+        os.chown(fresh, was.st_uid, was.st_gid)
+        fresh.chmod(stat.S_IMODE(was.st_mode))
+        fresh.replace(path)
+    except OSError as error:
+        raise SealError(f"The secret key file {path} cannot be replaced: {error.strerror}.") from error
+
+
+def _write(path: Path, keys: Sequence[str]) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise SealError(f"The secret key file {path} cannot be made: {error.strerror}.") from error
     with open(descriptor, "w") as file:

@@ -1,24 +1,26 @@
 """Where the trail's records go: standard output, a file that is turned over when it is full, or both.
 
 Records that come within a moment go together. A thread writes them, so that a slow disk holds up no request; if it
-falls far behind, requests wait for it, since a record that is lost is worse.
+falls far behind, requests are refused meanwhile, since none is to go without its record.
 """
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from queue import Queue
-from typing import BinaryIO
+from queue import SimpleQueue
 
 log = logging.getLogger(__name__)
 
 GATHERING_SECONDS = 0.05
 """How long a record waits for others."""
-WAITING_CHUNKS = 200
-"""How many moments' records may wait to be written."""
+WAITING_BYTES = 32 * 1024 * 1024
+"""How much may wait to be written; beyond it, requests are answered 503 until it is less."""
+CLOSING_SECONDS = 5
+"""How long the end of the program waits for what waits."""
 
 
 class File:
@@ -32,7 +34,7 @@ class File:
         self._open()
 
     def _open(self) -> None:
-        self._file: BinaryIO = self._path.open("ab", buffering=0)
+        self._file = open(self._path, "ab", buffering=0, opener=_for_the_owner)  # noqa: SIM115 - close() closes it
         self._bytes = self._file.tell()
 
     def write(self, chunk: bytes) -> None:
@@ -57,6 +59,10 @@ class File:
         self._file.close()
 
 
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class StandardOutput:
     """The program's standard output."""
 
@@ -74,8 +80,10 @@ class Trail:
     def __init__(self, outputs: Sequence[File | StandardOutput]) -> None:
         self._outputs = outputs
         self._gathered: list[bytes] = []
-        self._chunks: Queue[bytes | None] = Queue(WAITING_CHUNKS)
-        self._thread = threading.Thread(target=self._work, name="numberkeep-trail")
+        self._chunks: SimpleQueue[bytes | None] = SimpleQueue()
+        self._taken_bytes = 0
+        self._written_bytes = 0
+        self._thread = threading.Thread(target=self._work, name="numberkeep-trail", daemon=True)
         self._thread.start()
 
     def write(self, line: bytes) -> None:
@@ -83,12 +91,20 @@ class Trail:
         if not self._gathered:
             asyncio.get_running_loop().call_later(GATHERING_SECONDS, self._hand_over)
         self._gathered.append(line)
+        self._taken_bytes += len(line)
+
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that there should be no more for now."""
+        return self._taken_bytes - self._written_bytes > WAITING_BYTES
 
     def close(self) -> None:
-        """Write what has been taken."""
+        """Write what has been taken, as far as somebody takes it in CLOSING_SECONDS."""
         self._hand_over()
         self._chunks.put(None)
-        self._thread.join()
+        self._thread.join(CLOSING_SECONDS)
+        if self._thread.is_alive():
+            log.error("%d bytes of the trail were not written", self._taken_bytes - self._written_bytes)
+            return
         for output in self._outputs:
             output.close()
 
@@ -104,3 +120,4 @@ class Trail:
                     output.write(chunk)
                 except (OSError, ValueError):
                     log.exception("%d bytes of the trail could not be written", len(chunk))
+            self._written_bytes += len(chunk)

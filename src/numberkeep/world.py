@@ -18,8 +18,15 @@ _CODE_CHARACTERS = string.ascii_lowercase + string.digits
 class World:
     """The service's time, its random numbers and its new identifiers."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        seed: int | None = None,
+        steady_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
+        self.steady_seconds = steady_seconds
+        """Seconds since some moment, by a clock that is never set: for how long something is kept."""
         self._turn = threading.Lock()
         self._latest = -1.0
         self._change_id = 0

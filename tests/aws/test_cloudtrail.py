@@ -20,6 +20,15 @@ CALLER = Caller("123456789012", "arn:aws:iam::123456789012:user/alice", "AKIAALI
 ID = "885b5970-6640-46e9-8b59-3d77be15a4f5"
 
 
+class Lines(list[bytes]):
+    """A trail that keeps what it gets."""
+
+    write = list.append
+
+    def is_behind(self) -> bool:
+        return False
+
+
 class Store:
     def recall(self, key: Any) -> None:
         return None
@@ -38,8 +47,8 @@ ALICE = Identity(CALLER, "us-east-1")
 
 def record(method: str, target: str, body: bytes = b"", identity: Any = ALICE, **functions: Any) -> Any:
     """The record of one request."""
-    lines: list[bytes] = []
-    recorder = Recorder(lines.append, lambda: "2019-10-29T18:25:30Z")
+    lines = Lines()
+    recorder = Recorder(lines, lambda: "2019-10-29T18:25:30Z")
 
     def identify(request: Request) -> Identity:
         if isinstance(identity, Refusal):
@@ -167,7 +176,7 @@ def test_who_is_no_user(caller: Caller, kind: str) -> None:
 
 def test_every_served_operation_has_a_record() -> None:
     """Views are made of every operation's shapes, whatever those hold."""
-    recorder = Recorder(lambda line: None, lambda: "2019-10-29T18:25:30Z")
+    recorder = Recorder(Lines(), lambda: "2019-10-29T18:25:30Z")
     for flavour in flavours(OPERATIONS).values():
         for operation in flavour.operations.values():
             request = Request(operation.method, "/", "", {}, b"{}")

@@ -301,7 +301,7 @@ def test_a_record_is_short(sent: bytes) -> None:
     """CloudTrail leaves out parameters of more than 100 KB. Else whoever can send fills the disk, or turns the trail's
     files over until what they did before is gone."""
     lines: list[bytes] = []
-    recorder = targets.Recorder(lines.append, lambda: "2026-07-01T00:00:00.000Z")
+    recorder = targets.Recorder(targets.Lines(lines), lambda: "2026-07-01T00:00:00.000Z")
 
     def nobody(request: Any) -> Any:
         raise Refusal(403, "MissingAuthenticationTokenException", "Missing Authentication Token")

@@ -4,15 +4,16 @@ import logging
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from ..domain.caller import Caller
-from ..domain.errors import Error, ServiceFailure
+from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from .cloudtrail import Recorder
 from .errors import Refusal, declared, shape_of
 from .message import Request, Response
-from .model import Flavour, Operation
+from .model import RESOURCE_ARN, Flavour, Operation
 from .policy import Context, Policy
 from .sigv4 import Identity
 from .sts import PATHS as STS_PATHS
@@ -57,8 +58,10 @@ class Api:
         throttle: Throttle | None = None,
         recorder: Recorder | None = None,
         real_seconds: Callable[[], float],
+        arn_of: Callable[[str, str, str], str | None] = lambda account_id, kind, id: None,
     ) -> None:
-        """`real_seconds` is the time that policies see, in epoch seconds."""
+        """`real_seconds` is the time that policies see, in epoch seconds. `arn_of` gives the ARN of an account's
+        resource by kind and id, if it is there."""
         self._flavours = flavours
         self._identify = identify
         self._recall = store.recall
@@ -69,12 +72,16 @@ class Api:
         self._throttle = throttle
         self._recorder = recorder
         self._real_seconds = real_seconds
+        self._arn_of = arn_of
         self._by_host: dict[str, Flavour] = {}
         self._allowed: set[tuple[Policy, Operation]] = set()
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
         answer = _Answer(request, self._new_id(), reply, self._recorder)
+        if self._recorder is not None and self._recorder.is_behind():
+            reply(_refusal(ServiceUnavailable("The trail cannot be kept at the moment."), answer.request_id))
+            return
         if self._sts and request.path in STS_PATHS:
             reply(self._sts.handle(request, answer.request_id, partial(self._context, request)))
             return
@@ -113,11 +120,7 @@ class Api:
         self, identity: Identity, policy: Policy, operation: Operation, parameters: dict[str, str], request: Request
     ) -> None:
         """Raises Refusal unless the caller's policies allow the operation."""
-        resource = "*"
-        if operation.resource:
-            kind, member = operation.resource
-            account_id = identity.caller.account_id
-            resource = f"arn:aws:chime:{identity.region}:{account_id}:{kind}/{parameters.get(member, '')}"
+        resource = self._resource(identity, operation, parameters, request)
         decision = policy.decide(operation.action, resource, self._context(request, identity))
         if decision == "Allow" and policy.unconditional and operation.resource is None:
             if len(self._allowed) >= MOST_ALLOWED:
@@ -135,6 +138,17 @@ class Api:
                 f"User: {identity.caller.arn} is not authorized to perform: {operation.action} on resource: "
                 f"{resource} {why}",
             )
+
+    def _resource(self, identity: Identity, operation: Operation, parameters: dict[str, str], request: Request) -> str:
+        """The ARN of what the operation is about, ``*`` if that has none."""
+        if operation.resource is None:
+            return "*"
+        kind, member = operation.resource
+        if not kind:
+            return _named_arn(request) or "*"
+        account_id, id = identity.caller.account_id, parameters.get(member, "")
+        # Its own, not one of the caller's making: a region that was signed for must not hide it from a Deny.
+        return self._arn_of(account_id, kind, id) or f"arn:aws:chime:{identity.region}:{account_id}:{kind}/{id}"
 
     def _context(self, request: Request, identity: Identity) -> Context:
         return Context(
@@ -157,6 +171,20 @@ def flavour_name(host: str) -> str:
     if host.startswith("voice-chime."):
         return "chime-sdk-voice"
     return "chime" if host.startswith(("chime.", "service.chime.")) else "default"
+
+
+class _Tagged(msgspec.Struct, rename={"resource_arn": RESOURCE_ARN}):
+    resource_arn: str | None = None
+
+
+def _named_arn(request: Request) -> str | None:
+    """The ARN that a request names in its body or, if that is empty, in its query."""
+    if request.body:
+        try:
+            return msgspec.json.decode(request.body, type=_Tagged).resource_arn
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None  # which the operation's own decoder will refuse
+    return next((value for name, value in parse_qsl(request.query) if name == "arn"), None)
 
 
 _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"

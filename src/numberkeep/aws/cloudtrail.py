@@ -5,8 +5,9 @@ parameters and answer, whose members are spelled as the API spells them. A recor
 number's own history tells the rest.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -21,8 +22,17 @@ _LONGEST_TEXT = 1024
 """Of a message or a user agent in a record."""
 _LONGEST_JSON = 100_000
 """Of parameters or an answer, in bytes; longer ones are left out, as CloudTrail leaves them out."""
+_PHONE_NUMBER = re.compile(r"(?:\+|%2B)[1-9][0-9]{6,14}")
+_HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 _MOST_PIECES = 1_000
 """Of a kind that are kept."""
+
+
+class Trail(Protocol):
+    """Where lines go."""
+
+    def write(self, line: bytes) -> None: ...
+    def is_behind(self) -> bool: ...
 
 
 class Recorder:
@@ -32,9 +42,11 @@ class Recorder:
     are made once.
     """
 
-    def __init__(self, write: Callable[[bytes], None], now: Callable[[], str]) -> None:
-        """`write` takes a line; `now` gives the service's time to the second, ``2019-08-12T22:10:20Z``."""
-        self._write = write
+    def __init__(self, trail: Trail, now: Callable[[], str]) -> None:
+        """`now` gives the service's time to the second, ``2019-08-12T22:10:20Z``."""
+        self._write = trail.write
+        self.is_behind = trail.is_behind
+        """Whether so much waits to be written that no more requests are to be answered."""
         self._now = now
         self._views: dict[Operation, _Views] = {}
         self._callers: dict[str, tuple[str, bytes]] = {}
@@ -56,7 +68,8 @@ class Recorder:
         views = self._views.get(operation)
         if views is None:
             views = self._views[operation] = _Views(operation)
-        seen = views.parameters(parameters, request.body)
+        # What strangers send is not repeated: they could have the trail's files turned over.
+        seen = views.parameters(parameters, request.body) if identity else b"null"
         if isinstance(result, bytes):
             answer = b"null" if operation.reads else views.answer(result)
         else:
@@ -73,12 +86,16 @@ class Recorder:
         name: str | None,
         parameters: Mapping[str, str],
         identity: Identity | None,
-        refusal: Refusal | None,
+        result: Mapping[str, Any] | Refusal,
     ) -> None:
-        """Write the record of a request to another service that shares the port."""
+        """Write the record of a request to another service that shares the port; `result` is what may be seen of its
+        answer."""
         event = _event(source, _text(name) if name else None, read_only=True)
         seen = _encode({member: _text(value) for member, value in parameters.items()})
-        self._line(request, request_id, identity, event, seen, b"null", refusal or b"")
+        if isinstance(result, Refusal):
+            self._line(request, request_id, identity, event, seen if identity else b"null", b"null", result)
+        else:
+            self._line(request, request_id, identity, event, seen, _encode(result), b"")
 
     def _line(
         self,
@@ -138,8 +155,14 @@ def _event(source: str, name: str | None, *, read_only: bool) -> bytes:
 
 
 def _error(error: Error | Refusal) -> bytes:
-    name = error.shape if isinstance(error, Refusal) else shape_of(error).name
-    return b'"errorCode":%b,"errorMessage":%b' % (_encode(name), _encode(_text(str(error))))
+    """What went wrong, without numbers, and without what was meant to be a signature."""
+    if isinstance(error, Refusal):
+        name, message = error.shape, str(error)
+        if name == "IncompleteSignatureException":
+            message = "The signature is not complete."
+    else:
+        name, message = shape_of(error).name, str(error)
+    return b'"errorCode":%b,"errorMessage":%b' % (_encode(name), _encode(_PHONE_NUMBER.sub(_HIDDEN, _text(message))))
 
 
 def _text(text: str) -> str:

@@ -51,9 +51,10 @@ def shape_of(error: errors.Error) -> Shape:
 def declared(error: errors.Error, names: Container[str]) -> errors.Error:
     """`error`, as an operation answers it that declares exceptions of these `names`.
 
-    A client's fault that is not among them is a BadRequest, which every operation declares; the code tells which.
+    A client's fault that is not among them is a BadRequest, which every operation declares; the code tells which. That
+    the client asks too often is told as it is, or it would not wait.
     """
     shape = shape_of(error)
-    if shape.status >= 500 or shape.name in names:
+    if shape.status >= 500 or shape.status == 429 or shape.name in names:
         return error
     return errors.BadRequest(str(error), error.code)

@@ -32,7 +32,9 @@ SERVICES = ("chime", "chime-sdk-voice")
 MOST_INTEGER = 2**31 - 1
 """Of the models' ``integer``; none of the operations that are served has a ``long``."""
 RESOURCE_KINDS = {"VoiceConnectorId": "vc", "SipMediaApplicationId": "sma"}
-"""The members by which requests name something that has an ARN of its own, as policies name it."""
+"""The members by which paths name something that has an ARN of its own, as policies name it."""
+RESOURCE_ARN = "ResourceARN"
+"""The member that is an ARN itself."""
 SAMPLES_PREFIX = "console"
 """AWS's own samples send requests to ``/console`` of a host; it changes nothing."""
 
@@ -98,7 +100,8 @@ class Operation:
         self.input_shape: str | None = definition.get("input", {}).get("shape")
         self.output_shape: str | None = definition.get("output", {}).get("shape")
         self.resource: tuple[str, str] | None = None
-        """What a policy can name of it: the kind that stands in an ARN, and the member that has its id."""
+        """What a policy can name of it: the kind that stands in an ARN, and the member that has its id; no kind if the
+        member is the ARN."""
         self.uri_members: dict[str, str] = {}
         if function is None:
             return
@@ -128,9 +131,11 @@ class Operation:
             for member, reference in located["members"].items()
             if reference["location"] == "uri"
         }
-        self.resource = next(
-            ((RESOURCE_KINDS[one], one) for one in self.uri_members.values() if one in RESOURCE_KINDS), None
-        )
+        named = next((one for one in self.uri_members.values() if one in RESOURCE_KINDS), None)
+        if named:
+            self.resource = RESOURCE_KINDS[named], named
+        elif RESOURCE_ARN in members["members"]:
+            self.resource = "", RESOURCE_ARN
 
     def bind(self, parameters: dict[str, str], request: Request) -> Callable[[Any], bytes]:
         """The call that `request` asks for: a function of a transaction that gives the answer's body.
@@ -306,6 +311,9 @@ class Flavour:
             node = step
         routes = node.routes.get("GET" if request.method == "HEAD" else request.method, [])
         pairs = request.query.split("&")
+        if "%" in request.query and len(routes) > 1:
+            # A signature is over decoded names, the choice of an operation over what is written.
+            pairs = [unquote(pair) if "%" in pair.partition("=")[0] else pair for pair in pairs]
         for query, (operation, members) in routes:
             if query in pairs or (not query and not _chooses_another(pairs, routes)):
                 return operation, dict(zip(members, values, strict=False))

@@ -6,7 +6,7 @@ carries. Everything else is refused when a document is read: a statement that we
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -60,6 +60,20 @@ def parse(document: str | bytes) -> dict[str, Any]:
         raise PolicyError(f"Document: is not JSON in UTF-8: {error}") from None
     _statements(policy)
     return policy
+
+
+def check_actions(policy: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises `PolicyError` if `policy`, which `parse` has accepted, names an action of Chime's that is not `known`: a
+    mistyped Deny would deny nothing."""
+    spelled = {name.lower() for name in known}
+    statements = policy["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        for member in ("Action", "NotAction"):
+            actions = statement.get(member, ())
+            for action in [actions] if isinstance(actions, str) else actions:
+                literal = action.lower()
+                if literal.startswith("chime:") and not set(literal) & {"*", "?"} and literal not in spelled:
+                    raise PolicyError(f"Statement.{member}: {action} is no action of Amazon Chime's")
 
 
 class Policy:

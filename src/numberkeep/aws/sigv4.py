@@ -6,7 +6,7 @@ would give it. SigV4a (``AWS4-ECDSA-P256-SHA256``) is refused, because the servi
 """
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -63,12 +63,12 @@ class Verifier:
         self,
         keys: Callable[[str, str | None], Key | None],
         *,
-        regions: Container[str] | None,
+        regions: Iterable[str] | None,
         service: str = "chime",
         skew_seconds: int = 300,
     ) -> None:
         self._keys = keys
-        self._regions = regions
+        self._regions = None if regions is None else frozenset(regions)
         self._service = service
         self._skew_seconds = skew_seconds
 
@@ -346,9 +346,15 @@ _WHITE_SPACE = re.compile(r"[ \t\r\n\f\v]+")
 
 def _canonical_request(request: Request, claim: _Claim, body_hash: str) -> str:
     headers = request.headers
-    lines = [f"{name}:{_canonical_value(headers[name])}\n" for name in claim.form.names if name in headers]
+    lines = []
+    for name in claim.form.names:
+        if (value := headers.get(name)) is not None:
+            # str.split would not do: it also splits at bytes of UTF-8 text that Latin-1 reads as white space.
+            if "  " in value or not value.isprintable():
+                value = _WHITE_SPACE.sub(" ", value).strip(" ")
+            lines.append(f"{name}:{value}\n")
     path = _canonical_path(request.path)
-    query = _canonical_query(request.query, claim.presigned)
+    query = _canonical_query(request.query, claim.presigned) if request.query else ""
     return f"{request.method}\n{path}\n{query}\n{''.join(lines)}\n{claim.form.signed_headers}\n{body_hash}"
 
 
@@ -378,7 +384,7 @@ def _canonical_query(query: str, presigned: bool) -> str:
 
     ``+`` is a space, as AWS has it. SDKs send ``%20``, but some clients sign that and send ``+``.
     """
-    if not query or _PLAIN_PAIR.fullmatch(query):
+    if _PLAIN_PAIR.fullmatch(query):
         return query
     pairs = sorted(
         (_recode(name), _recode(value))
@@ -389,13 +395,6 @@ def _canonical_query(query: str, presigned: bool) -> str:
 
 def _recode(text: str) -> str:
     return quote(unquote_to_bytes(text.encode("latin-1")), safe="")
-
-
-def _canonical_value(value: str) -> str:
-    # str.split would not do: it also splits at bytes of UTF-8 text that Latin-1 reads as white space.
-    if "  " in value or not value.isprintable():
-        return _WHITE_SPACE.sub(" ", value).strip(" ")
-    return value
 
 
 # The key and what it makes of it

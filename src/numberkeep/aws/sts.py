@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from ..domain.errors import NotFound, Throttled
+from ..domain.errors import Error, NotFound, Throttled
 from ..domain.identity import (
     DEFAULT_ROLE_SESSION_SECONDS,
     DEFAULT_USER_SESSION_SECONDS,
@@ -31,6 +31,7 @@ from .throttle import Throttle
 PATHS = frozenset(f"/{prefix}" for prefix in ("", *SERVICES, SAMPLES_PREFIX))
 """The root, also of an address that chooses a flavour for everything else."""
 VERSION = "2011-06-15"
+LONGEST_FORM = 16 * 1024
 SERVICE = "sts"
 _NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
@@ -92,9 +93,10 @@ class Sts:
         identity = None
         refused = None
         action = ""
+        result: Tree = {}
         try:
-            form = _form(request)
             identity = self._identify(request)
+            form = _form(request)
             action = form.get("Action", "")
             operation = _OPERATIONS.get(action)
             if operation is None or form.get("Version", VERSION) != VERSION:
@@ -110,10 +112,13 @@ class Sts:
             refused = refusal
         except Throttled as throttled:
             refused = Refusal(400, "Throttling", str(throttled))
+        except Error as error:
+            refused = Refusal(503, "ServiceUnavailable", str(error))
         if self._recorder:
             visible = {name: form[name] for name in _VISIBLE if name in form}
+            seen = refused or _without_secrets(result)
             self._recorder.record_other(
-                request, request_id, "sts.amazonaws.com", action or None, visible, identity, refused
+                request, request_id, "sts.amazonaws.com", action or None, visible, identity, seen
             )
         if refused:
             return _error(refused, request_id)
@@ -151,7 +156,7 @@ class Sts:
         except NotFound:
             raise denied from None  # as AWS has it, who may not assume a role is not told whether it is there
         trusts = caller.arn in role.trusted or caller.account_id in role.trusted
-        allowed = identity.policy is None or identity.policy.decide("sts:AssumeRole", arn, context) == "Allow"
+        allowed = identity.policy is None or identity.policy.decide("sts:AssumeRole", role.arn, context) == "Allow"
         if not (trusts and allowed):
             raise denied
         seconds = _duration(form, DEFAULT_ROLE_SESSION_SECONDS, role.longest_session_seconds)
@@ -179,6 +184,8 @@ _OPERATIONS: dict[str, tuple[Callable[[Sts, Identity, Mapping[str, str], Context
 
 def _form(request: Request) -> dict[str, str]:
     """The members of a request: of its body or, if that is empty, of its query without the signature's parts."""
+    if len(request.body) > LONGEST_FORM:
+        raise Refusal(413, "RequestEntityTooLarge", f"A request to STS has at most {LONGEST_FORM} bytes.")
     try:
         text = request.body.decode("ascii") or "&".join(
             pair for pair in request.query.split("&") if not pair.startswith("X-Amz-")
@@ -210,6 +217,15 @@ def _credentials(credentials: Credentials) -> Tree:
         "SecretAccessKey": credentials.secret_access_key,
         "SessionToken": credentials.session_token,
         "Expiration": expires,
+    }
+
+
+def _without_secrets(tree: Tree) -> Tree:
+    """What the trail may tell of an answer: which credentials were given, not what they are."""
+    return {
+        name: value if isinstance(value, str) else _without_secrets(value)
+        for name, value in tree.items()
+        if name not in ("SecretAccessKey", "SessionToken")
     }
 
 

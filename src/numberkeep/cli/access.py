@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from ..app import new_key, reseal, sealer_of
-from ..aws.policy import MANAGED, Context, PolicyError, parse
+from ..aws.model import SERVICES, load
+from ..aws.policy import MANAGED, Context, PolicyError, check_actions, parse
 from ..domain.errors import BadRequest
 from ..domain.identity import (
     DEFAULT_ROLE_SESSION_SECONDS,
@@ -26,6 +27,7 @@ from ..storage import identities
 from ..storage.identities import ROLES, USERS
 from ..storage.table import Table
 from ..storage.tx import Tx
+from ..world import World
 from .options import account_option, database_option, output_option, refusing, run, secret_key_option, show
 
 MOST_SHOWN = 100_000
@@ -38,6 +40,8 @@ def read_policy(policy: str) -> AttachedPolicy:
     path = Path(policy)
     try:
         document = parse(path.read_bytes())
+        names = {f"chime:{name}" for service in SERVICES for name in load(service)["operations"]}
+        check_actions(document, names)
     except OSError as error:
         raise click.ClickException(
             f"{policy} is no file that can be read, and no managed policy: {', '.join(MANAGED)}."
@@ -359,7 +363,7 @@ def show_policy(database: Path, account: str, user: str | None, role: str | None
 @click.option("--action", required=True, help="Such as chime:UpdatePhoneNumber.")
 @click.option("--resource", default="*", help="An ARN, or * for what has none.")
 @click.option("--source-ip", default="", help="For aws:SourceIp.")
-@click.option("--time", "current_time", default=0.0, help="For aws:CurrentTime, in seconds since 1970.")
+@click.option("--time", "current_time", type=float, help="For aws:CurrentTime, in epoch seconds; now if not given.")
 @click.option("--secure", is_flag=True, help="For aws:SecureTransport.")
 @click.option("--region", default="us-east-1", help="For aws:RequestedRegion.")
 def simulate(
@@ -370,13 +374,14 @@ def simulate(
     action: str,
     resource: str,
     source_ip: str,
-    current_time: float,
+    current_time: float | None,
     secure: bool,
     region: str,
 ) -> None:
     """Say whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny."""
     one = _principal(database, account, user, role)
-    context = Context(source_ip, current_time, secure, region, user)
+    now = World().real_seconds() if current_time is None else current_time
+    context = Context(source_ip, now, secure, region, user)
     click.echo(policy_of(one.policies).decide(action, resource, context))
 
 

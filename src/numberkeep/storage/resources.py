@@ -21,6 +21,15 @@ USERS = Table(User, "business_users", "User")
 _OF_RESOURCE = "FROM resource_configurations WHERE account_id = ? AND resource_id = ?"
 
 
+def arn_of(tx: Tx, kind: str, id: str) -> str | None:
+    """The ARN of the account's Voice Connector (``vc``) or SIP media application (``sma``) of that id, or None."""
+    if kind == "vc":
+        connector = VOICE_CONNECTORS.find(tx, id)
+        return connector.voice_connector_arn if connector else None
+    application = SIP_MEDIA_APPLICATIONS.find(tx, id)
+    return application.sip_media_application_arn if application else None
+
+
 def delete_users(tx: Tx, chime_account_id: str) -> None:
     """Forget all users of an account."""
     sql = "DELETE FROM business_users WHERE account_id = ? AND chime_account_id = ?"

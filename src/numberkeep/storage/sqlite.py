@@ -272,6 +272,12 @@ class Sqlite:
         self.write(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
         return await future
 
+    def scrub(self) -> None:
+        """Write the file anew, so that nothing is left in it of what was overwritten. Nobody is served meanwhile."""
+        self._end_snapshot()
+        for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            self._writer.execute(statement).fetchall()
+
     def close(self) -> None:
         """Finish the group that is being written, then close the file. What nobody waits for any more is dropped."""
         self._groups.put(None)
