@@ -86,3 +86,21 @@ def test_what_is_no_key_is_not_shown(text: str) -> None:
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(SealError, match="No such file"):
         read_keys(tmp_path / "none")
+
+
+def test_a_file_that_gets_a_new_key_stays_whose_it_was(tmp_path: Path) -> None:
+    """A server that runs as another user than the one who turns the key over goes on reading it."""
+    file, link = tmp_path / "secret.key", tmp_path / "link"
+    make_key_file(file)
+    file.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(file, 12345, 12346)
+    before = file.stat()
+    link.symlink_to(file)
+    (tmp_path / "secret.key.new").write_text("left over")
+    (tmp_path / "secret.key.new").chmod(0o666)
+    add_key(link)
+    after = file.stat()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (before.st_uid, before.st_gid, 0o640)
+    assert link.is_symlink()
+    assert len(read_keys(link)) == 2

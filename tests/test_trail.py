@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
+from numberkeep import trail as trail_module
 from numberkeep.trail import File, Trail
 
 
@@ -56,3 +59,40 @@ def test_a_disk_that_is_full_is_said_and_nothing_else_stops(tmp_path: Path, capl
         trail.close()
     assert "could not be written" in caplog.text
     assert (tmp_path / "trail").read_bytes() == b"line\n"
+
+
+def test_a_trail_that_nobody_reads_is_behind_and_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a log collector hangs: no memory is filled, and the program can end."""
+    monkeypatch.setattr(trail_module, "WAITING_BYTES", 1000)
+    monkeypatch.setattr(trail_module, "CLOSING_SECONDS", 0.1)
+    reading, writing = os.pipe()
+    stuck = Stuck(writing)
+    trail = Trail([stuck])
+    assert not trail.is_behind()
+    write(trail, *[b"x" * 100_000] * 3)
+    assert trail.is_behind()
+    trail.close()
+    while os.read(reading, 1_000_000):
+        if not trail.is_behind():
+            break
+    os.close(reading)
+
+
+class Stuck(File):
+    """A file that takes no more than a pipe holds."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def test_a_file_is_its_owners(tmp_path: Path) -> None:
+    File(tmp_path / "trail", 10_000, 1).close()
+    assert stat.S_IMODE((tmp_path / "trail").stat().st_mode) == 0o600

@@ -181,3 +181,20 @@ def test_every_served_operation_has_a_record() -> None:
         for operation in flavour.operations.values():
             request = Request(operation.method, "/", "", {}, b"{}")
             recorder.record(request, ID, operation, {}, None, msgspec.json.encode({}))
+
+
+def test_a_refusal_does_not_tell_what_is_sensitive() -> None:
+    def fail(tx: Any, **_: Any) -> Any:
+        raise Conflict("Could not find +12065550100, nor %2B12065550101")
+
+    hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
+    seen = record("DELETE", f"/voice-connectors/{'a' * 22}", delete_voice_connector=fail)
+    assert seen["errorMessage"] == f"Could not find {hidden}, nor {hidden}"
+    misplaced = Refusal(403, "IncompleteSignatureException", "Unsupported AWS 'algorithm': 'a secret'.")
+    assert record("GET", "/phone-numbers", identity=misplaced)["errorMessage"] == "The signature is not complete."
+
+
+def test_what_strangers_send_is_not_repeated() -> None:
+    refusal = Refusal(403, "InvalidSignatureException", "no")
+    seen = record("POST", "/voice-connectors", b'{"Name":"Trunk","RequireEncryption":true}', identity=refusal)
+    assert seen["requestParameters"] is None

@@ -234,3 +234,22 @@ def test_a_key_is_used_when_its_signature_is_right(access: Access) -> None:
     assert access.do(identities.get_key, key[0]).last_used_at is None
     access.client("chime", key).list_phone_numbers()
     assert access.do(identities.get_key, key[0]).last_used_at is not None
+
+
+def test_a_denied_role_has_one_arn(access: Access) -> None:
+    """Another spelling of it is no way around a Deny."""
+    deny = (
+        '{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},'
+        f'{{"Effect":"Deny","Action":"sts:AssumeRole","Resource":"{ROLE}"}}]}}'
+    )
+    access.do(identities.create_role, "ops", (ACCOUNT,), 3600)
+    sts = access.client("sts", access.key("bob", AttachedPolicy("most", deny)))
+    for arn in (ROLE, ROLE.replace("iam::", "iam:x:"), ROLE.replace("arn:aws:", "arn:AWS:")):
+        with pytest.raises(ClientError, match="not authorized"):
+            sts.assume_role(RoleArn=arn, RoleSessionName="me")
+
+
+def test_a_form_is_short(access: Access) -> None:
+    sts = access.client("sts", access.key("alice", EVERYTHING))
+    with pytest.raises(ClientError, match="at most 16384 bytes"):
+        sts.assume_role(RoleArn=ROLE, RoleSessionName="me", ExternalId="x" * 20_000)

@@ -492,3 +492,13 @@ def test_another_process_that_writes_holds_up_no_socket(storage: Sqlite, path: s
         other.execute("BEGIN IMMEDIATE")
         assert asyncio.run(run(other)) == ["turned", "after"]
     assert "after" in facts(storage)
+
+
+def test_what_was_overwritten_can_be_scrubbed(storage: Sqlite, path: str) -> None:
+    secret = "a secret that an earlier version kept plain"
+    asyncio.run(storage.transact(ANYBODY, store.put, "name", secret))
+    asyncio.run(storage.transact(ANYBODY, store.put, "name", "short"))
+    storage.scrub()
+    for file in (path, f"{path}-wal"):
+        assert secret.encode() not in Path(file).read_bytes()
+    assert storage.look(ANYBODY, store.get, "name") == "short"
