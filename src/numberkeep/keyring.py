@@ -17,6 +17,7 @@ from .aws.sigv4 import Key
 from .domain.caller import Caller
 from .domain.errors import NotFound
 from .domain.identity import AccessKey, AttachedPolicy, Role, User
+from .domain.moment import seconds_of
 from .sealing import Sealer, SealError
 from .storage.identities import ROLES, USERS, find_key, touch_key
 from .storage.sqlite import Sqlite
@@ -68,7 +69,8 @@ class Keyring:
         self._sealer = sealer
         self._world = world
         self._kept: dict[tuple[str, str | None], tuple[float, Key]] = {}
-        self._used: dict[str, float] = {}
+        self._unnoted: dict[str, None] = {}
+        """Keys whose next use is to be noted."""
         self._touching: set[asyncio.Task[None]] = set()
 
     def __call__(self, access_key_id: str, session_token: str | None) -> Key | None:
@@ -119,6 +121,9 @@ class Keyring:
         if found is None:
             return None
         key, user = found
+        last = seconds_of(key.last_used_at) if key.last_used_at else 0.0
+        if seconds_of(self._world.now()) - last >= TOUCHED_SECONDS and len(self._unnoted) < KEPT_KEYS:
+            self._unnoted[access_key_id] = None
         caller = Caller(key.account_id, user.arn, access_key_id, key.user_name, user.user_id)
         try:
             secret = self._sealer.unseal(key.secret_access_key, access_key_id)
@@ -160,13 +165,8 @@ class Keyring:
 
     def used(self, caller: Caller) -> None:
         """Note, once in a while, that a request was signed with the caller's key."""
-        now = self._world.steady_seconds()
-        if now < self._used.get(caller.access_key_id, now):
-            return
-        if len(self._used) >= KEPT_KEYS:
-            self._used.clear()
-        self._used[caller.access_key_id] = now + TOUCHED_SECONDS
-        if not caller.access_key_id.startswith("ASIA"):
+        if self._unnoted and caller.access_key_id in self._unnoted:
+            del self._unnoted[caller.access_key_id]
             touch = self._storage.transact(_anybody(caller.account_id), touch_key, caller.access_key_id)
             task = asyncio.ensure_future(touch)
             self._touching.add(task)

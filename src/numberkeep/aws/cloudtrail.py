@@ -112,28 +112,17 @@ class Recorder:
         if client is None or client[0] != request.source_ip:
             client = request.source_ip, _client(request.source_ip, agent)
             _keep(self._clients, agent, client)
-        self._write(
-            b'%b,%b,%b,%b,"eventTime":"%b","requestParameters":%b,"responseElements":%b,"requestID":"%b","eventID":"%b"}\n'
-            % (
-                self._caller(identity) if identity else _UNKNOWN,
-                event,
-                client[1],
-                _NO_ERROR if isinstance(result, bytes) else _error(result),
-                self._now().encode(),
-                seen,
-                answer,
-                rid := request_id.encode(),
-                rid,
-            )
-        )
-
-    def _caller(self, identity: Identity) -> bytes:
-        caller, region, _ = identity
-        known = self._callers.get(caller.access_key_id)
-        if known is None or known[0] != region:
-            known = region, _who(_user_identity(caller), region, caller.account_id)
-            _keep(self._callers, caller.access_key_id, known)
-        return known[1]
+        if identity is None:
+            who = _UNKNOWN
+        else:
+            known = self._callers.get(identity.caller.access_key_id)
+            if known is None or known[0] != identity.region:
+                known = identity.region, _who(_user_identity(identity.caller), identity.region)
+                _keep(self._callers, identity.caller.access_key_id, known)
+            who = known[1]
+        error = _NO_ERROR if isinstance(result, bytes) else _error(result)
+        id = request_id.encode()
+        self._write(_LINE % (who, event, client[1], error, self._now().encode(), seen, answer, id, id))
 
 
 K = TypeVar("K")
@@ -170,11 +159,11 @@ def _text(text: str) -> str:
     return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
-def _who(user_identity: dict[str, str], region: str | None, account_id: str | None) -> bytes:
+def _who(user_identity: dict[str, str], region: str | None) -> bytes:
     return b'{"eventVersion":"1.11","userIdentity":%b,"awsRegion":%b,"recipientAccountId":%b' % (
         _encode(user_identity),
         _encode(region),
-        _encode(account_id),
+        _encode(user_identity.get("accountId")),
     )
 
 
@@ -196,7 +185,8 @@ def _user_identity(caller: Caller) -> dict[str, str]:
 
 
 _encode = msgspec.json.Encoder().encode
-_UNKNOWN = _who({"type": "Unknown"}, None, None)
+_UNKNOWN = _who({"type": "Unknown"}, None)
+_LINE = b'%b,%b,%b,%b,"eventTime":"%b","requestParameters":%b,"responseElements":%b,"requestID":"%b","eventID":"%b"}\n'
 _NO_ERROR = b'"errorCode":null,"errorMessage":null'
 _NO_EVENT = _event("chime.amazonaws.com", None, read_only=False)
 
