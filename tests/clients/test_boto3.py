@@ -140,7 +140,7 @@ def test_the_life_of_a_number(service: Service, connect: Connect, flavour: str, 
 
 @pytest.mark.usefixtures("inventory")
 def test_a_calling_name_takes_72_hours(service: Service, client: Any) -> None:
-    """Meanwhile the old one is shown, and no other can be asked for (behaviour 3.3); an empty one removes it."""
+    """Meanwhile the old one is shown, and no other can be asked for; an empty one removes it."""
     client.update_phone_number(PhoneNumberId=NUMBER, CallingName="Front desk")
     assert calling_name(client) == (None, "UpdateInProgress")
     service.advance("71h59m59s")
