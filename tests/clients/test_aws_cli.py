@@ -52,7 +52,7 @@ def aws(service: Service, command: str) -> dict[str, Any]:
 
 
 def test_the_samples_of_update_phone_number(start: Start) -> None:
-    """The second shows the old name at first: the new one is there when its 72 hours are over (behaviour 3.3)."""
+    """The second shows the old name at first: the new one is there when its 72 hours are over."""
     service = start(empty=False)
     now = {**SAMPLE, "Country": "US"}
     update = "update-phone-number --phone-number-id +12065550100"

@@ -246,7 +246,7 @@ def test_a_batch_does_what_it_can(service: Service, client: Any) -> None:
 @pytest.mark.usefixtures("inventory")
 @pytest.mark.parametrize("phone_number_id", ["+12065550100", "%2B12065550100", "12065550100"])
 def test_an_id_has_three_forms(client: Any, phone_number_id: str) -> None:
-    """In a path boto3 encodes them all once more; in a body it does not (behaviour 4)."""
+    """In a path boto3 encodes them all once more; in a body it does not."""
     item = {"PhoneNumberId": phone_number_id, "ProductType": DIAL_IN}
     assert client.batch_update_phone_number(UpdatePhoneNumberRequestItems=[item])["PhoneNumberErrors"] == []
     updated = client.update_phone_number(PhoneNumberId=phone_number_id, ProductType="VoiceConnector")["PhoneNumber"]

@@ -70,7 +70,7 @@ def test_the_right_key(service: Service, name: str, prefix: str) -> None:
 def test_a_wrong(
     service: Service, name: str, prefix: str, options: dict[str, str], error_type: str, message: str
 ) -> None:
-    """The types and the texts are AWS's own (behaviour 5.2)."""
+    """The types and the texts are AWS's own."""
     client = signing(service, name, prefix, **options)
     with pytest.raises(ClientError) as caught:
         client.get_phone_number(PhoneNumberId=NUMBER)
