@@ -12,6 +12,7 @@ their own model and, for what it lacks, the other's; ``default`` takes the union
 import gzip
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -75,6 +76,7 @@ def _union_of(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return shape
 
 
+@cache
 def snake(name: str) -> str:
     """``E164PhoneNumber`` -> ``e164_phone_number``, as every AWS SDK for Python has it."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
@@ -84,7 +86,9 @@ def snake(name: str) -> str:
 class Operation:
     """One operation of one flavour, compiled."""
 
-    def __init__(self, name: str, model: dict[str, Any], answers: "_Types", function: Function | None) -> None:
+    def __init__(
+        self, name: str, model: dict[str, Any], types: "_Types", answers: "_Types", function: Function | None
+    ) -> None:
         definition = model["operations"][name]
         self.name = name
         self.errors = frozenset(error["shape"] for error in definition.get("errors", ()))
@@ -120,7 +124,6 @@ class Operation:
             for member, reference in located["members"].items()
             if reference["location"] == "querystring"
         }
-        types = _Types(model["shapes"], constrained=True)
         self._located = types.structure(f"{name}Parameters", located)
         self._body = types.structure(f"{name}Body", body)
         self._decode_body = msgspec.json.Decoder(self._body).decode if body["members"] else None
@@ -370,5 +373,6 @@ def _compile(
     # Answers have the members of the flavour, but any value that the service knows: a BusinessCalling number does
     # not turn into an error because the newer model has forgotten the word.
     answers = _Types(model["shapes"], constrained=False, enums=everything["shapes"])
+    types = _Types(model["shapes"], constrained=True)
     for name in names:
-        yield name, Operation(name, model, answers, functions.get(snake(name)))
+        yield name, Operation(name, model, types, answers, functions.get(snake(name)))

@@ -8,9 +8,9 @@ and role profiles are served.
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from html import escape
 from typing import Protocol
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape
 
 from ..domain.errors import Error, NotFound, Throttled
 from ..domain.identity import (

@@ -151,15 +151,17 @@ def _run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    gc.disable()  # what the start makes stays
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with App(settings) as running:
         loop.add_signal_handler(signal.SIGHUP, running.reload)
-        # What the start has made stays: collecting garbage need not look at it again, nor so often.
+        # Collecting garbage need not look at it again, nor so often.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
+        gc.enable()
         # What serve says on standard output is the trail.
         click.echo(_welcome(running), err=not settings.dev)
         sys.stdout.flush()
