@@ -15,6 +15,8 @@ Shapes = Mapping[str, dict[str, Any]]
 
 _LINEAR = {r".*\S.*": r"[^\S\n]*+\S.*+", r".+@.+\..+": r"(?=.+\Z).[^@\n]*+@.+\..+"}
 """What matches the same, and does not try every way to divide a long value."""
+MOST_INTEGER = 2**31 - 1
+"""Of the models' ``integer``; none of the operations that are served has a ``long``."""
 MOST_VIOLATIONS = 100
 """How many a message lists."""
 
@@ -106,7 +108,7 @@ def _violations(shapes: Shapes, name: str, value: Any, place: str) -> Iterator[s
         return
     if kind in ("integer", "long"):
         number = _whole_number(value, place)
-        yield from _bounds({"max": 2**31 - 1, **shape}, number, value, place, "Member must have value")
+        yield from _bounds({"max": MOST_INTEGER, **shape}, number, value, place, "Member must have value")
 
 
 def _whole_number(value: Any, place: str) -> int:

@@ -30,8 +30,6 @@ Shapes = Mapping[str, dict[str, Any]]
 Function = Callable[..., Any]
 
 SERVICES = ("chime", "chime-sdk-voice")
-MOST_INTEGER = 2**31 - 1
-"""Of the models' ``integer``; none of the operations that are served has a ``long``."""
 RESOURCE_KINDS = {"VoiceConnectorId": "vc", "SipMediaApplicationId": "sma"}
 """The members by which paths name something that has an ARN of its own, as policies name it."""
 RESOURCE_ARN = "ResourceARN"
@@ -243,7 +241,7 @@ class _Types:
         if not self._constrained:
             return kind
         if kind is int:
-            shape = {"max": MOST_INTEGER, **shape}
+            shape = {"max": explain.MOST_INTEGER, **shape}
         low, high = ("ge", "le") if kind in (int, float) else ("min_length", "max_length")
         limits = {key: shape[bound] for bound, key in (("min", low), ("max", high)) if bound in shape}
         if "pattern" in shape:
