@@ -164,14 +164,14 @@ class App:
 
     def reload(self) -> None:
         """Read the certificate again, for the connections that come; what cannot be read is logged, and not used."""
-        cert, key = self.settings.tls_cert, self.settings.tls_key
-        if cert and key:
-            try:
-                self._server.tls = tls_context(cert, key)
-            except OSError:
-                log.exception("the certificate was not read again")
-            else:
-                log.info("the certificate was read again")
+        if self._server.tls is None:
+            return
+        try:
+            self._server.tls = self._tls()
+        except StartError:
+            log.exception("the certificate was not read again")
+        else:
+            log.info("the certificate was read again")
 
 
 def sealer_of(secret_key_file: Path | None) -> Sealer:
@@ -197,16 +197,17 @@ async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = Fa
     sealed, were_plain = 0, False
     for key in storage.look(caller_of(""), identities.all_keys):
         secret, of = key.secret_access_key, key.access_key_id
+        is_plain = not is_sealed(secret)
         try:
-            plain = sealer.unseal(secret, of) if is_sealed(secret) else secret
+            plain = secret if is_plain else sealer.unseal(secret, of)
         except SealError as error:
             raise StartError(
                 f"The access key {of} cannot be read; use its secret key, or delete it. {error}"
             ) from error
-        if not is_sealed(secret) or (anew and not sealer.is_current(secret)):
+        if is_plain or (anew and not sealer.is_current(secret)):
             await storage.transact(caller_of(""), identities.reseal_key, of, sealer.seal(plain, of))
             sealed += 1
-        were_plain = were_plain or not is_sealed(secret)
+        were_plain = were_plain or is_plain
     if were_plain:
         storage.scrub()
     return sealed

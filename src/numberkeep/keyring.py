@@ -16,12 +16,11 @@ from .aws.policy import MANAGED, Policy
 from .aws.sigv4 import Key
 from .domain.caller import Caller
 from .domain.errors import NotFound
-from .domain.identity import AccessKey, AttachedPolicy, Role, User
+from .domain.identity import AttachedPolicy, Role
 from .domain.moment import seconds_of
 from .sealing import Sealer, SealError
 from .storage.identities import ROLES, USERS, find_key, touch_key
 from .storage.sqlite import Sqlite
-from .storage.tx import Tx
 from .world import World
 
 log = logging.getLogger(__name__)
@@ -92,12 +91,11 @@ class Keyring:
     def role_of(self, arn: str) -> Role:
         """The role of that ARN, of any account. Raises NotFound."""
         parts = arn.split(":")
-        if len(parts) != 6 or parts[:3] != ["arn", "aws", "iam"] or not parts[5].startswith("role/"):
-            raise NotFound(f"{arn} is no role's ARN")
-        role = self._storage.look(_anybody(parts[4]), ROLES.get, parts[5].removeprefix("role/"))
-        if role.arn != arn:
-            raise NotFound(f"{arn} is no role's ARN")
-        return role
+        if len(parts) == 6:
+            role = self._storage.look(_anybody(parts[4]), ROLES.find, parts[5].removeprefix("role/"))
+            if role and role.arn == arn:
+                return role
+        raise NotFound(f"{arn} is no role's ARN")
 
     def begin_session(
         self, account_id: str, name: str, principal_id: str, role_session_name: str | None, seconds: int
@@ -117,10 +115,12 @@ class Keyring:
         return Credentials(session.access_key_id, session.secret_access_key, token, session.expires_at)
 
     def _long_term_key(self, access_key_id: str) -> Key | None:
-        found = self._storage.look(_anybody(""), _find, access_key_id)
-        if found is None:
+        key = self._storage.look(_anybody(""), find_key, access_key_id)
+        if key is None or key.status != "Active":
             return None
-        key, user = found
+        user = self._storage.look(_anybody(key.account_id), USERS.find, key.user_name)
+        if user is None:
+            return None
         last = seconds_of(key.last_used_at) if key.last_used_at else 0.0
         if seconds_of(self._world.now()) - last >= TOUCHED_SECONDS and len(self._unnoted) < KEPT_KEYS:
             self._unnoted[access_key_id] = None
@@ -198,11 +198,3 @@ def new_secret() -> str:
 
 def _anybody(account_id: str) -> Caller:
     return Caller(account_id, "", "")
-
-
-def _find(tx: Tx, access_key_id: str) -> tuple[AccessKey, User] | None:
-    key = find_key(tx, access_key_id)
-    if key is None or key.status != "Active":
-        return None
-    row = tx.execute(f"{USERS.select} AND user_name = ?", (key.account_id, key.user_name)).fetchone()
-    return (key, USERS.of(row)) if row else None

@@ -122,22 +122,23 @@ class Api:
         """Raises Refusal unless the caller's policies allow the operation."""
         resource = self._resource(identity, operation, parameters, request)
         decision = policy.decide(operation.action, resource, self._context(request, identity))
-        if decision == "Allow" and policy.unconditional and operation.resource is None:
-            if len(self._allowed) >= MOST_ALLOWED:
-                self._allowed.clear()
-            self._allowed.add((policy, operation))
-        if decision != "Allow":
-            why = (
-                "with an explicit deny in an identity-based policy"
-                if decision == "ExplicitDeny"
-                else f"because no identity-based policy allows the {operation.action} action"
-            )
-            raise Refusal(
-                403,
-                "AccessDeniedException",
-                f"User: {identity.caller.arn} is not authorized to perform: {operation.action} on resource: "
-                f"{resource} {why}",
-            )
+        if decision == "Allow":
+            if policy.unconditional and operation.resource is None:
+                if len(self._allowed) >= MOST_ALLOWED:
+                    self._allowed.clear()
+                self._allowed.add((policy, operation))
+            return
+        why = (
+            "with an explicit deny in an identity-based policy"
+            if decision == "ExplicitDeny"
+            else f"because no identity-based policy allows the {operation.action} action"
+        )
+        raise Refusal(
+            403,
+            "AccessDeniedException",
+            f"User: {identity.caller.arn} is not authorized to perform: {operation.action} on resource: "
+            f"{resource} {why}",
+        )
 
     def _resource(self, identity: Identity, operation: Operation, parameters: dict[str, str], request: Request) -> str:
         """The ARN of what the operation is about, ``*`` if that has none."""

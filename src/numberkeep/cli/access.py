@@ -28,7 +28,7 @@ from ..storage.identities import ROLES, USERS
 from ..storage.table import Table
 from ..storage.tx import Tx
 from ..world import World
-from .options import account_option, database_option, output_option, refusing, run, secret_key_option, show
+from .options import account_option, database_option, of_account, output_option, refusing, run, secret_key_option, show
 
 MOST_SHOWN = 100_000
 
@@ -87,8 +87,7 @@ def create(
 
 
 @keys.command("list")
-@database_option
-@account_option
+@of_account
 @click.option("--name", help="Of this user alone.")
 @output_option
 def list_keys(database: Path, account: str, name: str | None, output: str) -> None:
@@ -99,8 +98,7 @@ def list_keys(database: Path, account: str, name: str | None, output: str) -> No
 
 
 @keys.command()
-@database_option
-@account_option
+@of_account
 @click.argument("access_key_id")
 def disable(database: Path, account: str, access_key_id: str) -> None:
     """Have a key not count until it is enabled; a running server knows within a second."""
@@ -108,8 +106,7 @@ def disable(database: Path, account: str, access_key_id: str) -> None:
 
 
 @keys.command()
-@database_option
-@account_option
+@of_account
 @click.argument("access_key_id")
 def enable(database: Path, account: str, access_key_id: str) -> None:
     """Have a disabled key count again."""
@@ -117,8 +114,7 @@ def enable(database: Path, account: str, access_key_id: str) -> None:
 
 
 @keys.command()
-@database_option
-@account_option
+@of_account
 @click.argument("access_key_id")
 def delete(database: Path, account: str, access_key_id: str) -> None:
     """Remove a key for good."""
@@ -197,8 +193,7 @@ def users() -> None:
 
 
 @users.command("create")
-@database_option
-@account_option
+@of_account
 @click.option("--name", required=True, help="The user's name.")
 def create_user(database: Path, account: str, name: str) -> None:
     """Make a user. The first one of an account may do everything; the others nothing, until a policy allows it."""
@@ -206,8 +201,7 @@ def create_user(database: Path, account: str, name: str) -> None:
 
 
 @users.command("list")
-@database_option
-@account_option
+@of_account
 @output_option
 def list_users(database: Path, account: str, output: str) -> None:
     """The users of an account, and their policies."""
@@ -215,8 +209,7 @@ def list_users(database: Path, account: str, output: str) -> None:
 
 
 @users.command("delete")
-@database_option
-@account_option
+@of_account
 @click.option("--name", required=True, help="The user's name.")
 def delete_user(database: Path, account: str, name: str) -> None:
     """Remove a user and their keys."""
@@ -229,8 +222,7 @@ def roles() -> None:
 
 
 @roles.command("create")
-@database_option
-@account_option
+@of_account
 @click.option("--name", required=True, help="The role's name.")
 @click.option(
     "--trust",
@@ -250,8 +242,7 @@ def create_role(database: Path, account: str, name: str, trusted: Sequence[str],
 
 
 @roles.command("list")
-@database_option
-@account_option
+@of_account
 @output_option
 def list_roles(database: Path, account: str, output: str) -> None:
     """The roles of an account, whom they trust, and their policies."""
@@ -259,8 +250,7 @@ def list_roles(database: Path, account: str, output: str) -> None:
 
 
 @roles.command("delete")
-@database_option
-@account_option
+@of_account
 @click.option("--name", required=True, help="The role's name.")
 def delete_role(database: Path, account: str, name: str) -> None:
     """Remove a role; its sessions end within a second."""
@@ -303,8 +293,7 @@ def policies() -> None:
 
 
 @policies.command()
-@database_option
-@account_option
+@of_account
 @principal_options
 @click.option("--policy", required=True, help="A file, or the name of a managed policy.")
 def attach(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
@@ -314,8 +303,7 @@ def attach(database: Path, account: str, user: str | None, role: str | None, pol
 
 
 @policies.command()
-@database_option
-@account_option
+@of_account
 @principal_options
 @click.option("--policy", required=True, help="The policy's name, as `list` shows it.")
 def detach(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
@@ -325,8 +313,7 @@ def detach(database: Path, account: str, user: str | None, role: str | None, pol
 
 
 @policies.command("list")
-@database_option
-@account_option
+@of_account
 @principal_options
 @output_option
 def list_policies(database: Path, account: str, user: str | None, role: str | None, output: str) -> None:
@@ -342,8 +329,7 @@ def list_policies(database: Path, account: str, user: str | None, role: str | No
 
 
 @policies.command("show")
-@database_option
-@account_option
+@of_account
 @principal_options
 @click.option("--policy", required=True, help="The policy's name.")
 def show_policy(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
@@ -357,8 +343,7 @@ def show_policy(database: Path, account: str, user: str | None, role: str | None
 
 
 @policies.command()
-@database_option
-@account_option
+@of_account
 @principal_options
 @click.option("--action", required=True, help="Such as chime:UpdatePhoneNumber.")
 @click.option("--resource", default="*", help="An ARN, or * for what has none.")

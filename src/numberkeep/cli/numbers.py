@@ -8,7 +8,7 @@ import msgspec
 from ..domain.errors import Error
 from ..domain.number_plan import normalize_id
 from ..storage import phone_numbers
-from .options import account_option, database_option, output_option, run, show
+from .options import of_account, output_option, run, show
 
 
 @click.group()
@@ -17,8 +17,7 @@ def numbers() -> None:
 
 
 @numbers.command()
-@database_option
-@account_option
+@of_account
 @click.argument("phone_number")
 @output_option
 def history(database: Path, account: str, phone_number: str, output: str) -> None:

@@ -76,6 +76,11 @@ def account_option(function: click.decorators.FC) -> click.decorators.FC:
     return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)
 
 
+def of_account(function: click.decorators.FC) -> click.decorators.FC:
+    """Where the store is, and whose part of it is meant."""
+    return database_option(account_option(function))
+
+
 def output_option(function: click.decorators.FC) -> click.decorators.FC:
     """--output, the same for every command that shows something."""
     return click.option(

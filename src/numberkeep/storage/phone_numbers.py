@@ -76,14 +76,17 @@ def page(
 ) -> list[PhoneNumber]:
     """Up to `limit` numbers in the order of E.164, those after `after`; outside the deletion queue unless
     `status` asks for it."""
-    select, where, values = _SELECT, ["e164_phone_number > ?"], [tx.account_id, after]
+    select, e164, where, values = _SELECT, "e164_phone_number", [], [tx.account_id]
     if filter_name:
         # From the holders' side, whose index has the numbers in order: they are few, where the account's may be many.
-        select, where = (
-            _SELECT_HELD,
-            ["a.name = ?", *(["a.value = ?"] if filter_value else []), "a.e164_phone_number > ?"],
-        )
-        values = [tx.account_id, filter_name, *([filter_value] if filter_value else []), after]
+        select, e164 = _SELECT_HELD, "a.e164_phone_number"
+        where.append("a.name = ?")
+        values.append(filter_name)
+        if filter_value:
+            where.append("a.value = ?")
+            values.append(filter_value)
+    where.append(f"{e164} > ?")
+    values.append(after)
     if status:
         where.append("status = ?")
         values.append(status)
@@ -92,7 +95,7 @@ def page(
     if product_type:
         where.append("product_type = ?")
         values.append(product_type)
-    sql = f"{select} AND {' AND '.join(where)} ORDER BY {'a.' * bool(filter_name)}e164_phone_number LIMIT ?"
+    sql = f"{select} AND {' AND '.join(where)} ORDER BY {e164} LIMIT ?"
     return _with_associations(tx, tx.execute(sql, (*values, limit)).fetchall())
 
 
