@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -502,3 +503,30 @@ def test_what_was_overwritten_can_be_scrubbed(storage: Sqlite, path: str) -> Non
     for file in (path, f"{path}-wal"):
         assert secret.encode() not in Path(file).read_bytes()
     assert storage.look(ANYBODY, store.get, "name") == "short"
+
+
+def test_a_group_that_outlives_its_event_loop_is_not_disturbed(
+    storage: Sqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is still at it when the next loop writes."""
+    go_on = threading.Event()
+
+    def hold(tx: Tx) -> None:
+        store.put(tx, "held", "x")
+        go_on.wait(10)
+
+    async def begin() -> None:
+        asyncio.ensure_future(storage.transact(ANYBODY, hold))  # noqa: RUF006 - it ends with the loop
+        await asyncio.sleep(0.1)
+
+    async def write() -> str:
+        writing = asyncio.create_task(storage.transact(ANYBODY, put_then, "next"))
+        await asyncio.sleep(0.1)
+        go_on.set()
+        return await writing
+
+    monkeypatch.setattr(sqlite, "QUICK_COMMIT_SECONDS", -1.0)
+    asyncio.run(begin())
+    monkeypatch.setattr(sqlite, "QUICK_COMMIT_SECONDS", 60.0)
+    assert asyncio.run(write()) == "next"
+    assert {"held", "next"} <= facts(storage)

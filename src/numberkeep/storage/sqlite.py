@@ -119,6 +119,7 @@ class Sqlite:
         self._jobs: list[Job] = []
         self._busy = False
         self._commit_seconds = 0.0
+        self._writing = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
@@ -295,7 +296,10 @@ class Sqlite:
                 log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
 
     def _commit(self, jobs: list[Job], *, wait: bool) -> list[Any] | None:
-        """The results of a group; None if another process is writing, and it is not to be waited for."""
+        """The results of a group; None if somebody else is writing, and is not to be waited for: another process, or
+        the thread for an event loop that has ended."""
+        if not self._writing.acquire(blocking=wait):
+            return None
         try:
             try:
                 if not self._begin(wait):
@@ -307,6 +311,8 @@ class Sqlite:
         except Exception:
             log.exception("a group of %d transactions was not committed", len(jobs))
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
+        finally:
+            self._writing.release()
 
     def _begin(self, wait: bool) -> bool:
         run = self._writer.execute
