@@ -1,6 +1,7 @@
 """What tests are made with: a store of their own, or a whole service on ports of its own."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 import boto3
 import httpx
+import psycopg
 import pytest
 import uvloop
 from botocore.config import Config
@@ -22,6 +24,8 @@ from numberkeep.domain.number_plan import describe
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.operations import OPERATIONS
 from numberkeep.storage import phone_numbers
+from numberkeep.storage.driver import Driver
+from numberkeep.storage.postgres import Postgres
 from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
@@ -161,9 +165,14 @@ def world(seconds: list[float]) -> World:
 
 
 @pytest.fixture
-def storage(path: str, world: World) -> Iterator[Sqlite]:
+def storage(path: str, world: World) -> Iterator[Driver]:
     """An empty store."""
-    one = Sqlite(path, world, SimulatedCarrier(4))
+    if url := os.environ.get("PGURL"):
+        with psycopg.connect(url, autocommit=True) as c:
+            c.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        one = Postgres(url, world, SimulatedCarrier(4))
+    else:
+        one = Sqlite(path, world, SimulatedCarrier(4))
     yield one
     one.close()
 
@@ -172,7 +181,7 @@ Do = Callable[..., Any]
 
 
 @pytest.fixture
-def do(storage: Sqlite) -> Do:
+def do(storage: Driver) -> Do:
     """Run an operation: ``do("get_phone_number", phone_number_id="+12065550100")``."""
 
     def run(operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
@@ -182,7 +191,7 @@ def do(storage: Sqlite) -> Do:
 
 
 @pytest.fixture
-def put(storage: Sqlite) -> Do:
+def put(storage: Driver) -> Do:
     """Put numbers into an inventory: ``put("+12065550100", status="Assigned")``."""
 
     def run(*e164s: str, caller: Caller = ALICE, **details: Any) -> None:

@@ -33,10 +33,12 @@ from .domain.errors import BadRequest
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
-from .operations import INSTEAD, OPERATIONS
+from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import Server, tls_context
 from .storage import identities, store
+from .storage.driver import Driver
+from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
 from .storage.tx import Tx
@@ -72,15 +74,15 @@ class App:
         settings, world = self.settings, self.world
         listener = stack.enter_context(_listen(settings.admin_host, settings.admin_port))
         carrier = SimulatedCarrier(settings.order_seconds)
-        if settings.database:
+        if isinstance(settings.database, Path):
             stack.enter_context(_lock(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        self.store = open_store(settings.database, world, carrier, stack, quotas)
+        self.store = open_store(settings.database, world, carrier, stack, quotas, settings.standby)
         worker = Worker(self.store, carrier, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration)
-        self._set_clock()
-        if self.store.look(caller_of(""), store.is_new):
+        await self._set_clock()
+        if await self.store.ask(caller_of(""), store.is_new):
             await controls.begin()
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
@@ -102,6 +104,7 @@ class App:
             recorder=recorder,
             real_seconds=world.real_seconds,
             arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
+            of_one_number=OF_ONE_NUMBER,
         )
         self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
@@ -120,8 +123,9 @@ class App:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
 
-    def _set_clock(self) -> None:
-        offset = float(self.store.look(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS) or 0)
+    async def _set_clock(self) -> None:
+        kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
+        offset = float(kept or 0)
         if offset and not self.settings.dev:
             raise StartError("The store's clock was moved by numberkeep dev; real numbers need a store of their own.")
         self.world.offset_seconds = offset
@@ -146,7 +150,7 @@ class App:
         database = self.settings.database
         if not self.settings.dev:
             return sealer_of(self.settings.secret_key_file)
-        if database is None:
+        if not isinstance(database, Path):
             return Sealer([os.urandom(32)])
         path = database.with_name("secret.key")
         if not path.exists():
@@ -189,13 +193,13 @@ def sealer_of(secret_key_file: Path | None) -> Sealer:
     )
 
 
-async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = False) -> int:
+async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = False) -> int:
     """Seal what an earlier version has kept plain or, `anew`, what was sealed with another key than the first.
 
     How many were sealed. Raises StartError if a secret was sealed with none of the keys.
     """
     sealed, were_plain = 0, False
-    for key in storage.look(caller_of(""), identities.all_keys):
+    for key in await storage.ask(caller_of(""), identities.all_keys):
         secret, of = key.secret_access_key, key.access_key_id
         is_plain = not is_sealed(secret)
         try:
@@ -262,20 +266,23 @@ def _outputs(settings: Settings) -> list[File | StandardOutput]:
 
 
 def open_store(
-    database: Path | None,
+    database: Path | str | None,
     world: World,
     carrier: SimulatedCarrier,
     stack: AsyncExitStack,
     quotas: Mapping[str, int] | None = None,
-) -> Sqlite:
-    """The store in the file `database`, or one in memory that is gone when `stack` is closed."""
-    if database is None:
+    standby: str | None = None,
+) -> Driver:
+    """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
+    storage: Driver
+    if isinstance(database, str):
+        storage = Postgres(database, world, carrier, quotas, standby_url=standby)
+    elif database:
+        storage = Sqlite(str(database), world, carrier, quotas)
+    else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
-        database = Path(directory, "numberkeep.sqlite3")
-        storage = Sqlite(str(database), world, carrier, quotas, durable=False)
-    else:
-        storage = Sqlite(str(database), world, carrier, quotas)
+        storage = Sqlite(str(Path(directory, "numberkeep.sqlite3")), world, carrier, quotas, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -296,7 +303,7 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
-def run(database: Path, account_id: str, function: Callable[..., T], *args: Any) -> T:
+def run(database: Path | str, account_id: str, function: Callable[..., T], *args: Any) -> T:
     """Run ``function(tx, ...)`` in a transaction of its own on the store `database`. Raises StoreError, and Error."""
 
     async def once() -> T:
@@ -307,7 +314,7 @@ def run(database: Path, account_id: str, function: Callable[..., T], *args: Any)
     return asyncio.run(once())
 
 
-def reseal(database: Path, sealer: Sealer) -> int:
+def reseal(database: Path | str, sealer: Sealer) -> int:
     """Seal every secret of the store with the first of the keys; how many were not yet."""
 
     async def once() -> int:

@@ -38,8 +38,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 8000
     admin_host: str = "127.0.0.1"
     admin_port: int = 8001
-    database: Path | None = None
-    """The SQLite file; None keeps everything in memory."""
+    database: Path | str | None = None
+    """The SQLite file, or the URL of a PostgreSQL database; None keeps everything in memory."""
+    standby: str | None = None
+    """The URL of PostgreSQL servers that may be asked what only reads, though they may lag behind."""
     dev: bool = False
     """Any key is accepted, and the admin port has controls."""
     empty: bool = False

@@ -15,7 +15,7 @@ import uvloop
 from ..app import App, StartError
 from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
-from ..storage.sqlite import StoreError
+from ..storage.driver import StoreError
 from . import access, numbers
 from .options import PORT, database_option, secret_key_option
 

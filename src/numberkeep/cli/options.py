@@ -12,7 +12,7 @@ from .. import app
 from ..app import StartError
 from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE
 from ..domain.errors import Error
-from ..storage.sqlite import StoreError
+from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"
 PORT = click.IntRange(0, 65535)

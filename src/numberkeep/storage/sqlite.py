@@ -23,14 +23,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..world import World
+from .driver import Done, Driver, StoreError, Work
 from .tx import Pool, Tx
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Work = Callable[[Tx], Any]
-Done = Callable[[Any], None]
 Job = tuple[Caller, str, Work, Done]
 
 SCHEMA_VERSION = 3
@@ -80,12 +79,8 @@ _UPGRADES = {
 """By version, what makes the rows of the one before it rows of this one, once the tables that are new are there."""
 
 
-class StoreError(Exception):
-    """The store cannot be opened; the text says why and what to do."""
-
-
-class Sqlite:
-    """The store. `read` and `transact` run a function of a `Tx`; `write` is `transact` for the hot path."""
+class Sqlite(Driver):
+    """The store."""
 
     def __init__(
         self, path: str, world: World, pool: Pool, quotas: Mapping[str, int] | None = None, *, durable: bool = True
@@ -153,7 +148,7 @@ class Sqlite:
         run("PRAGMA busy_timeout = 0")  # see `_begin`
 
     def recall(self, key: Hashable) -> bytes | None:
-        """What `read` has given for `key`, if nothing was committed since, by this process or another."""
+        """What `read` has given for `key`, if nothing was committed since."""
         if not self._reading:
             asyncio.get_running_loop().call_soon(self._end_snapshot)
             try:
@@ -162,12 +157,13 @@ class Sqlite:
                 return None  # which `read` will report
         return self._known.get(key)
 
-    def read(self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable) -> None:
-        """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised.
+    def read(
+        self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable = None, e164: str | None = None
+    ) -> None:
+        """Run `work` at once.
 
         Reads of one turn of the event loop share the snapshot that `recall` has begun. It ends before a write is
-        answered, so that whoever has an answer reads what it tells. The result is kept under `key` for `recall`,
-        unless that is None.
+        answered, so that whoever has an answer reads what it tells.
         """
         result = self._look(caller, request_id, work)
         if key is not None and not isinstance(result, Error):
@@ -178,13 +174,17 @@ class Sqlite:
         done(result)
 
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``function(tx, ...)``, which writes nothing, at once; return what it returns, raise what it raises."""
         self._end_snapshot()
         result = self._look(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs))
         self._end_snapshot()
         if isinstance(result, Error):
             raise result
         return result  # type: ignore[no-any-return]
+
+    async def ask(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return self.look(caller, function, *args, **kwargs)
 
     def _look(self, caller: Caller, request_id: str, work: Work) -> Any:
         try:
@@ -212,11 +212,7 @@ class Sqlite:
         self._known.clear()
         self._known_bytes = 0
 
-    def write(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
-        """Run `work` soon; when what it wrote is on disk, give `done` its result or the `Error` it has raised.
-
-        `done` is called on the event loop that is running now.
-        """
+    def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the one before has ended, and with it whoever waited there
             self._loop, self._jobs, self._busy = loop, [], False
@@ -256,23 +252,6 @@ class Sqlite:
             self._busy = False
             self._hand_over()
 
-    async def transact(
-        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run ``function(tx, ...)`` in a transaction of its own; return what it returns, raise what it raises."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def done(result: Any) -> None:
-            if future.cancelled():
-                return
-            if isinstance(result, Error):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-        self.write(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
-        return await future
-
     def scrub(self) -> None:
         """Write the file anew, so that nothing is left in it of what was overwritten. Nobody is served meanwhile."""
         self._end_snapshot()
@@ -280,7 +259,6 @@ class Sqlite:
             self._writer.execute(statement).fetchall()
 
     def close(self) -> None:
-        """Finish the group that is being written, then close the file. What nobody waits for any more is dropped."""
         self._groups.put(None)
         self._thread.join()
         self._connections.close()
