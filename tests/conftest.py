@@ -1,34 +1,32 @@
 """What tests are made with: a store of their own, or a whole service on ports of its own."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 import httpx
-import psycopg
 import pytest
 import uvloop
 from botocore.config import Config
 from hypothesis import settings
 from msgspec.structs import replace
 
-from numberkeep.app import App
+from numberkeep.app import App, open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
-from numberkeep.config import Settings
+from numberkeep.config import Location, Settings
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.number_plan import describe
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.operations import OPERATIONS
-from numberkeep.storage import phone_numbers
+from numberkeep.storage import phone_numbers, postgres_schema
 from numberkeep.storage.driver import Driver
-from numberkeep.storage.postgres import Postgres
-from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
+from postgres import PostgresServer, postgres_server
 
 settings.register_profile("numberkeep", deadline=None)  # a busy machine is no failure
 settings.load_profile("numberkeep")
@@ -164,17 +162,37 @@ def world(seconds: list[float]) -> World:
     return World(clock=lambda: seconds[0], seed=1)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database on `postgres` that is an empty store."""
+    with postgres.database() as url:
+        postgres_schema.migrate(url, "5ec2e7" + "0" * 58)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest) -> Iterator[Location]:
+    """Where an empty store is, or can be made: on either engine."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("tmp_path") / "store.sqlite3"
+        return
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    with postgres.database(request.getfixturevalue("postgres_template")) as url:
+        yield url
+
+
 @pytest.fixture
-def storage(path: str, world: World) -> Iterator[Driver]:
+def storage(location: Location, world: World) -> Iterator[Driver]:
     """An empty store."""
-    if url := os.environ.get("PGURL"):
-        with psycopg.connect(url, autocommit=True) as c:
-            c.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        one = Postgres(url, world, SimulatedCarrier(4))
-    else:
-        one = Sqlite(path, world, SimulatedCarrier(4))
-    yield one
-    one.close()
+    with ExitStack() as stack:
+        yield open_store(location, world, SimulatedCarrier(4), stack)
 
 
 Do = Callable[..., Any]

@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -27,7 +27,7 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers.simulated import SimulatedCarrier
-from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Settings, secret_key_text
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
 from .domain.errors import BadRequest
 from .domain.identity import AccessKey, AttachedPolicy
@@ -36,8 +36,9 @@ from .keyring import Keyring, new_key_id, new_secret
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import Server, tls_context
-from .storage import identities, store
+from .storage import identities, postgres_schema, sqlite, store
 from .storage.driver import Driver
+from .storage.migrations import migrations
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
@@ -266,10 +267,10 @@ def _outputs(settings: Settings) -> list[File | StandardOutput]:
 
 
 def open_store(
-    database: Path | str | None,
+    database: Location | None,
     world: World,
     carrier: SimulatedCarrier,
-    stack: AsyncExitStack,
+    stack: AsyncExitStack | ExitStack,
     quotas: Mapping[str, int] | None = None,
     standby: str | None = None,
 ) -> Driver:
@@ -303,7 +304,7 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
-def run(database: Path | str, account_id: str, function: Callable[..., T], *args: Any) -> T:
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
     """Run ``function(tx, ...)`` in a transaction of its own on the store `database`. Raises StoreError, and Error."""
 
     async def once() -> T:
@@ -314,7 +315,22 @@ def run(database: Path | str, account_id: str, function: Callable[..., T], *args
     return asyncio.run(once())
 
 
-def reseal(database: Path | str, sealer: Sealer) -> int:
+def schema_version(database: Location) -> int:
+    """The version of the store's schema, 0 if there is no store. Raises StoreError."""
+    return postgres_schema.version_of(database) if isinstance(database, str) else sqlite.version_of(database)
+
+
+def migrate(database: Location) -> list[str]:
+    """Bring the store's schema up to date, and name the migrations that this took. Raises StoreError."""
+    world = World()
+    if isinstance(database, str):
+        return postgres_schema.migrate(database, world.new_secret())
+    version = sqlite.version_of(database)
+    Sqlite(str(database), world, SimulatedCarrier(0)).close()
+    return [str(migration) for migration in migrations() if migration.version > version]
+
+
+def reseal(database: Location, sealer: Sealer) -> int:
     """Seal every secret of the store with the first of the keys; how many were not yet."""
 
     async def once() -> int:

@@ -31,6 +31,10 @@ DATABASE_VARIABLE = "NUMBERKEEP_DATABASE"
 """The environment variable that every command takes the store from if no option names one."""
 
 
+Location = Path | str
+"""Where a store is: the SQLite file, or the URL of a PostgreSQL database."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What a running service is told."""
 
@@ -38,8 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 8000
     admin_host: str = "127.0.0.1"
     admin_port: int = 8001
-    database: Path | str | None = None
-    """The SQLite file, or the URL of a PostgreSQL database; None keeps everything in memory."""
+    database: Location | None = None
+    """None keeps everything in memory."""
     standby: str | None = None
     """The URL of PostgreSQL servers that may be asked what only reads, though they may lag behind."""
     dev: bool = False

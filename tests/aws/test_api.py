@@ -157,8 +157,8 @@ def test_answers_are_recalled_for_the_same_question_by_the_same_asker_only() -> 
             return self.known.get(key)
 
         def read(
-        self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, e164: Any, kind: str = "read"
-    ) -> None:
+            self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, e164: Any, kind: str = "read"
+        ) -> None:
             self.ran.append(kind)
             self.known[key] = work(None)
             done(self.known[key])

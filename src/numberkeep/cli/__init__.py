@@ -17,6 +17,7 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from . import access, numbers
+from .migrate import migrate
 from .options import PORT, database_option, secret_key_option
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -139,7 +140,7 @@ def serve(
     _run(Settings(tls_cert=tls_cert, tls_key=tls_key, quotas=dict(quotas), trail=targets, **settings))
 
 
-for group in (access.keys, access.users, access.roles, access.policies, numbers.numbers):
+for group in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate):
     main.add_command(group)
 
 

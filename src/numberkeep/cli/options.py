@@ -7,28 +7,37 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from .. import app
 from ..app import StartError
-from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE
+from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
 from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"
+POSTGRESQL = ("postgresql://", "postgres://")
 PORT = click.IntRange(0, 65535)
 T = TypeVar("T")
 
 
-class Database(click.ParamType[Path]):
-    """``sqlite:///FILE``; an absolute FILE makes it four slashes."""
+class Database(click.ParamType[Location]):
+    """``sqlite:///FILE``, an absolute FILE makes it four slashes; or ``postgresql://...``, as libpq has it."""
 
     name = "URL"
 
-    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Location:
         if isinstance(value, Path):
             return value
+        if value.startswith(POSTGRESQL):
+            try:
+                conninfo_to_dict(value)
+            except psycopg.Error as error:
+                self.fail(f"it is no URL of PostgreSQL's: {error}.", param, ctx)
+            return value
         if not value.startswith(SQLITE) or value == SQLITE:
-            self.fail(f"{value!r} is not of the form sqlite:///FILE.", param, ctx)
+            self.fail("it must be of the form sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
         path = Path(value.removeprefix(SQLITE))
         if path.name == ":memory:":
             self.fail("a store in memory is what `numberkeep dev --memory` has.", param, ctx)
@@ -56,7 +65,7 @@ def database_option(function: click.decorators.FC) -> click.decorators.FC:
         required=True,
         envvar=DATABASE_VARIABLE,
         show_envvar=True,
-        help="Where the store is: sqlite:///FILE, made if it is absent.",
+        help="Where the store is: sqlite:///FILE, made if it is absent, or postgresql://...",
     )(function)
 
 
@@ -88,7 +97,7 @@ def output_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def run(database: Path, account_id: str, function: Callable[..., T], *args: Any) -> T:
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
     """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
     return refusing(lambda: app.run(database, account_id, function, *args))
 

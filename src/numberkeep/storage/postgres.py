@@ -15,13 +15,10 @@ together with the COMMIT: a group of updates takes two round trips.
 
 import asyncio
 import logging
-import os
-import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from importlib import resources
 from typing import Any, Concatenate, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import psycopg
@@ -34,7 +31,8 @@ from ..domain.errors import Awaited, BadRequest, Error, ServiceFailure, ServiceU
 from ..domain.number_plan import normalize_id
 from ..world import World
 from . import phone_numbers
-from .driver import Done, Driver, StoreError, Work
+from .driver import Done, Driver, Work
+from .postgres_schema import token_secret
 from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Tx
 
@@ -125,7 +123,7 @@ class Postgres(Driver):
         self._world = world
         self._pool = pool
         self._quotas = quotas or {}
-        self._token_secret = _open(url)
+        self._token_secret = token_secret(url)
         self._closing = threading.Event()
         reading = standby_url or url
         self._writes = _Line(url, self._write, THREADS)
@@ -465,18 +463,3 @@ class _Looked:
         if isinstance(self._result, Error):
             raise self._result
         return self._result
-
-
-def _open(url: str) -> bytes:
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
-            there = connection.execute("SELECT to_regclass('store')").fetchone()
-            if there == (None,):
-                text = resources.files(__package__).joinpath("schema.sql").read_text()
-                text = re.sub(r" TEXT\b", ' TEXT COLLATE "C"', text).replace(" INTEGER", " BIGINT")
-                connection.execute(text)
-                connection.execute("INSERT INTO store VALUES ('token_secret', %s)", (os.urandom(32).hex(),))
-            (secret,) = connection.execute("SELECT value FROM store WHERE name = 'token_secret'").fetchone() or ("",)
-            return bytes.fromhex(secret)
-    except psycopg.Error as error:
-        raise StoreError(f"The store cannot be opened: {error}") from error

@@ -14,7 +14,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack, closing
-from importlib import resources
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
@@ -24,6 +23,7 @@ from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..world import World
 from .driver import Done, Driver, StoreError, Work
+from .migrations import latest, migrations, of_sqlite
 from .tx import Pool, Tx
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Job = tuple[Caller, str, Work, Done]
 
-SCHEMA_VERSION = 3
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
 LISTENING_TURNS = 16
@@ -52,31 +51,6 @@ QUICK_COMMIT_SECONDS = 0.002
 """A disk that takes no longer for a commit holds up nobody: to wait for it costs less than to have a thread do so."""
 BUSY_SECONDS = 5.0
 """How long a transaction waits for another process (a command at the shell) to finish with the file."""
-
-
-_UPGRADES = {
-    2: (
-        # What numbers were assigned to had no rows of its own: Voice Connectors get them, the rest could free nothing.
-        "INSERT INTO voice_connectors SELECT account_id, value, 'us-east-1', 'Seeded', 1, NULL, 'IPV4_ONLY',"
-        " 'arn:aws:chime:us-east-1:' || account_id || ':vc/' || value, min(associated_timestamp),"
-        " min(associated_timestamp), '[]' FROM phone_number_associations WHERE name = 'VoiceConnectorId'"
-        " GROUP BY account_id, value",
-        "DELETE FROM phone_number_associations WHERE name <> 'VoiceConnectorId'",
-        "UPDATE phone_numbers SET status = 'Unassigned' WHERE status = 'Assigned' AND NOT EXISTS"
-        " (SELECT 1 FROM phone_number_associations a WHERE a.account_id = phone_numbers.account_id"
-        " AND a.e164_phone_number = phone_numbers.e164_phone_number)",
-    ),
-    3: (
-        "ALTER TABLE access_keys ADD COLUMN status TEXT NOT NULL DEFAULT 'Active'",
-        "ALTER TABLE access_keys ADD COLUMN last_used_at TEXT",
-        # Whoever had a key could do everything, and goes on to.
-        "INSERT INTO users SELECT account_id, user_name, 'AIDA' || hex(randomblob(8)),"
-        " 'arn:aws:iam::' || account_id || ':user/' || user_name, min(created_at),"
-        """ '[{"policy_name":"AdministratorAccess","document":null}]' FROM access_keys"""
-        " GROUP BY account_id, user_name",
-    ),
-}
-"""By version, what makes the rows of the one before it rows of this one, once the tables that are new are there."""
 
 
 class Sqlite(Driver):
@@ -128,20 +102,13 @@ class Sqlite(Driver):
         run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         run("BEGIN IMMEDIATE")
         (version,) = run("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"The store is of version {version}, this program knows {SCHEMA_VERSION}: use a newer one."
-            )
-        if version < SCHEMA_VERSION:
-            there = {name for (name,) in run("SELECT name FROM sqlite_schema").fetchall()}
-            for statement in _schema():
-                if statement.split()[2] not in there:
-                    run(statement)
-            for upgraded, statements in _UPGRADES.items():
-                for statement in statements if 0 < version < upgraded else ():
-                    run(statement)
-            run("INSERT INTO store VALUES ('token_secret', ?) ON CONFLICT DO NOTHING", (self._world.new_secret(),))
-            run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if version > latest():
+            raise StoreError(f"The store is of version {version}, this program knows {latest()}: use a newer one.")
+        for migration in migrations()[version:]:
+            for statement in migration.statements:
+                run(of_sqlite(statement))
+            run(f"PRAGMA user_version = {migration.version}")
+        run("INSERT INTO store VALUES ('token_secret', ?) ON CONFLICT DO NOTHING", (self._world.new_secret(),))
         (secret,) = run("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
         self._token_secret = bytes.fromhex(secret)
         run("COMMIT")
@@ -366,6 +333,17 @@ class Sqlite(Driver):
         return result
 
 
+def version_of(path: Path) -> int:
+    """The version of the schema in the file at `path`, 0 if there is none. Raises StoreError."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+
+
 class _Spoiled(Exception):
     """A transaction of a group has failed after it had written, and no savepoint leads back."""
 
@@ -425,11 +403,3 @@ def _is_of_the_file(error: sqlite3.Error) -> bool:
     """Whether the disk or the file is at fault (full, damaged, busy), not what was asked of it."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF not in _OF_THE_STATEMENT  # an extended code holds the plain one in its lowest byte
-
-
-def _schema() -> list[str]:
-    """The statements of schema.sql, every table kept in the order of its key: one tree to touch, not two."""
-    text = resources.files(__package__).joinpath("schema.sql").read_text()
-    text = text.replace("\n);", "\n) WITHOUT ROWID, STRICT;")
-    text = "\n".join(line for line in text.splitlines() if not line.startswith("--")) + "\n"
-    return [statement for statement in text.split(";\n") if statement.strip()]
