@@ -126,17 +126,22 @@ def start() -> Iterator[Start]:
         service.stop()
 
 
-@pytest.fixture(scope="module")
-def shared_service() -> Iterator[Service]:
-    one = Service(Settings(port=0, admin_port=0, dev=True, empty=True, verify=False))
-    one.start()
-    yield one
-    one.stop()
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with ExitStack() as stack:
+        database = None
+        if request.param == "postgresql":
+            postgres: PostgresServer = request.getfixturevalue("postgres")
+            database = stack.enter_context(postgres.database(request.getfixturevalue("postgres_template")))
+        one = Service(Settings(port=0, admin_port=0, database=database, dev=True, empty=True, verify=False))
+        one.start()
+        stack.callback(one.stop)
+        yield one
 
 
 @pytest.fixture
 def service(shared_service: Service) -> Service:
-    """A service in dev with an empty store in memory."""
+    """A service in dev with an empty store: in memory, or on PostgreSQL."""
     shared_service.admin.post("/reset").raise_for_status()
     return shared_service
 
