@@ -7,8 +7,8 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -37,8 +37,9 @@ from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import Server, tls_context
 from .storage import identities, postgres_schema, sqlite, store
+from .storage.copying import UNFINISHED, Copy, PostgresSide, SqliteSide
 from .storage.driver import Driver
-from .storage.migrations import migrations
+from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
@@ -82,6 +83,8 @@ class App:
         worker = Worker(self.store, carrier, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration)
+        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
+            raise StartError(UNFINISHED)
         await self._set_clock()
         if await self.store.ask(caller_of(""), store.is_new):
             await controls.begin()
@@ -328,6 +331,28 @@ def migrate(database: Location) -> list[str]:
     version = sqlite.version_of(database)
     Sqlite(str(database), world, SimulatedCarrier(0)).close()
     return [str(migration) for migration in migrations() if migration.version > version]
+
+
+@contextmanager
+def open_copy(source: Location, target: Location) -> Iterator[Copy]:
+    """A copy from one store to another, which is made or brought up to date before that.
+
+    Raises StartError or StoreError if one of them cannot be used, is being served, or is not what it has to be.
+    """
+    if source == target:
+        raise StartError("A store cannot be copied to itself.")
+    if isinstance(source, Path) and not source.exists():
+        raise StartError(f"There is no store {source}.")
+    with ExitStack() as stack:
+        for location in (source, target):
+            if isinstance(location, Path):
+                stack.enter_context(_lock(location))
+        refuse_other_versions(schema_version(source))
+        migrate(target)
+        sides = [PostgresSide(one) if isinstance(one, str) else SqliteSide(one) for one in (source, target)]
+        for side in sides:
+            stack.callback(side.close)
+        yield Copy(*sides)
 
 
 def reseal(database: Location, sealer: Sealer) -> int:

@@ -17,6 +17,7 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from . import access, numbers
+from .copy import copy
 from .migrate import migrate
 from .options import PORT, database_option, secret_key_option
 
@@ -140,8 +141,8 @@ def serve(
     _run(Settings(tls_cert=tls_cert, tls_key=tls_key, quotas=dict(quotas), trail=targets, **settings))
 
 
-for group in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate):
-    main.add_command(group)
+for command in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate, copy):
+    main.add_command(command)
 
 
 def _run(settings: Settings) -> None:

@@ -2,20 +2,24 @@
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .driver import StoreError
-from .migrations import latest, migrations, of_postgres
+from .migrations import migrations, of_postgres, refuse_newer_version, refuse_other_versions
+from .store import TOKEN_SECRET
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
 
 CONNECT_SECONDS = 5
+SCHEMA_VERSION = "schema_version"
+"""The fact that tells of which version the schema is."""
 
-_VERSION = "SELECT value FROM store WHERE name = 'schema_version'"
+_SECRET_SETTINGS = ("password=", "sslpassword=")
+_VERSION = f"SELECT value FROM store WHERE name = '{SCHEMA_VERSION}'"
 
 
 def version_of(url: str) -> int:
@@ -36,14 +40,8 @@ def token_secret(url: str) -> bytes:
     """What the store's page tokens are sealed with. Raises StoreError if the schema is not the program's."""
 
     def read(connection: Connection) -> bytes:
-        version = _version(connection)
-        if version > latest():
-            raise StoreError(f"The store is of version {version}, this program knows {latest()}: use a newer one.")
-        if version < latest():
-            raise StoreError(
-                f"The store is of version {version}, this program needs {latest()}: run `numberkeep migrate up` first."
-            )
-        row = connection.execute("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
+        refuse_other_versions(_version(connection))
+        row = connection.execute("SELECT value FROM store WHERE name = %s", (TOKEN_SECRET,)).fetchone()
         assert row
         return bytes.fromhex(row[0])
 
@@ -51,17 +49,38 @@ def token_secret(url: str) -> bytes:
 
 
 def without_password(url: str) -> str:
-    """The URL's settings, to be shown."""
-    return make_conninfo(**{name: str(value) for name, value in conninfo_to_dict(url).items() if name != "password"})
+    """The URL, to be shown."""
+    parts = urlsplit(url)
+    user, _, where = parts.netloc.rpartition("@")
+    settings = [setting for setting in parts.query.split("&") if not setting.lower().startswith(_SECRET_SETTINGS)]
+    netloc = f"{user.partition(':')[0]}@{where}" if user else where
+    return urlunsplit(parts._replace(netloc=netloc, query="&".join(settings)))
+
+
+def connect(url: str, application_name: str = "numberkeep schema") -> Connection:
+    """A connection that can go through a pooler. Raises StoreError."""
+    try:
+        return psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            prepare_threshold=None,
+            application_name=application_name,
+        )
+    except psycopg.Error as error:
+        raise _cannot_be_used(url, error) from error
 
 
 def _on(url: str, function: Callable[[Connection], T]) -> T:
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
-            connection.prepare_threshold = None
+    with connect(url) as connection:
+        try:
             return function(connection)
-    except psycopg.Error as error:
-        raise StoreError(f"The store cannot be opened: {str(error).strip()}") from error
+        except psycopg.Error as error:
+            raise _cannot_be_used(url, error) from error
+
+
+def _cannot_be_used(url: str, error: psycopg.Error) -> StoreError:
+    return StoreError(f"The store {without_password(url)} cannot be used: {str(error).strip()}")
 
 
 def _version(connection: Connection) -> int:
@@ -74,15 +93,14 @@ def _version(connection: Connection) -> int:
 
 def _migrate(connection: Connection, secret: str) -> list[str]:
     done: list[str] = []
-    if _version(connection) > latest():
-        return done
+    refuse_newer_version(_version(connection))
     while True:
         try:
             connection.execute(of_postgres(migrations()[0].statements[0]))  # which makes the table `store`
             break
         except (errors.UniqueViolation, errors.DuplicateTable):
             continue  # another is making it at this moment
-    for name, value in (("schema_version", "0"), ("token_secret", secret)):
+    for name, value in ((SCHEMA_VERSION, "0"), (TOKEN_SECRET, secret)):
         connection.execute("INSERT INTO store VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, value))
     for migration in migrations():
         with connection.transaction():
@@ -91,7 +109,7 @@ def _migrate(connection: Connection, secret: str) -> list[str]:
                 for statement in migration.statements:
                     connection.execute(of_postgres(statement).replace("%", "%%"))
                 connection.execute(
-                    "UPDATE store SET value = %s WHERE name = 'schema_version'", (str(migration.version),)
+                    "UPDATE store SET value = %s WHERE name = %s", (str(migration.version), SCHEMA_VERSION)
                 )
                 done.append(str(migration))
     return done

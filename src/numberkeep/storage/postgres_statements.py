@@ -8,10 +8,11 @@ its rows in one JSON parameter.
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any, NamedTuple
 
 import msgspec
+
+from .schema import tables
 
 _ONLY_HERE = re.compile(r"/\*(.*?)\*/")
 
@@ -73,24 +74,6 @@ _encode = msgspec.json.Encoder().encode
 _INSERT = re.compile(r"INSERT INTO (?P<table>\w+) \((?P<columns>[\w, ]+)\) VALUES \([?, ]+\)(?P<rest> ON CONFLICT .+)?")
 _UPDATE = re.compile(r"UPDATE (?P<table>\w+) SET (?P<columns>[\w=?, ]+) WHERE (?P<key>[\w=? ]+)")
 _DELETE = re.compile(r"DELETE FROM (?P<table>\w+) WHERE (?P<key>[\w=? ]+)")
-_TABLE = re.compile(r"CREATE TABLE (\w+) \((.*?)PRIMARY KEY \(([\w, ]+)\)", re.S)
-_INTEGER = re.compile(r"^ +(\w+) INTEGER", re.M)
-
-
-class _Table(NamedTuple):
-    key: tuple[str, ...]
-    integers: frozenset[str]
-
-
-def _tables() -> dict[str, _Table]:
-    schema = resources.files(__package__).joinpath("schema.sql").read_text()
-    return {
-        name: _Table(tuple(key.split(", ")), frozenset(_INTEGER.findall(columns)))
-        for name, columns, key in _TABLE.findall(schema)
-    }
-
-
-_TABLES = _tables()
 
 
 @cache
@@ -109,11 +92,11 @@ def _statement(sql: str) -> Statement:
         changes = ", ".join(f"{column} = {value}" for column, value in zip(columns, values, strict=False))
         many = f"UPDATE {match['table']} SET {changes} {_ROWS} WHERE {_are(key, values[len(columns) :])}"
         columns += key
-        if set(key) != set(_TABLES[match["table"]].key):
+        if set(key) != set(tables()[match["table"]].key):
             return Statement(one)
     elif match := _DELETE.fullmatch(sql):
         columns = _names(match["key"], " AND ")
-        if set(columns) != set(_TABLES[match["table"]].key):
+        if set(columns) != set(tables()[match["table"]].key):
             return Statement(one)
         using = _ROWS.replace("FROM", "USING", 1)
         many = f"DELETE FROM {match['table']} {using} WHERE {_are(columns, _value(match['table'], columns))}"
@@ -122,7 +105,7 @@ def _statement(sql: str) -> Statement:
     table = match["table"]
     # A column that is changed and a key's may have the same name: the key's comes last.
     where = {column: index for index, column in enumerate(columns)}
-    return Statement(one, many, table, tuple(where[column] for column in _TABLES[table].key))
+    return Statement(one, many, table, tuple(where[column] for column in tables()[table].key))
 
 
 _ROWS = "FROM jsonb_array_elements(%s::jsonb) AS batch (item)"
@@ -133,7 +116,7 @@ def _names(text: str, separator: str) -> list[str]:
 
 
 def _value(table: str, columns: Sequence[str]) -> list[str]:
-    integers = _TABLES[table].integers
+    integers = tables()[table].integers
     return [
         f"(item ->> {index})::bigint" if column in integers else f"item ->> {index}"
         for index, column in enumerate(columns)

@@ -23,7 +23,7 @@ from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..world import World
 from .driver import Done, Driver, StoreError, Work
-from .migrations import latest, migrations, of_sqlite
+from .migrations import migrations, of_sqlite, refuse_newer_version
 from .tx import Pool, Tx
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,7 @@ class Sqlite(Driver):
         run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         run("BEGIN IMMEDIATE")
         (version,) = run("PRAGMA user_version").fetchone()
-        if version > latest():
-            raise StoreError(f"The store is of version {version}, this program knows {latest()}: use a newer one.")
+        refuse_newer_version(version)
         for migration in migrations()[version:]:
             for statement in migration.statements:
                 run(of_sqlite(statement))

@@ -9,6 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+from ..driver import StoreError
+
 
 class Migration(NamedTuple):
     """A step from one version of the schema to the next."""
@@ -36,6 +38,21 @@ def migrations() -> tuple[Migration, ...]:
 def latest() -> int:
     """The version of the schema that this program knows."""
     return migrations()[-1].version
+
+
+def refuse_newer_version(version: int) -> None:
+    """Raises StoreError if the schema is of a version that this program does not know."""
+    if version > latest():
+        raise StoreError(f"The store is of version {version}, this program knows {latest()}: use a newer one.")
+
+
+def refuse_other_versions(version: int) -> None:
+    """Raises StoreError unless the schema is of the version that this program needs."""
+    refuse_newer_version(version)
+    if version < latest():
+        raise StoreError(
+            f"The store is of version {version}, this program needs {latest()}: run `numberkeep migrate up` first."
+        )
 
 
 def statements_of(script: str) -> tuple[str, ...]:
