@@ -82,7 +82,8 @@ def test_a_store_that_is_newer_is_refused(postgres: PostgresServer) -> None:
             connection.execute("UPDATE store SET value = %s WHERE name = 'schema_version'", (str(latest() + 1),))
         with pytest.raises(StoreError, match=f"version {latest() + 1}.*use a newer one"):
             postgres_schema.token_secret(url)
-        assert postgres_schema.migrate(url, "ab" * 32) == []
+        with pytest.raises(StoreError, match=f"version {latest() + 1}.*use a newer one"):
+            postgres_schema.migrate(url, "ab" * 32)
         assert postgres_schema.version_of(url) == latest() + 1
 
 
@@ -93,5 +94,9 @@ def test_several_may_migrate_at_once(postgres: PostgresServer) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    shown = postgres_schema.without_password("postgresql://me:secret@db.example/numbers")
-    assert shown == "user=me dbname=numbers host=db.example"
+    for url, shown in (
+        ("postgresql://me:secret@db.example/numbers", "postgresql://me@db.example/numbers"),
+        ("postgres://db.example:5433/numbers?user=me&password=secret", "postgresql://me@db.example:5433/numbers"),
+        ("postgresql://me:secret@a,b/numbers?sslpassword=secret", "postgresql://me@a,b/numbers"),
+    ):
+        assert postgres_schema.without_password(url) == shown

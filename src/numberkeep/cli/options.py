@@ -31,10 +31,13 @@ class Database(click.ParamType[Location]):
         if isinstance(value, Path):
             return value
         if value.startswith(POSTGRESQL):
-            try:
-                conninfo_to_dict(value)
-            except psycopg.Error as error:
-                self.fail(f"it is no URL of PostgreSQL's: {error}.", param, ctx)
+            if not _is_postgresql(value):
+                self.fail(
+                    "it is no URL of PostgreSQL's; what is no letter and no digit in a name or a password is to be"
+                    " written as its code: %40 is @, %2F is /.",
+                    param,
+                    ctx,
+                )
             return value
         if not value.startswith(SQLITE) or value == SQLITE:
             self.fail("it must be of the form sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
@@ -44,6 +47,17 @@ class Database(click.ParamType[Location]):
         if not path.parent.is_dir():
             self.fail(f"the directory {path.parent} does not exist.", param, ctx)
         return path
+
+
+def _is_postgresql(url: str) -> bool:
+    """Whether libpq understands it, and as it was meant: a password with a sign of its own ends in another part."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:  # whose text may show the password
+        return False
+    ports = str(given.get("port", "1")).split(",")
+    names = f"{given.get('host', '')}{given.get('dbname', '')}"
+    return "@" not in names and all(port.isascii() and port.isdigit() for port in ports)
 
 
 class AccountId(click.ParamType[str]):

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
 from .driver import StoreError
 from .migrations import migrations, of_postgres, refuse_newer_version, refuse_other_versions
@@ -18,7 +18,6 @@ CONNECT_SECONDS = 5
 SCHEMA_VERSION = "schema_version"
 """The fact that tells of which version the schema is."""
 
-_SECRET_SETTINGS = ("password=", "sslpassword=")
 _VERSION = f"SELECT value FROM store WHERE name = '{SCHEMA_VERSION}'"
 
 
@@ -49,12 +48,11 @@ def token_secret(url: str) -> bytes:
 
 
 def without_password(url: str) -> str:
-    """The URL, to be shown."""
-    parts = urlsplit(url)
-    user, _, where = parts.netloc.rpartition("@")
-    settings = [setting for setting in parts.query.split("&") if not setting.lower().startswith(_SECRET_SETTINGS)]
-    netloc = f"{user.partition(':')[0]}@{where}" if user else where
-    return urlunsplit(parts._replace(netloc=netloc, query="&".join(settings)))
+    """Who is where in the URL, to be shown."""
+    given = conninfo_to_dict(url)
+    user = f"{given['user']}@" if "user" in given else ""
+    port = f":{given['port']}" if "port" in given else ""
+    return f"postgresql://{user}{given.get('host', '')}{port}/{given.get('dbname', '')}"
 
 
 def connect(url: str, application_name: str = "numberkeep schema") -> Connection:
