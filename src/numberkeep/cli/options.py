@@ -17,9 +17,24 @@ from ..domain.errors import Error
 from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
 PORT = click.IntRange(0, 65535)
 T = TypeVar("T")
+
+
+class Postgresql(click.ParamType[str]):
+    """``postgresql://...``, as libpq has it."""
+
+    name = "URL"
+    schemes = ("postgresql://", "postgres://")
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            if not value.startswith(self.schemes):
+                raise psycopg.ProgrammingError("it does not begin with postgresql://")
+            conninfo_to_dict(value)
+        except psycopg.ProgrammingError as error:
+            self.fail(f"it is no URL of PostgreSQL's: {str(error).strip()}.", param, ctx)
+        return value
 
 
 class Database(click.ParamType[Location]):
@@ -30,12 +45,8 @@ class Database(click.ParamType[Location]):
     def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Location:
         if isinstance(value, Path):
             return value
-        if value.startswith(POSTGRESQL):
-            try:
-                conninfo_to_dict(value)
-            except psycopg.Error as error:
-                self.fail(f"it is no URL of PostgreSQL's: {error}.", param, ctx)
-            return value
+        if value.startswith(Postgresql.schemes):
+            return Postgresql().convert(value, param, ctx)
         if not value.startswith(SQLITE) or value == SQLITE:
             self.fail("it must be of the form sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
         path = Path(value.removeprefix(SQLITE))

@@ -65,7 +65,6 @@ LOOKED_SECONDS = 0.5
 _DEFAULTS = {
     "application_name": "numberkeep",
     "connect_timeout": "5",
-    "target_session_attrs": "read-write",
     # A machine that has gone away says nothing; the kernel has to notice.
     "keepalives_idle": "5",
     "keepalives_interval": "2",
@@ -116,7 +115,8 @@ class Postgres(Driver):
         *,
         standby_url: str | None = None,
     ) -> None:
-        """Use the database at `url`; read from the one at `standby_url`, if there is one, though it may lag behind.
+        """Use the database at `url`; what only reads is asked of the one at `standby_url`, if there is one, though that
+        may lag behind. Whose a key is and what its owner may do is never asked there.
 
         Raises StoreError if the database cannot be used.
         """
@@ -125,13 +125,22 @@ class Postgres(Driver):
         self._quotas = quotas or {}
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
-        reading = standby_url or url
-        self._number_writes = _Line(url, 1, partial(self._attempt, _LOCKING, _locked))
-        self._number_reads = _Line(reading, 1, partial(self._attempt, _READING, _numbers))
-        self._changes = _Line(url, 1, partial(self._attempt, _LOCKING, _locked_with_pending))
-        self._writes = _Line(url, THREADS, partial(self._attempt, _SERIALIZABLE, _nothing))
-        self._reads = _Line(reading, THREADS, partial(self._attempt, _READING, _nothing))
-        self._lines = (self._number_writes, self._number_reads, self._changes, self._writes, self._reads)
+        leader = _conninfo(url, "read-write")
+        nearest = _conninfo(standby_url, "prefer-standby") if standby_url else leader
+        self._number_writes = _Line(leader, 1, partial(self._attempt, _LOCKING, _locked))
+        self._changes = _Line(leader, 1, partial(self._attempt, _LOCKING, _locked_with_pending))
+        self._writes = _Line(leader, THREADS, partial(self._attempt, _SERIALIZABLE, _nothing))
+        self._looks = _Line(leader, 1, partial(self._attempt, _READING, _nothing))
+        self._number_reads = _Line(nearest, 1, partial(self._attempt, _READING, _numbers))
+        self._reads = _Line(nearest, THREADS, partial(self._attempt, _READING, _nothing))
+        self._lines = (
+            self._number_writes,
+            self._changes,
+            self._writes,
+            self._looks,
+            self._number_reads,
+            self._reads,
+        )
         self._looked: dict[Hashable, _Looked] = {}
 
     def recall(self, key: Hashable) -> bytes | None:
@@ -166,7 +175,8 @@ class Postgres(Driver):
         if looked is None:
             loop = asyncio.get_running_loop()
             looked = self._looked[key] = _Looked(lambda: loop.call_later(LOOKED_SECONDS, self._looked.pop, key))
-            self.read(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), looked.settle)
+            id, done = self._world.new_id(), looked.settle
+            self._looks.put(_Job(loop, caller, id, lambda tx: function(tx, *args, **kwargs), done))
         return looked.result()  # type: ignore[no-any-return]
 
     def scrub(self) -> None:
@@ -271,16 +281,22 @@ def _names(jobs: Sequence[_Job]) -> Iterator[tuple[str, str]]:
                 yield job.caller.account_id, normalize_id(job.e164)
 
 
+def _conninfo(url: str, target_session_attrs: str) -> str:
+    given = conninfo_to_dict(url)
+    defaults = {**_DEFAULTS, "target_session_attrs": target_session_attrs}
+    return make_conninfo(url, **{name: value for name, value in defaults.items() if name not in given})
+
+
 class _Line:
     """Jobs that wait, and the threads that run them in groups."""
 
     def __init__(
         self,
-        url: str,
+        conninfo: str,
         threads: int,
         run: Callable[["_Session", Sequence[_Job]], list[Any]],
     ) -> None:
-        self._url = url
+        self._conninfo = conninfo
         self._run = run
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, "numberkeep-postgres")
@@ -311,7 +327,7 @@ class _Line:
     def _work(self, loop: asyncio.AbstractEventLoop, jobs: list[_Job]) -> None:
         session = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = _Session(self._url)
+            session = self._local.session = _Session(self._conninfo)
             self._sessions.append(session)
         try:
             results = self._run(session, jobs)
@@ -345,10 +361,8 @@ class _Line:
 class _Session:
     """A thread's connection, made when it is needed and made anew when it is lost."""
 
-    def __init__(self, url: str) -> None:
-        self._conninfo = make_conninfo(
-            url, **{name: _DEFAULTS[name] for name in _DEFAULTS.keys() - conninfo_to_dict(url).keys()}
-        )
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
         self._connection: psycopg.Connection[Any] | None = None
         self._settings: list[str] = []
         self._committing = False
