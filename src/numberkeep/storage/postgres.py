@@ -38,6 +38,7 @@ from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Tx
 
 log = logging.getLogger(__name__)
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every failed pipeline, which is reported here
 
 P = ParamSpec("P")
 T = TypeVar("T")
