@@ -53,10 +53,14 @@ class PostgresServer:
         """The URL of a database that is gone afterwards: a copy of `template`."""
         self._databases += 1
         name = f"test_{self._databases}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield self.url_of(name)
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, sql: str) -> None:
+        """Run a statement in the database ``postgres``."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-            yield self.url_of(name)
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute(sql)
 
     def stop(self) -> None:
         """At once, as if the machine were gone."""

@@ -27,7 +27,7 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers.simulated import SimulatedCarrier
-from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
 from .domain.caller import Caller
 from .domain.errors import BadRequest
 from .domain.identity import AccessKey, AttachedPolicy
@@ -35,7 +35,7 @@ from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
-from .server import Server, tls_context
+from .server import BACKLOG, Server, tls_context
 from .storage import identities, postgres_schema, sqlite, store
 from .storage.copying import UNFINISHED, Copy, PostgresSide, SqliteSide
 from .storage.driver import Driver
@@ -74,7 +74,10 @@ class App:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, world = self.settings, self.world
-        listener = stack.enter_context(_listen(settings.admin_host, settings.admin_port))
+        seat = settings.seat
+        listener = stack.enter_context(
+            socket.socket(fileno=seat.admin_fd) if seat else listen(settings.admin_host, settings.admin_port)
+        )
         carrier = SimulatedCarrier(settings.order_seconds)
         if isinstance(settings.database, Path):
             stack.enter_context(_lock(settings.database))
@@ -112,9 +115,10 @@ class App:
         )
         self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
-            await server.start(settings.host, settings.port)
+            its = socket.socket(fileno=seat.api_fd) if seat else None
+            await server.start(settings.host, settings.port, its)
         except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
+            raise _cannot_listen(settings.host, settings.port, error) from error
         stack.push_async_callback(server.stop)
         admin = AdminServer(application(controls, dev=settings.dev), listener)
         await admin.start()
@@ -258,15 +262,21 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
 
 
 def _outputs(settings: Settings) -> list[File | StandardOutput]:
+    seat = settings.seat
     try:
         return [
-            StandardOutput()
+            StandardOutput(seat.lock if seat else None)
             if target == "stdout"
-            else File(Path(target), settings.trail_file_bytes, settings.trail_files)
+            else File(_of_worker(Path(target), seat), settings.trail_file_bytes, settings.trail_files)
             for target in settings.trail
         ]
     except OSError as error:
         raise StartError(f"The trail cannot be written: {error}.") from error
+
+
+def _of_worker(path: Path, seat: Seat | None) -> Path:
+    """The file that each of several workers has for itself: ``trail-1.jsonl`` for ``trail.jsonl``."""
+    return path.with_stem(f"{path.stem}-{seat.number}") if seat else path
 
 
 def open_store(
@@ -388,12 +398,14 @@ def _demonstration() -> bytes:
     return resources.files(f"{__package__}.admin").joinpath("demonstration.json").read_bytes()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket that listens there; `shared`, others of this user's may too. Raises StartError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        raise _cannot_listen(host, port, "--admin-port", error) from error
+        raise _cannot_listen(host, port, error) from error
 
 
-def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
-    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see {option}).")
+def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
+    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see --port and --admin-port).")

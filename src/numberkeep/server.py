@@ -16,6 +16,7 @@ TLS stands between a connection and its socket, and changes nothing of this.
 import asyncio
 import logging
 import re
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -109,8 +110,8 @@ class Server:
         self._unsent: list[_Connection] = []
         self._draining = False
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen at `host` and `port`; port 0 is any free one. Raises OSError if they cannot be had."""
+    async def start(self, host: str, port: int, listener: socket.socket | None = None) -> None:
+        """Listen at `host` and `port`, port 0 is any free one, or on `listener`. Raises OSError if that can't be."""
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         limits = self._limits
@@ -119,7 +120,8 @@ class Server:
         self._deserted = asyncio.Event()
         self._sweep()
         try:
-            self._listener = await self._loop.create_server(self._protocol, host, port, backlog=_BACKLOG)
+            place: Any = {"sock": listener} if listener else {"host": host, "port": port}
+            self._listener = await self._loop.create_server(self._protocol, **place, backlog=BACKLOG)
         except BaseException:
             self._sweeper.cancel()
             raise
@@ -857,7 +859,7 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
 _HANDSHAKE = "handshake"
 _RECORD_BYTES = 16 * 1024  # which a record of TLS has at most
 _OUTPUT_BYTES = 64 * 1024  # answers that may wait to be written together
-_BACKLOG = 1024  # connections that wait to be accepted
+BACKLOG = 1024  # connections that wait to be accepted
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _URL = re.compile(r"http://([^/?#]*)(.*)", re.IGNORECASE)

@@ -17,36 +17,8 @@ from ..domain.errors import Error
 from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
 PORT = click.IntRange(0, 65535)
 T = TypeVar("T")
-
-
-class Database(click.ParamType[Location]):
-    """``sqlite:///FILE``, an absolute FILE makes it four slashes; or ``postgresql://...``, as libpq has it."""
-
-    name = "URL"
-
-    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Location:
-        if isinstance(value, Path):
-            return value
-        if value.startswith(POSTGRESQL):
-            if not _is_postgresql(value):
-                self.fail(
-                    "it is no URL of PostgreSQL's; what is no letter and no digit in a name or a password is to be"
-                    " written as its code: %40 is @, %2F is /.",
-                    param,
-                    ctx,
-                )
-            return value
-        if not value.startswith(SQLITE) or value == SQLITE:
-            self.fail("it must be of the form sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
-        path = Path(value.removeprefix(SQLITE))
-        if path.name == ":memory:":
-            self.fail("a store in memory is what `numberkeep dev --memory` has.", param, ctx)
-        if not path.parent.is_dir():
-            self.fail(f"the directory {path.parent} does not exist.", param, ctx)
-        return path
 
 
 def _is_postgresql(url: str) -> bool:
@@ -58,6 +30,45 @@ def _is_postgresql(url: str) -> bool:
     ports = str(given.get("port", "1")).split(",")
     names = f"{given.get('host', '')}{given.get('dbname', '')}"
     return "@" not in names and all(port.isascii() and port.isdigit() for port in ports)
+
+
+class Postgresql(click.ParamType[str]):
+    """``postgresql://...``, as libpq has it."""
+
+    name = "URL"
+    schemes = ("postgresql://", "postgres://")
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.startswith(self.schemes):
+            self.fail("it must be of the form postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
+        if not _is_postgresql(value):
+            self.fail(
+                "it is no URL of PostgreSQL's. In a name or a password, what is neither a letter nor a digit is"
+                " written as its code: %40 is @, %2F is /.",
+                param,
+                ctx,
+            )
+        return value
+
+
+class Database(click.ParamType[Location]):
+    """``sqlite:///FILE``, an absolute FILE makes it four slashes; or ``postgresql://...``, as libpq has it."""
+
+    name = "URL"
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Location:
+        if isinstance(value, Path):
+            return value
+        if value.startswith(Postgresql.schemes):
+            return Postgresql().convert(value, param, ctx)
+        if not value.startswith(SQLITE) or value == SQLITE:
+            self.fail("it must be of the form sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
+        path = Path(value.removeprefix(SQLITE))
+        if path.name == ":memory:":
+            self.fail("a store in memory is what `numberkeep dev --memory` has.", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"the directory {path.parent} does not exist.", param, ctx)
+        return path
 
 
 class AccountId(click.ParamType[str]):

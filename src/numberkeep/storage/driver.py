@@ -65,7 +65,7 @@ class Driver(ABC):
         self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`look`, with the waiting done."""
-        future, done = _promise()
+        future, done = promise()
         self.read(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
         return await future  # type: ignore[no-any-return]
 
@@ -73,12 +73,25 @@ class Driver(ABC):
         self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run ``function(tx, ...)`` in a transaction of its own; return what it returns, raise what it raises."""
-        future, done = _promise()
+        future, done = promise()
         self.write(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
         return await future  # type: ignore[no-any-return]
 
+    async def transact_locking(
+        self,
+        caller: Caller,
+        e164: str | None,
+        function: Callable[Concatenate[Tx, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """`transact` for what decides by nothing but rows that are locked: those of the number `e164`, which are, and
+        those that the function locks itself."""
+        return await self.transact(caller, function, *args, **kwargs)
 
-def _promise() -> tuple[asyncio.Future[Any], Done]:
+
+def promise() -> tuple[asyncio.Future[Any], Done]:
+    """Something to wait for, and what to call with the result or the `Error` that it comes to."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def done(result: Any) -> None:

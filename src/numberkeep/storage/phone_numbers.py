@@ -1,6 +1,6 @@
 """The rows of phone numbers: who owns them, what they are, what they are tied to, and how they came to be so."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -59,10 +59,13 @@ def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
 def find(tx: Tx, e164: str) -> PhoneNumber | None:
     """The account's number, or None."""
     key = (tx.account_id, e164)
-    number: PhoneNumber | None = tx.known.get(key)
-    if number is None and (row := tx.execute(_SELECT_ONE, key).fetchone()):
-        (number,) = _with_associations(tx.execute, tx.account_id, [row])
-        tx.known[key] = number
+    if key in tx.known:
+        return tx.known[key]  # type: ignore[no-any-return]
+    row = tx.execute(_SELECT_ONE, key).fetchone()
+    if row is None:
+        return None
+    (number,) = _with_associations(tx.execute, tx.account_id, [row])
+    tx.known[key] = number
     return number
 
 
@@ -107,24 +110,34 @@ def count(tx: Tx) -> int:
     return int(tx.execute(sql, (tx.account_id,)).fetchone()[0])
 
 
-def find_all(execute: Execute, keys: Iterable[tuple[str, str]], *, lock: bool) -> dict[Hashable, PhoneNumber]:
-    """Those numbers of several accounts that there are, by account and E.164: what `Tx.known` holds of them.
+def find_all(execute: Execute, keys: Iterable[tuple[str, str]], *, lock: bool) -> dict[Hashable, PhoneNumber | None]:
+    """Numbers of several accounts, None for those that are not there, by account and E.164: what `Tx.known` holds.
 
     Locked, nobody else changes them until the transaction ends: every change of what is a number's changes its row.
+    """
+    found: dict[Hashable, PhoneNumber | None] = {}
+    for account_id, e164s in by_account(keys):
+        marks = ", ".join("?" * len(e164s))
+        sql = f"{_SELECT} AND e164_phone_number IN ({marks}) ORDER BY e164_phone_number{' /*FOR UPDATE*/' * lock}"
+        rows = execute(sql, (account_id, *e164s)).fetchall()
+        found |= dict.fromkeys((account_id, e164) for e164 in e164s)
+        for number in _with_associations(execute, account_id, rows):
+            found[account_id, number.e164_phone_number] = number
+    return found
+
+
+def by_account(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Each account with its numbers, in order, so that all lock them in the same one and nobody waits in a circle.
+
+    The last number stands there several times, to make their count a power of two: so there are few different
+    statements, and each is prepared once.
     """
     of_account: dict[str, set[str]] = {}
     for account_id, e164 in keys:
         of_account.setdefault(account_id, set()).add(e164)
-    found: dict[Hashable, PhoneNumber] = {}
-    for account_id in sorted(of_account):  # always in the same order, so that nobody waits in a circle
+    for account_id in sorted(of_account):
         e164s = sorted(of_account[account_id])
-        count = 1 << (len(e164s) - 1).bit_length()  # few different statements, each prepared once
-        marks = ", ".join("?" * count)
-        sql = f"{_SELECT} AND e164_phone_number IN ({marks}) ORDER BY e164_phone_number{' /*FOR UPDATE*/' * lock}"
-        rows = execute(sql, (account_id, *e164s, *e164s[-1:] * (count - len(e164s)))).fetchall()
-        for number in _with_associations(execute, account_id, rows):
-            found[account_id, number.e164_phone_number] = number
-    return found
+        yield account_id, e164s + e164s[-1:] * ((1 << (len(e164s) - 1).bit_length()) - len(e164s))
 
 
 def _with_associations(execute: Execute, account_id: str, rows: Sequence[Row]) -> list[PhoneNumber]:
@@ -149,6 +162,7 @@ def insert(tx: Tx, number: PhoneNumber) -> None:
     change = {column: (None, value) for column, value in _known_of(number)}
     change_id = _remember(tx, number, change, previous)
     tx.write(_INSERT, (tx.account_id, *astuple(number)[:-2], change_id))
+    tx.known.pop((tx.account_id, number.e164_phone_number), None)
     _associate(tx, number)
 
 

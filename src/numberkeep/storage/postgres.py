@@ -1,12 +1,12 @@
 """Any number of processes, one PostgreSQL or what speaks its protocol.
 
-Three lines of work, each with threads and connections of its own:
+Transactions wait in lines, each with threads and connections of its own, which take them in groups:
 
-- Writes that touch no rows but those of one number, most of what is asked. What gathers while a group is under way
-  shares the next transaction. It first locks the numbers of all its jobs and then reads nothing more; so it is READ
-  COMMITTED, and who meets another process waits for it instead of failing.
-- Reads of one number: a group is one statement.
-- All the rest is SERIALIZABLE. What arrives together shares a transaction, and goes on alone should that fail; a
+- Those that touch no rows but one number's: most of what is asked. What gathers while a group is under way shares the
+  next transaction, which first locks the numbers of all its jobs in one statement. So it is READ COMMITTED, and who
+  meets another process waits for it instead of failing. The worker's have a line like that to themselves.
+- Those that read one number: a group reads its numbers by one statement.
+- All others are SERIALIZABLE. What arrives together shares a transaction, and goes on alone should that fail; a
   function that has met another transaction is run again.
 
 What is written waits until something is read or the transaction ends (`postgres_statements`), and goes out
@@ -19,7 +19,8 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, Concatenate, NamedTuple, NoReturn, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -30,13 +31,14 @@ from ..domain.caller import Caller
 from ..domain.errors import Awaited, BadRequest, Error, ServiceFailure, ServiceUnavailable
 from ..domain.number_plan import normalize_id
 from ..world import World
-from . import phone_numbers
-from .driver import Done, Driver, Work
+from . import pending_changes, phone_numbers
+from .driver import Done, Driver, Work, promise
 from .postgres_schema import token_secret
 from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Tx
 
 log = logging.getLogger(__name__)
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every failed pipeline, which is reported here
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +66,6 @@ LOOKED_SECONDS = 0.5
 _DEFAULTS = {
     "application_name": "numberkeep",
     "connect_timeout": "5",
-    "target_session_attrs": "read-write",
     # A machine that has gone away says nothing; the kernel has to notice.
     "keepalives_idle": "5",
     "keepalives_interval": "2",
@@ -73,14 +74,17 @@ _DEFAULTS = {
 }
 """What holds for a connection unless the URL says otherwise."""
 
-_OF_NUMBERS = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_READS = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_ANY = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+_LOCKING = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_SERIALIZABLE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 
 _MET_ANOTHER = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 """Two transactions that cannot both be: a UniqueViolation too, for a function looks before it inserts."""
 _LOST = (psycopg.OperationalError, errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 """The server is out of reach, has no time or no room, or is no longer the one that writes."""
+
+
+Execute = Callable[..., Rows]
 
 
 class _Job(NamedTuple):
@@ -90,10 +94,6 @@ class _Job(NamedTuple):
     work: Work
     done: Done
     e164: str | None = None
-
-
-class _Elsewhere(Exception):
-    """A job reads what it was not expected to: it is one of the rest."""
 
 
 class _Spoiled(Exception):
@@ -116,7 +116,8 @@ class Postgres(Driver):
         *,
         standby_url: str | None = None,
     ) -> None:
-        """Use the database at `url`; read from the one at `standby_url`, if there is one, though it may lag behind.
+        """Use the database at `url`; what only reads is asked of the one at `standby_url`, if there is one, though that
+        may lag behind. Whose a key is and what its owner may do is never asked there.
 
         Raises StoreError if the database cannot be used.
         """
@@ -125,11 +126,22 @@ class Postgres(Driver):
         self._quotas = quotas or {}
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
-        reading = standby_url or url
-        self._writes = _Line(url, self._write, THREADS)
-        self._reads = _Line(reading, self._read, THREADS)
-        self._number_writes = _Line(url, self._write_numbers, 1, self._writes)
-        self._number_reads = _Line(reading, self._read_numbers, 1, self._reads)
+        leader = _conninfo(url, "read-write")
+        nearest = _conninfo(standby_url, "prefer-standby") if standby_url else leader
+        self._number_writes = _Line(leader, 1, partial(self._attempt, _LOCKING, _locked))
+        self._changes = _Line(leader, 1, partial(self._attempt, _LOCKING, _locked_with_pending))
+        self._writes = _Line(leader, THREADS, partial(self._attempt, _SERIALIZABLE, _nothing))
+        self._looks = _Line(leader, 1, partial(self._attempt, _READING, _nothing))
+        self._number_reads = _Line(nearest, 1, partial(self._attempt, _READING, _numbers))
+        self._reads = _Line(nearest, THREADS, partial(self._attempt, _READING, _nothing))
+        self._lines = (
+            self._number_writes,
+            self._changes,
+            self._writes,
+            self._looks,
+            self._number_reads,
+            self._reads,
+        )
         self._looked: dict[Hashable, _Looked] = {}
 
     def recall(self, key: Hashable) -> bytes | None:
@@ -145,13 +157,27 @@ class Postgres(Driver):
         line = self._number_writes if e164 else self._writes
         line.put(_Job(asyncio.get_running_loop(), caller, request_id, work, done, e164))
 
+    async def transact_locking(
+        self,
+        caller: Caller,
+        e164: str | None,
+        function: Callable[Concatenate[Tx, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        future, done = promise()
+        loop, id = asyncio.get_running_loop(), self._world.new_id()
+        self._changes.put(_Job(loop, caller, id, lambda tx: function(tx, *args, **kwargs), done, e164))
+        return await future  # type: ignore[no-any-return]
+
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         key = (caller.account_id, function, args, tuple(kwargs.items()))
         looked = self._looked.get(key)
         if looked is None:
             loop = asyncio.get_running_loop()
             looked = self._looked[key] = _Looked(lambda: loop.call_later(LOOKED_SECONDS, self._looked.pop, key))
-            self.read(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), looked.settle)
+            id, done = self._world.new_id(), looked.settle
+            self._looks.put(_Job(loop, caller, id, lambda tx: function(tx, *args, **kwargs), done))
         return looked.result()  # type: ignore[no-any-return]
 
     def scrub(self) -> None:
@@ -159,46 +185,10 @@ class Postgres(Driver):
 
     def close(self) -> None:
         self._closing.set()
-        for line in (self._number_writes, self._number_reads, self._writes, self._reads):
+        for line in self._lines:
             line.close()
 
-    def _write_numbers(self, session: "_Session", jobs: Sequence[_Job]) -> list[Any]:
-        def attempt(jobs: Sequence[_Job]) -> list[Any]:
-            with session.transaction(_OF_NUMBERS) as transaction:
-                known = phone_numbers.find_all(transaction.execute, _numbers_of(jobs), lock=True)
-                return self._run(jobs, transaction, known, _refuse)
-
-        return self._attempt(session, attempt, jobs)
-
-    def _read_numbers(self, session: "_Session", jobs: Sequence[_Job]) -> list[Any]:
-        def attempt(jobs: Sequence[_Job]) -> list[Any]:
-            with session.transaction(_READS) as transaction:
-                known = phone_numbers.find_all(transaction.execute, _numbers_of(jobs), lock=False)
-                return self._run(jobs, transaction, known, _refuse)
-
-        return self._attempt(session, attempt, jobs)
-
-    def _write(self, session: "_Session", jobs: Sequence[_Job]) -> list[Any]:
-        def attempt(jobs: Sequence[_Job]) -> list[Any]:
-            with session.transaction(_ANY) as transaction:
-                return self._run(jobs, transaction, {}, transaction.execute)
-
-        return self._attempt(session, attempt, jobs)
-
-    def _read(self, session: "_Session", jobs: Sequence[_Job]) -> list[Any]:
-        def attempt(jobs: Sequence[_Job]) -> list[Any]:
-            with session.transaction(_READS) as transaction:
-                return self._run(jobs, transaction, {}, transaction.execute)
-
-        return self._attempt(session, attempt, jobs)
-
-    def _run(
-        self,
-        jobs: Sequence[_Job],
-        transaction: "_Transaction",
-        known: dict[Hashable, Any],
-        execute: Callable[..., Rows],
-    ) -> list[Any]:
+    def _run(self, jobs: Sequence[_Job], transaction: "_Transaction", known: dict[Hashable, Any]) -> list[Any]:
         """What the jobs come to, in one transaction. Raises _Spoiled if that must not be kept."""
         now = self._world.now()
         results = []
@@ -208,7 +198,7 @@ class Postgres(Driver):
                 job.caller,
                 job.request_id,
                 now,
-                execute,
+                transaction.execute,
                 transaction.write,
                 known,
                 self._pool,
@@ -218,7 +208,7 @@ class Postgres(Driver):
             )
             try:
                 results.append(job.work(tx))
-            except (Error, _Elsewhere) as refusal:
+            except Error as refusal:
                 if transaction.wrote:
                     raise _Spoiled(refusal) from refusal
                 results.append(refusal)
@@ -231,15 +221,14 @@ class Postgres(Driver):
                 results.append(failure)
         return results
 
-    def _attempt(
-        self, session: "_Session", attempt: Callable[[Sequence[_Job]], list[Any]], jobs: Sequence[_Job]
-    ) -> list[Any]:
-        """What `attempt` makes of the jobs, together if that can be, and again as far as that helps."""
+    def _attempt(self, begin: str, known: "_Known", session: "_Session", jobs: Sequence[_Job]) -> list[Any]:
+        """What the jobs come to: in one transaction if that can be, and again as far as that helps."""
         pause_seconds = FIRST_PAUSE_SECONDS
         result: Any = ServiceUnavailable("Others change the same things all the time; nothing was changed.")
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
-                return attempt(jobs)
+                with session.transaction(begin) as transaction:
+                    return self._run(jobs, transaction, known(transaction.execute, jobs))
             except _MET_ANOTHER:
                 self._closing.wait(self._world.random.random() * 2 * pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
@@ -258,7 +247,7 @@ class Postgres(Driver):
                 break
         if len(jobs) == 1:
             return [result]
-        return [self._attempt(session, attempt, [job])[0] for job in jobs]
+        return [self._attempt(begin, known, session, [job])[0] for job in jobs]
 
 
 def _failure(job: _Job, error: Exception) -> ServiceFailure:
@@ -266,16 +255,37 @@ def _failure(job: _Job, error: Exception) -> ServiceFailure:
     return ServiceFailure("The service encountered an unexpected error.")
 
 
-def _refuse(sql: str, parameters: Sequence[Any] = ()) -> NoReturn:
-    raise _Elsewhere
+_Known = Callable[[Execute, Sequence[_Job]], dict[Hashable, Any]]
+"""What a group reads at its beginning, so that its jobs need not."""
 
 
-def _numbers_of(jobs: Sequence[_Job]) -> list[tuple[str, str]]:
-    numbers = []
+def _nothing(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+    return {}
+
+
+def _numbers(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+    return dict(phone_numbers.find_all(execute, _names(jobs), lock=False))
+
+
+def _locked(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+    return dict(phone_numbers.find_all(execute, _names(jobs), lock=True))
+
+
+def _locked_with_pending(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+    return {**_locked(execute, jobs), **pending_changes.find_all(execute, _names(jobs))}
+
+
+def _names(jobs: Sequence[_Job]) -> Iterator[tuple[str, str]]:
     for job in jobs:
-        with suppress(BadRequest):  # which the job itself will meet
-            numbers.append((job.caller.account_id, normalize_id(job.e164 or "")))
-    return numbers
+        if job.e164:
+            with suppress(BadRequest):  # which the job itself will meet
+                yield job.caller.account_id, normalize_id(job.e164)
+
+
+def _conninfo(url: str, target_session_attrs: str) -> str:
+    given = conninfo_to_dict(url)
+    defaults = {**_DEFAULTS, "target_session_attrs": target_session_attrs}
+    return make_conninfo(url, **{name: value for name, value in defaults.items() if name not in given})
 
 
 class _Line:
@@ -283,16 +293,13 @@ class _Line:
 
     def __init__(
         self,
-        url: str,
-        run: Callable[["_Session", Sequence[_Job]], list[Any]],
+        conninfo: str,
         threads: int,
-        otherwise: "_Line | None" = None,
+        run: Callable[["_Session", Sequence[_Job]], list[Any]],
     ) -> None:
-        """A job that turns out to read more than it was expected to is given to the line `otherwise`."""
-        self._url = url
+        self._conninfo = conninfo
         self._run = run
         self._threads = threads
-        self._otherwise = otherwise
         self._executor = ThreadPoolExecutor(threads, "numberkeep-postgres")
         self._local = threading.local()
         self._sessions: list[_Session] = []
@@ -321,7 +328,7 @@ class _Line:
     def _work(self, loop: asyncio.AbstractEventLoop, jobs: list[_Job]) -> None:
         session = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = _Session(self._url)
+            session = self._local.session = _Session(self._conninfo)
             self._sessions.append(session)
         try:
             results = self._run(session, jobs)
@@ -337,10 +344,6 @@ class _Line:
             return
         waiting = len(self._jobs)
         for job, result in zip(jobs, results, strict=True):
-            if isinstance(result, _Elsewhere):
-                assert self._otherwise is not None
-                self._otherwise.put(job)
-                continue
             try:
                 job.done(result)
             except Exception:
@@ -359,10 +362,8 @@ class _Line:
 class _Session:
     """A thread's connection, made when it is needed and made anew when it is lost."""
 
-    def __init__(self, url: str) -> None:
-        self._conninfo = make_conninfo(
-            url, **{name: _DEFAULTS[name] for name in _DEFAULTS.keys() - conninfo_to_dict(url).keys()}
-        )
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
         self._connection: psycopg.Connection[Any] | None = None
         self._settings: list[str] = []
         self._committing = False
