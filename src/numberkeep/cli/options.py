@@ -27,9 +27,9 @@ def _is_postgresql(url: str) -> bool:
         given = conninfo_to_dict(url)
     except psycopg.Error:  # whose text may show the password
         return False
-    ports = str(given.get("port", "1")).split(",")
+    ports = str(given.get("port", "")).split(",")
     names = f"{given.get('host', '')}{given.get('dbname', '')}"
-    return "@" not in names and all(port.isascii() and port.isdigit() for port in ports)
+    return "@" not in names and all(port == "" or (port.isascii() and port.isdigit()) for port in ports)
 
 
 class Postgresql(click.ParamType[str]):

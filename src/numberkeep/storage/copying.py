@@ -7,7 +7,7 @@ read again and compared.
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -160,7 +160,7 @@ class Copy:
         self._source = source
         self._target = target
         self._tables = [table for table in tables().values() if table.name != "store"]
-        with _explained():
+        with _explained("store"):
             source.hold()
             self._facts = _facts(source)
             if store.COPY_PROGRESS in self._facts:
@@ -180,8 +180,8 @@ class Copy:
     def copy(self) -> Iterator[int]:
         """Copy what is still to be copied."""
         names = [table.name for table in self._tables]
-        with _explained():
-            for table in self._tables[names.index(self._note.table) :]:
+        for table in self._tables[names.index(self._note.table) :]:
+            with _explained(table.name):
                 for rows in self._source.read(*_rest(table, self._note)):
                     key = tuple(rows[-1][table.columns.index(column)] for column in table.key)
                     with self._target.transaction():
@@ -192,19 +192,14 @@ class Copy:
     def compare(self) -> Iterator[int]:
         """Read both stores back; if they are the same, the target is ready to be served."""
         different = []
-        with _explained():
-            for table in self._tables:
-                found = []
-                for side in (self._source, self._target):
-                    count = total = 0
-                    for rows in side.read(f"SELECT {', '.join(table.columns)} FROM {table.name}"):
-                        count += len(rows)
-                        total += sum(map(_hash, rows))
-                        yield len(rows)
-                    found.append(Compared(table.name, count, f"{total % 2**128:032x}"))
-                self.compared.append(found[0])
-                if found[0] != found[1]:
-                    different.append(f"{table.name} ({found[0].rows} rows and {found[1].rows})")
+        for table in self._tables:
+            with _explained(table.name):
+                ours = yield from _compared(self._source, table)
+                theirs = yield from _compared(self._target, table)
+            self.compared.append(ours)
+            if ours != theirs:
+                different.append(f"{table.name} ({ours.rows} rows and {theirs.rows})")
+        with _explained("store"):
             facts = _facts(self._target)
             facts.pop(store.COPY_PROGRESS, None)
             if facts != self._facts:
@@ -256,15 +251,25 @@ def _rest(table: Table, note: _Note) -> tuple[str, tuple[Any, ...]]:
     return f"SELECT {', '.join(table.columns)} FROM {table.name}{where} ORDER BY {key}", after
 
 
+def _compared(side: Side, table: Table) -> Generator[int, None, Compared]:
+    count = total = 0
+    for rows in side.read(f"SELECT {', '.join(table.columns)} FROM {table.name}"):
+        count += len(rows)
+        total += sum(map(_hash, rows))
+        yield len(rows)
+    return Compared(table.name, count, f"{total % 2**128:032x}")
+
+
 def _hash(row: tuple[Any, ...]) -> int:
     return int.from_bytes(blake2b(msgspec.json.encode(row), digest_size=16).digest())
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(table: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, psycopg.Error) as error:
         raise StoreError(
-            f"The copy has stopped: {str(error).strip()}. What was copied stays; the same command goes on from there."
+            f"The copy has stopped in {table}: {str(error).strip()}\n"
+            "What was copied stays; the same command goes on from there."
         ) from error

@@ -51,8 +51,8 @@ def without_password(url: str) -> str:
     """Who is where in the URL, to be shown."""
     given = conninfo_to_dict(url)
     user = f"{given['user']}@" if "user" in given else ""
-    port = f":{given['port']}" if "port" in given else ""
-    return f"postgresql://{user}{given.get('host', '')}{port}/{given.get('dbname', '')}"
+    port = str(given.get("port", "")).strip(",")
+    return f"postgresql://{user}{given.get('host', '')}{':' * bool(port)}{port}/{given.get('dbname', '')}"
 
 
 def connect(url: str, application_name: str = "numberkeep schema") -> Connection:
