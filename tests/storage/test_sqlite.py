@@ -465,6 +465,35 @@ def test_a_store_of_version_1_is_brought_up_to_date(path: str, world: World) -> 
         assert storage.look(ANYBODY, identities.USERS.count) == 1
 
 
+def test_a_store_of_version_2_is_brought_up_to_date(path: str, world: World) -> None:
+    with closing(sqlite3.connect(path)) as old, old:
+        for migration in migrations()[:2]:
+            for statement in migration.statements:
+                old.execute(of_sqlite(statement))
+        old.execute("INSERT INTO store VALUES ('token_secret', ?)", ("0" * 64,))
+        for key, user in (("AKIAOLD", "alice"), ("AKIANEXT", "alice"), ("AKIAOTHER", "bob")):
+            old.execute("INSERT INTO access_keys VALUES (?, '111111111111', ?, 'plain', ?)", (key, user, MOMENT))
+        old.execute(
+            "INSERT INTO voice_connectors VALUES ('111111111111', ?, 'us-west-2', 'Trunk', 1, NULL, 'IPV4_ONLY', 'arn',"
+            " ?, ?, '[]')",
+            ("a" * 22, MOMENT, MOMENT),
+        )
+        old.execute("PRAGMA user_version = 2")
+    with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
+        users = storage.look(ANYBODY, identities.USERS.page, None, 10)
+        assert [user.user_name for user in users] == ["alice", "bob"]
+        assert len({user.user_id for user in users}) == 2
+        keys = storage.look(ANYBODY, identities.keys, None)
+        assert {(key.access_key_id, key.status) for key in keys} == {
+            ("AKIAOLD", "Active"),
+            ("AKIANEXT", "Active"),
+            ("AKIAOTHER", "Active"),
+        }
+        assert storage.look(ANYBODY, VOICE_CONNECTORS.get, "a" * 22).name == "Trunk"
+        assert storage._token_secret == bytes(32)
+    assert sqlite.version_of(Path(path)) == latest()
+
+
 MOMENT = "2019-08-12T22:10:20.521Z"
 
 
