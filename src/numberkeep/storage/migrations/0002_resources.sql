@@ -51,7 +51,7 @@ CREATE TABLE sip_rules (
     PRIMARY KEY (account_id, sip_rule_id)
 );
 
-CREATE INDEX sip_rules_by_trigger ON sip_rules (account_id, trigger_value, disabled);
+CREATE INDEX sip_rules_by_trigger ON sip_rules (account_id, trigger_value, sip_rule_id);
 
 CREATE TABLE resource_links (
     account_id TEXT NOT NULL,

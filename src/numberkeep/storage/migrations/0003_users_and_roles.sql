@@ -26,6 +26,10 @@ ALTER TABLE access_keys ADD COLUMN last_used_at TEXT;
 
 CREATE INDEX access_keys_by_user ON access_keys (account_id, user_name);
 
+DROP INDEX sip_rules_by_trigger;
+
+CREATE INDEX sip_rules_by_trigger ON sip_rules (account_id, trigger_value, disabled);
+
 -- Whoever had a key could do everything, and goes on to.
 INSERT INTO users
 SELECT
