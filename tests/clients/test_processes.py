@@ -25,8 +25,8 @@ CLIENTS = 16
 
 
 @pytest.fixture
-def database(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
-    with postgres.database(postgres_template) as url:
+def database(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    with postgres_server.database(postgres_template) as url:
         yield url
 
 
@@ -254,8 +254,8 @@ def test_every_worker_keeps_its_trail(database: str, key: tuple[str, str], tmp_p
     assert all(json.loads(line)["eventName"] == "ListPhoneNumbers" for line in printed.splitlines())
 
 
-def test_a_database_that_was_not_migrated_is_refused(postgres: PostgresServer) -> None:
-    with postgres.database() as url:
+def test_a_database_that_was_not_migrated_is_refused(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
         done = test_cli.run("serve", "--database", url)
         assert done.returncode == 1
         assert "run `numberkeep migrate up` first" in done.stderr

@@ -39,7 +39,7 @@ def make(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[s
                 made.append(tmp_path / f"{len(made)}.sqlite3")
                 migrate(made[-1])
             else:
-                server: PostgresServer = request.getfixturevalue("postgres")
+                server: PostgresServer = request.getfixturevalue("postgres_server")
                 made.append(stack.enter_context(server.database(request.getfixturevalue("postgres_template"))))
             return made[-1]
 
@@ -108,10 +108,10 @@ def test_all_is_there_afterwards(make: Callable[[str], Location], source: str, t
 
 @pytest.mark.parametrize("target", ["sqlite", "postgresql"])
 def test_a_target_is_made(
-    tmp_path: Path, make: Callable[[str], Location], postgres: PostgresServer, target: str
+    tmp_path: Path, make: Callable[[str], Location], postgres_server: PostgresServer, target: str
 ) -> None:
     source = fill(make("sqlite"))
-    with postgres.database() as url:
+    with postgres_server.database() as url:
         other = url if target == "postgresql" else tmp_path / "new.sqlite3"
         with open_copy(source, other) as copy:
             run(copy)

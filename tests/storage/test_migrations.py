@@ -44,10 +44,10 @@ def test_on_sqlite() -> None:
     assert len(seen[0][0]) > 20
 
 
-def test_on_postgresql(postgres: PostgresServer) -> None:
+def test_on_postgresql(postgres_server: PostgresServer) -> None:
     seen = []
     for statements in (SCHEMA, MIGRATIONS):
-        with postgres.database() as url, psycopg.connect(url) as connection:
+        with postgres_server.database() as url, psycopg.connect(url) as connection:
             for statement in statements:
                 connection.execute(of_postgres(statement))
             columns = connection.execute(
@@ -63,8 +63,8 @@ def test_on_postgresql(postgres: PostgresServer) -> None:
     assert {row[3] for row in seen[0][0]} == {"text", "bigint"}
 
 
-def test_a_database_becomes_a_store(postgres: PostgresServer) -> None:
-    with postgres.database() as url:
+def test_a_database_becomes_a_store(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
         assert postgres_schema.version_of(url) == 0
         with pytest.raises(StoreError, match=f"version 0.*needs {latest()}: run `numberkeep migrate up`"):
             postgres_schema.token_secret(url)
@@ -75,8 +75,8 @@ def test_a_database_becomes_a_store(postgres: PostgresServer) -> None:
         assert postgres_schema.token_secret(url) == b"\xab" * 32
 
 
-def test_a_store_that_is_newer_is_refused(postgres: PostgresServer) -> None:
-    with postgres.database() as url:
+def test_a_store_that_is_newer_is_refused(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
         postgres_schema.migrate(url, "ab" * 32)
         with psycopg.connect(url) as connection:
             connection.execute("UPDATE store SET value = %s WHERE name = 'schema_version'", (str(latest() + 1),))
@@ -87,8 +87,8 @@ def test_a_store_that_is_newer_is_refused(postgres: PostgresServer) -> None:
         assert postgres_schema.version_of(url) == latest() + 1
 
 
-def test_several_may_migrate_at_once(postgres: PostgresServer) -> None:
-    with postgres.database() as url, ThreadPoolExecutor(8) as threads:
+def test_several_may_migrate_at_once(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url, ThreadPoolExecutor(8) as threads:
         done = list(threads.map(lambda _: postgres_schema.migrate(url, "ab" * 32), range(8)))
         assert sorted(chain.from_iterable(done)) == [str(migration) for migration in migrations()]
 

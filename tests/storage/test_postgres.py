@@ -18,15 +18,15 @@ from numberkeep.storage.driver import Driver, StoreError
 from numberkeep.storage.postgres import Postgres
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
-from postgres import PostgresServer, postgres_server
+from postgres import PostgresServer
 
 E164 = "+12065550100"
 OTHER = "+12065550101"
 
 
 @pytest.fixture
-def location(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
-    with postgres.database(postgres_template) as url:
+def location(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    with postgres_server.database(postgres_template) as url:
         yield url
 
 
@@ -211,17 +211,17 @@ def test_what_has_to_be_looked_up_is_waited_for(storage: Driver) -> None:
 
 def test_a_server_that_goes_away_and_comes_back(world: World) -> None:
     """Nobody waits for it, nothing that was answered is lost, and nobody has to do anything."""
-    with postgres_server(durable=True) as server, server.database() as url:
+    with PostgresServer(durable=True) as server, server.database() as url:
         postgres_schema.migrate(url, "ab" * 32)
         with closing(Postgres(url, world, SimulatedCarrier(4))) as storage:
             asyncio.run(storage.transact(ALICE, store.put, "name", "before"))
-            server.stop()
+            server.crash()
             for attempt in (storage.transact(ALICE, store.put, "name", "lost"), storage.ask(ALICE, store.get, "name")):
                 with pytest.raises(ServiceUnavailable, match="nothing was changed"):
                     asyncio.run(attempt)
             with pytest.raises(StoreError, match="cannot be opened"):
                 Postgres(url, world, SimulatedCarrier(4))
-            server.start()
+            server.resume()
             assert asyncio.run(storage.ask(ALICE, store.get, "name")) == "before"
             asyncio.run(storage.transact(ALICE, store.put, "name", "after"))
             assert asyncio.run(storage.ask(ALICE, store.get, "name")) == "after"
@@ -280,9 +280,9 @@ def test_answers_are_durable_whatever_the_servers_default(location: str, world: 
     assert row == ("on",)
 
 
-def test_reads_may_be_asked_elsewhere(location: str, world: World, postgres: PostgresServer, put: Do) -> None:
+def test_reads_may_be_asked_elsewhere(location: str, world: World, postgres_server: PostgresServer, put: Do) -> None:
     put(E164)
-    with postgres.database("template1") as standby:
+    with postgres_server.database("template1") as standby:
         postgres_schema.migrate(standby, "ab" * 32)
         with closing(Postgres(location, world, SimulatedCarrier(4), standby_url=standby)) as storage:
             with pytest.raises(NotFound):
