@@ -75,5 +75,5 @@ def test_a_server_that_is_not_there(url: str) -> None:
         result = run(command, url)
         assert result.exit_code == 1
         assert "127.0.0.1:1/" in result.stderr
-        assert "cannot be used" in result.stderr
+        assert "cannot be opened" in result.stderr
         assert "secret" not in result.output

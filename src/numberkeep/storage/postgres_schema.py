@@ -66,7 +66,7 @@ def connect(url: str, application_name: str = "numberkeep schema") -> Connection
             application_name=application_name,
         )
     except psycopg.Error as error:
-        raise _cannot_be_used(url, error) from error
+        raise _cannot_be_opened(url, error) from error
 
 
 def _on(url: str, function: Callable[[Connection], T]) -> T:
@@ -74,11 +74,11 @@ def _on(url: str, function: Callable[[Connection], T]) -> T:
         try:
             return function(connection)
         except psycopg.Error as error:
-            raise _cannot_be_used(url, error) from error
+            raise _cannot_be_opened(url, error) from error
 
 
-def _cannot_be_used(url: str, error: psycopg.Error) -> StoreError:
-    return StoreError(f"The store {without_password(url)} cannot be used: {str(error).strip()}")
+def _cannot_be_opened(url: str, error: psycopg.Error) -> StoreError:
+    return StoreError(f"The store {without_password(url)} cannot be opened: {str(error).strip()}")
 
 
 def _version(connection: Connection) -> int:
