@@ -79,7 +79,7 @@ class PostgresServer:
     def crash(self) -> None:
         """End it as a loss of power would."""
         self._admin.close()
-        self._workspace.kill(self._data)
+        self._workspace.kill(self._workspace.path)
 
     def resume(self) -> None:
         """Start it, for the first time or after a crash."""

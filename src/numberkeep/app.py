@@ -76,7 +76,9 @@ class App:
         settings, world = self.settings, self.world
         seat = settings.seat
         listener = stack.enter_context(
-            socket.socket(fileno=seat.admin_fd) if seat else listen(settings.admin_host, settings.admin_port)
+            socket.socket(fileno=seat.admin_fd)
+            if seat
+            else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
         carrier = SimulatedCarrier(settings.order_seconds)
         if isinstance(settings.database, Path):
@@ -118,7 +120,7 @@ class App:
             its = socket.socket(fileno=seat.api_fd) if seat else None
             await server.start(settings.host, settings.port, its)
         except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, error) from error
+            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(server.stop)
         admin = AdminServer(application(controls, dev=settings.dev), listener)
         await admin.start()
@@ -398,14 +400,14 @@ def _demonstration() -> bytes:
     return resources.files(f"{__package__}.admin").joinpath("demonstration.json").read_bytes()
 
 
-def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A socket that listens there; `shared`, others of this user's may too. Raises StartError."""
+def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket.socket:
+    """A socket that listens there; `shared`, others of this user's may too. Raises StartError, which names `option`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        raise _cannot_listen(host, port, error) from error
+        raise _cannot_listen(host, port, option, error) from error
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
-    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see --port and --admin-port).")
+def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
+    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see {option}).")

@@ -172,10 +172,10 @@ def _run(settings: Settings) -> None:
 def _supervise(settings: Settings) -> None:
     try:
         with ExitStack() as stack:
-            first = stack.enter_context(listen(settings.host, settings.port, shared=True))
+            first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
             port = first.getsockname()[1]
-            others = [listen(settings.host, port, shared=True) for _ in range(settings.workers - 1)]
-            admin = stack.enter_context(listen(settings.admin_host, settings.admin_port))
+            others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
+            admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
             command = [sys.executable, "-m", "numberkeep", *sys.argv[1:]]
             supervisor = Supervisor(command, [first, *map(stack.enter_context, others)], admin)
             welcome = _welcome(settings, port, admin.getsockname()[1])
