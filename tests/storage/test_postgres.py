@@ -18,6 +18,7 @@ from numberkeep.storage.driver import Driver, StoreError
 from numberkeep.storage.postgres import Postgres
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
+from pgbouncer import PgBouncer
 from postgres import PostgresServer
 
 E164 = "+12065550100"
@@ -278,6 +279,34 @@ def test_answers_are_durable_whatever_the_servers_default(location: str, world: 
     with closing(Postgres(location, world, SimulatedCarrier(4))) as storage:
         row = asyncio.run(storage.transact(ALICE, lambda tx: tx.execute("SHOW synchronous_commit", ()).fetchone()))
     assert row == ("on",)
+
+
+def test_a_pooler_may_stand_before_it(location: str, world: World, pgbouncer: PgBouncer, put: Do) -> None:
+    """PgBouncer gives every transaction another session: nothing of ours may rely on the one before."""
+    e164s = [f"+1206555{line:04}" for line in range(100, 140)]
+    put(*e164s)
+    url = pgbouncer.url(location.rpartition("/")[2])
+    stores = [Postgres(url, world, SimulatedCarrier(4)) for _ in range(2)]
+
+    async def use(storage: Postgres, name: str) -> None:
+        for _ in range(10):
+            await asyncio.gather(
+                *[written(storage, rename(e164, name), e164) for e164 in e164s],
+                *[storage.ask(ALICE, phone_numbers.get, e164) for e164 in e164s],
+                *[storage.transact(ALICE, store.put, f"{name} {e164}", name) for e164 in e164s],
+            )
+
+    threads = [threading.Thread(target=asyncio.run, args=(use(one, f"n{i}"),)) for i, one in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    facts = "SELECT count(*) FROM store WHERE name LIKE 'n%'"
+    row = asyncio.run(stores[0].transact(ALICE, lambda tx: tx.execute(facts, ()).fetchone()))
+    timeout = asyncio.run(stores[0].transact(ALICE, lambda tx: tx.execute("SHOW statement_timeout", ()).fetchone()))
+    for one in stores:
+        one.close()
+    assert (row, timeout) == ((2 * len(e164s),), (f"{postgres.STATEMENT_SECONDS}s",))
 
 
 def test_reads_may_be_asked_elsewhere(location: str, world: World, postgres_server: PostgresServer, put: Do) -> None:
