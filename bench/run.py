@@ -136,7 +136,7 @@ class Server:
 
     def __init__(self, command: Sequence[str], port: int, directory: Path, stack: ExitStack) -> None:
         self.port = port
-        self.pid = start([*_on_core(0), *command], port, directory / f"{self.name}.log", stack)
+        self.pid = start([*on_core(0), *command], port, directory / f"{self.name}.log", stack)
 
     def requests(self) -> list[bytes]:
         """What to send in the next run, in this order, again and again."""
@@ -186,14 +186,14 @@ class Numberkeep(Server):
         sign = self._signer()
         match self._operation:
             case "reads":
-                return [sign("GET", _path(number)) for number in numbers]
+                return [sign("GET", path_of(number)) for number in numbers]
             case "lists":
                 return [sign("GET", "/phone-numbers", query) for query, items in pages if len(items) == PAGE_SIZE]
         # Every request changes its number: to the other type than it has now, and the next time back.
         self._changes_before = self._changes()
         flips = [(number, OTHER_TYPE[types[number]]) for number in numbers]
         flips += [(number, types[number]) for number in numbers]
-        return [sign("POST", _path(number), body=json.dumps({"ProductType": to})) for number, to in flips]
+        return [sign("POST", path_of(number), body=json.dumps({"ProductType": to})) for number, to in flips]
 
     def check(self, answered: int, sent: int) -> None:
         if self._operation == "updates":
@@ -257,7 +257,7 @@ class Postgresql(Numberkeep):
     def _location(self, store: "Store", directory: Path, stack: ExitStack) -> str:
         server = stack.enter_context(PostgresServer(durable=True))
         for process in (server.process_id, *map(int, _children(server.process_id))):
-            subprocess.run([*_on_core(1)[:1], "-pc", *_on_core(1)[2:], str(process)], check=True, capture_output=True)
+            subprocess.run([*on_core(1)[:1], "-pc", *on_core(1)[2:], str(process)], check=True, capture_output=True)
         self._url = stack.enter_context(server.database())
         copy = ["copy", "--from", f"sqlite:///{store.database}", "--to", self._url]
         subprocess.run([f"{COMMANDS}/numberkeep", *copy], check=True, capture_output=True)
@@ -354,22 +354,27 @@ def prepare(directory: Path) -> Store:
         head = f"POST /_numberkeep/numbers HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         ask(port, (head + body).encode())
     database = directory / "numberkeep.sqlite3"
-    os.environ["NUMBERKEEP_SECRET_KEY"] = "0" * 64
+    give_secret_key()
     policy = directory / "policy.json"
     actions = [f"chime:{operation.name}" for operation in OPERATIONS.values()]
     policy.write_text(json.dumps({"Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}))
-    key = _create_key(database, "everything")
-    return Store(database, key, _create_key(database, "limited", "--policy", str(policy)))
+    key = create_key(database, "everything")
+    return Store(database, key, create_key(database, "limited", "--policy", str(policy)))
 
 
-def _create_key(database: Path, name: str, *options: str) -> tuple[str, str]:
+def give_secret_key() -> None:
+    """Let what is started from here on keep secrets."""
+    os.environ["NUMBERKEEP_SECRET_KEY"] = "0" * 64
+
+
+def create_key(database: Path, name: str, *options: str) -> tuple[str, str]:
     create = ["keys", "create", "--database", f"sqlite:///{database}", "--account", ACCOUNT_ID, "--name", name]
     output = subprocess.check_output([f"{COMMANDS}/numberkeep", *create, "--output", "json", *options], timeout=60)
     key = json.loads(output)
     return key["AccessKeyId"], key["SecretAccessKey"]
 
 
-def start(command: Sequence[str], port: int, log: Path, stack: ExitStack) -> int:
+def start(command: Sequence[str], port: int, log: Path, stack: ExitStack, pause_seconds: float = 0.02) -> int:
     """Start a server that `stack` will stop, and wait until it listens at `port`; its process id."""
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
@@ -379,7 +384,7 @@ def start(command: Sequence[str], port: int, log: Path, stack: ExitStack) -> int
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(0.02)
+            time.sleep(pause_seconds)
         else:
             return process.pid
     raise Failure(f"{' '.join(map(str, command))} does not listen. It said:\n{log.read_text()[-2000:]}")
@@ -400,11 +405,11 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _path(number: str) -> str:
+def path_of(number: str) -> str:
     return f"/phone-numbers/{quote(number)}"
 
 
-def _on_core(index: int) -> list[str]:
+def on_core(index: int) -> list[str]:
     """What begins a command that is to have one of the two cores for itself."""
     cores = sorted(os.sched_getaffinity(0))
     return ["taskset", "-c", str(cores[index])] if shutil.which("taskset") and len(cores) > 1 else []
@@ -419,7 +424,7 @@ def measure(server: Server, connections: int, seconds: int) -> Run:
     wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(REPLAY)]
     before = _cpu_seconds(server.pid)
     output = subprocess.run(
-        [*_on_core(1), *wrk, f"http://127.0.0.1:{server.port}/"],
+        [*on_core(1), *wrk, f"http://127.0.0.1:{server.port}/"],
         input=b"\0".join(requests),
         stdout=subprocess.PIPE,
         timeout=seconds + 60,
@@ -622,7 +627,7 @@ def run(options: argparse.Namespace) -> None:
             note("NO NGINX: its rows are left out. On Debian: apt-get install nginx")
         if not (COMMANDS / "moto_server").exists():
             note("NO MOTO: its rows are left out. pip install --group test")
-        if not _on_core(0):
+        if not on_core(0):
             note("NOT PINNED: server and load share the cores (taskset is missing, or there is one core only).")
         print(machine(directory))
         store_directory = directory / "store"
