@@ -9,6 +9,7 @@ import random
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -141,15 +142,18 @@ def compare(kinds: list[str], sizes: list[int], options: argparse.Namespace) -> 
         stores = []
         for size in sizes:
             path = store_of(size, build)
-            stores.append(Store(path, run.create_key(path, "everything"), ("", "")))
+            stores.append(
+                Store(
+                    path, run.create_key(path, f"bench-{time.time_ns()}", "--policy", "AmazonChimeFullAccess"), ("", "")
+                )
+            )
         yield run.machine(directory)
         yield f"{'':<12}{'numbers':>10}{'req/s':>9}{'CPU us':>8}{'p50 ms':>9}{'p99 ms':>9}{'MB':>7}{'x':>7}"
         for kind in kinds:
             with ExitStack() as serving:
                 servers = []
                 for size, store in zip(sizes, stores, strict=True):
-                    one = store._replace(limited_key=store.key)
-                    servers.append(Grown(kind, size, one, directory, serving))
+                    servers.append(Grown(kind, size, store, directory, serving))
                 runs: list[list[Run]] = [[] for _ in servers]
                 for server in servers:
                     measure(server, options.connections, 1)
