@@ -142,11 +142,9 @@ def compare(kinds: list[str], sizes: list[int], options: argparse.Namespace) -> 
         stores = []
         for size in sizes:
             path = store_of(size, build)
-            stores.append(
-                Store(
-                    path, run.create_key(path, f"bench-{time.time_ns()}", "--policy", "AmazonChimeFullAccess"), ("", "")
-                )
-            )
+            # A user of its own for each time, for a user has two keys at most.
+            key = run.create_key(path, f"bench-{time.time_ns()}", "--policy", "AmazonChimeFullAccess")
+            stores.append(Store(path, key, key))
         yield run.machine(directory)
         yield f"{'':<12}{'numbers':>10}{'req/s':>9}{'CPU us':>8}{'p50 ms':>9}{'p99 ms':>9}{'MB':>7}{'x':>7}"
         for kind in kinds:
@@ -161,9 +159,7 @@ def compare(kinds: list[str], sizes: list[int], options: argparse.Namespace) -> 
                     for index, server in enumerate(servers):
                         runs[index].append(measure(server, options.connections, options.seconds))
                 for size, server, its in zip(sizes, servers, runs, strict=True):
-                    cpu, p50, p99 = (
-                        median(getattr(one, name) for one in its) for name in ("cpu_us", "p50_ms", "p99_ms")
-                    )
+                    _, cpu, p50, p99 = map(median, zip(*its, strict=True))
                     yield (
                         f"{kind:<12}{size:>10}{rate(its):>9.0f}{cpu:>8.1f}{p50:>9.2f}{p99:>9.2f}"
                         f"{server.megabytes:>7.0f}{rate(its) / rate(runs[0]):>7.2f}"
