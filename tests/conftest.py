@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,15 +15,15 @@ from botocore.config import Config
 from hypothesis import settings
 from msgspec.structs import replace
 
-from numberkeep.app import App
+from numberkeep.app import App, open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
-from numberkeep.config import Settings
+from numberkeep.config import Location, Settings
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.number_plan import describe
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.operations import OPERATIONS
-from numberkeep.storage import phone_numbers
-from numberkeep.storage.sqlite import Sqlite
+from numberkeep.storage import phone_numbers, postgres_schema
+from numberkeep.storage.driver import Driver
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
 from patroni_cluster import PatroniCluster
@@ -127,17 +128,22 @@ def start() -> Iterator[Start]:
         service.stop()
 
 
-@pytest.fixture(scope="module")
-def shared_service() -> Iterator[Service]:
-    one = Service(Settings(port=0, admin_port=0, dev=True, empty=True, verify=False))
-    one.start()
-    yield one
-    one.stop()
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with ExitStack() as stack:
+        database = None
+        if request.param == "postgresql":
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            database = stack.enter_context(server.database(request.getfixturevalue("postgres_template")))
+        one = Service(Settings(port=0, admin_port=0, database=database, dev=True, empty=True, verify=False))
+        one.start()
+        stack.callback(one.stop)
+        yield one
 
 
 @pytest.fixture
 def service(shared_service: Service) -> Service:
-    """A service in dev with an empty store in memory."""
+    """A service in dev with an empty store: in memory, or on PostgreSQL."""
     shared_service.admin.post("/reset").raise_for_status()
     return shared_service
 
@@ -161,44 +167,6 @@ def path(tmp_path: Path) -> str:
 def world(seconds: list[float]) -> World:
     """A world whose time stands still, and whose dice fall the same way each time."""
     return World(clock=lambda: seconds[0], seed=1)
-
-
-@pytest.fixture
-def storage(path: str, world: World) -> Iterator[Sqlite]:
-    """An empty store."""
-    one = Sqlite(path, world, SimulatedCarrier(4))
-    yield one
-    one.close()
-
-
-Do = Callable[..., Any]
-
-
-@pytest.fixture
-def do(storage: Sqlite) -> Do:
-    """Run an operation: ``do("get_phone_number", phone_number_id="+12065550100")``."""
-
-    def run(operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
-        return asyncio.run(storage.transact(caller, OPERATIONS[operation], **arguments))
-
-    return run
-
-
-@pytest.fixture
-def put(storage: Sqlite) -> Do:
-    """Put numbers into an inventory: ``put("+12065550100", status="Assigned")``."""
-
-    def run(*e164s: str, caller: Caller = ALICE, **details: Any) -> None:
-        def insert(tx: Tx) -> None:
-            for e164 in e164s:
-                plan = describe(e164)
-                number = PhoneNumber(e164, plan.country, plan.type, "VoiceConnector", "Unassigned", tx.now, tx.now)
-                phone_numbers.claim(tx, e164)
-                phone_numbers.insert(tx, replace(number, **details))
-
-        asyncio.run(storage.transact(caller, insert))
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -234,3 +202,59 @@ def postgres_cluster(programs: Path) -> Iterator[PatroniCluster]:
     """Three PostgreSQL nodes, of which one leads."""
     with PatroniCluster(programs) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database on `postgres` that is an empty store."""
+    with postgres_server.database() as url:
+        postgres_schema.migrate(url, "5ec2e7" + "0" * 58)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest) -> Iterator[Location]:
+    """Where an empty store is, or can be made: on either engine."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("tmp_path") / "store.sqlite3"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database(request.getfixturevalue("postgres_template")) as url:
+        yield url
+
+
+@pytest.fixture
+def storage(location: Location, world: World) -> Iterator[Driver]:
+    """An empty store."""
+    with ExitStack() as stack:
+        yield open_store(location, world, SimulatedCarrier(4), stack)
+
+
+Do = Callable[..., Any]
+
+
+@pytest.fixture
+def do(storage: Driver) -> Do:
+    """Run an operation: ``do("get_phone_number", phone_number_id="+12065550100")``."""
+
+    def run(operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
+        return asyncio.run(storage.transact(caller, OPERATIONS[operation], **arguments))
+
+    return run
+
+
+@pytest.fixture
+def put(storage: Driver) -> Do:
+    """Put numbers into an inventory: ``put("+12065550100", status="Assigned")``."""
+
+    def run(*e164s: str, caller: Caller = ALICE, **details: Any) -> None:
+        def insert(tx: Tx) -> None:
+            for e164 in e164s:
+                plan = describe(e164)
+                number = PhoneNumber(e164, plan.country, plan.type, "VoiceConnector", "Unassigned", tx.now, tx.now)
+                phone_numbers.claim(tx, e164)
+                phone_numbers.insert(tx, replace(number, **details))
+
+        asyncio.run(storage.transact(caller, insert))
+
+    return run

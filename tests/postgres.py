@@ -35,9 +35,17 @@ class PostgresServer:
             raise
 
     def _start(self, durable: bool) -> None:
-        data = self._workspace.path / "data"
-        log = self._workspace.path / "log"
-        initdb = [PROGRAMS / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"]
+        self._data = self._workspace.path / "data"
+        initdb = [
+            PROGRAMS / "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--no-locale",
+        ]
         self._workspace.run(*initdb, "--no-instructions", *([] if durable else ["--no-sync"]))
         self.port = free_port()
         settings = {
@@ -50,10 +58,9 @@ class PostgresServer:
             **({} if durable else {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal"}),
             **({} if durable else {"max_wal_senders": 0, "io_method": "sync", "shared_buffers": "32MB"}),
         }
-        options = [f"--{name}={value}" for name, value in settings.items()]
-        process = self._workspace.start(log, PROGRAMS / "postgres", "-D", data, *options)
+        self._options = [f"--{name}={value}" for name, value in settings.items()]
         self._names = (f"test_{n}" for n in count(1))
-        self._admin = connect_once_ready(self.url("postgres"), process, log)
+        self.resume()
 
     def url(self, database: str) -> str:
         """The address of a database, which libpq and psycopg understand."""
@@ -68,6 +75,17 @@ class PostgresServer:
             yield self.url(name)
         finally:
             self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def crash(self) -> None:
+        """End it as a loss of power would."""
+        self._admin.close()
+        self._workspace.kill(self._workspace.path)
+
+    def resume(self) -> None:
+        """Start it, for the first time or after a crash."""
+        log = self._workspace.path / "log"
+        process = self._workspace.start(log, PROGRAMS / "postgres", "-D", self._data, *self._options)
+        self._admin = connect_once_ready(self.url("postgres"), process, log)
 
     def stop(self) -> None:
         self._admin.close()

@@ -497,6 +497,23 @@ def test_stop_finishes_what_has_begun(loop):
         stopping.result(PATIENCE_SECONDS)
 
 
+def test_stop_answers_who_has_only_just_connected(loop):
+    """A client that has connected and not asked yet could not know; one that asks nothing is not waited for long."""
+    with (
+        serving(loop=loop, drain_seconds=PATIENCE_SECONDS) as running,
+        running.connect() as asking,
+        running.connect() as silent,
+    ):
+        until(lambda: len(running.server._connections) == 2)
+        stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
+        until(lambda: running.server._draining)
+        asking.sendall(get("/a"))
+        ((response, body),) = answers(read_to_end(asking))
+        assert (json.loads(body)["path"], header(response, "connection")) == ("/a", "close")
+        assert read_to_end(silent) == b""
+        stopping.result(PATIENCE_SECONDS)
+
+
 def test_stop_cuts_what_takes_too_long(loop):
     with serving(Patient(), loop, drain_seconds=0.1) as running, running.connect() as client:
         client.sendall(get("/a"))

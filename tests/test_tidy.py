@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "keyring": {"aws", "domain", "sealing", "storage", "world"},
     "sealing": set(),
     "trail": set(),
+    "supervisor": {"config"},
     "app": {
         "aws",
         "admin",
@@ -40,7 +41,7 @@ MAY_IMPORT = {
         "worker",
         "world",
     },
-    "cli": {"app", "aws", "config", "domain", "keyring", "sealing", "storage", "world"},
+    "cli": {"app", "aws", "config", "domain", "keyring", "sealing", "storage", "supervisor", "world"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -13,8 +13,8 @@ from numberkeep.domain.caller import Caller
 from numberkeep.domain.moment import later
 from numberkeep.operations import OPERATIONS
 from numberkeep.storage import phone_numbers, store
-from numberkeep.storage.sqlite import Sqlite
-from numberkeep.worker import RETRY_SECONDS, Worker
+from numberkeep.storage.driver import Driver
+from numberkeep.worker import CLAIM_SECONDS, RETRY_SECONDS, Worker
 from numberkeep.world import World
 
 E164 = "+12065550100"
@@ -23,7 +23,7 @@ E164 = "+12065550100"
 class Bench:
     """A store, a worker, and a carrier whose answers a test may change."""
 
-    def __init__(self, storage: Sqlite, world: World) -> None:
+    def __init__(self, storage: Driver, world: World) -> None:
         self.storage = storage
         self.world = world
         self.carrier = RecordingCarrier(SimulatedCarrier(4))
@@ -74,7 +74,7 @@ class RecordingCarrier(SimulatedCarrier):
 
 
 @pytest.fixture
-def bench(storage: Sqlite, world: World) -> Bench:
+def bench(storage: Driver, world: World) -> Bench:
     return Bench(storage, world)
 
 
@@ -247,7 +247,8 @@ async def test_a_carrier_that_fails_is_asked_again(bench: Bench) -> None:
 
 @scenario
 async def test_a_change_survives_a_crash_between_the_question_and_its_settling(bench: Bench) -> None:
-    """The carrier answers, and the process is gone before the answer is kept: it is asked again."""
+    """The carrier answers, and the process is gone before the answer is kept: it is asked again, once nobody can be
+    at it any more."""
     await bench.order(E164)
     await bench.worker.advance(5)
     await bench.do("delete_phone_number", phone_number_id=E164)
@@ -255,7 +256,7 @@ async def test_a_change_survives_a_crash_between_the_question_and_its_settling(b
     with pytest.raises(asyncio.CancelledError):
         await bench.worker.advance(7 * 86400)
     assert (await bench.number()).status == "DeleteInProgress"
-    await Worker(bench.storage, bench.carrier, bench.world).run_due()
+    await Worker(bench.storage, bench.carrier, bench.world).advance(CLAIM_SECONDS)
     assert await bench.number() is None
 
 
@@ -292,3 +293,28 @@ async def test_it_works_by_itself(bench: Bench) -> None:
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
+
+
+def test_many_workers_do_nothing_twice(storage: Driver, world: World, seconds: list[float]) -> None:
+    """Each with a loop of its own on the same store, all at once: every change is asked for once, and settled once."""
+    e164s = [f"+1206555{line:04}" for line in range(200, 500)]
+    carrier = RecordingCarrier(SimulatedCarrier(4))
+
+    async def order(some: list[str]) -> None:
+        arguments = {"product_type": "VoiceConnector", "e164_phone_numbers": some}
+        await storage.transact(ALICE, OPERATIONS["create_phone_number_order"], **arguments)
+
+    async def work() -> None:
+        workers = [Worker(storage, carrier, world) for _ in range(10)]
+        await asyncio.gather(*[worker.run_due() for worker in workers])
+
+    for index in range(0, 300, 50):
+        asyncio.run(order(e164s[index : index + 50]))
+    asyncio.run(work())
+    seconds[0] += 4
+    asyncio.run(work())
+    asked = [(request.e164_phone_number, request.now) for _, request in carrier.asked]
+    assert len(asked) == len(set(asked)) == 600
+    for e164 in e164s:
+        changes = asyncio.run(storage.ask(ALICE, phone_numbers.history, e164))
+        assert [change.change["status"][1] for change in changes] == ["Unassigned", "AcquireInProgress"]

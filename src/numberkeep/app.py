@@ -7,8 +7,8 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -27,16 +27,20 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers.simulated import SimulatedCarrier
-from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Settings, secret_key_text
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
 from .domain.caller import Caller
 from .domain.errors import BadRequest
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
-from .operations import INSTEAD, OPERATIONS
+from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
-from .server import Server, tls_context
-from .storage import identities, store
+from .server import BACKLOG, Server, tls_context
+from .storage import identities, postgres_schema, sqlite, store
+from .storage.copying import UNFINISHED, Copy, PostgresSide, SqliteSide
+from .storage.driver import Driver
+from .storage.migrations import migrations, refuse_other_versions
+from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
 from .storage.tx import Tx
@@ -70,17 +74,24 @@ class App:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, world = self.settings, self.world
-        listener = stack.enter_context(_listen(settings.admin_host, settings.admin_port))
+        seat = settings.seat
+        listener = stack.enter_context(
+            socket.socket(fileno=seat.admin_fd)
+            if seat
+            else listen(settings.admin_host, settings.admin_port, "--admin-port")
+        )
         carrier = SimulatedCarrier(settings.order_seconds)
-        if settings.database:
+        if isinstance(settings.database, Path):
             stack.enter_context(_lock(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        self.store = open_store(settings.database, world, carrier, stack, quotas)
+        self.store = open_store(settings.database, world, carrier, stack, quotas, settings.standby)
         worker = Worker(self.store, carrier, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration)
-        self._set_clock()
-        if self.store.look(caller_of(""), store.is_new):
+        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
+            raise StartError(UNFINISHED)
+        await self._set_clock()
+        if await self.store.ask(caller_of(""), store.is_new):
             await controls.begin()
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
@@ -102,10 +113,12 @@ class App:
             recorder=recorder,
             real_seconds=world.real_seconds,
             arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
+            of_one_number=OF_ONE_NUMBER,
         )
         self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
-            await server.start(settings.host, settings.port)
+            its = socket.socket(fileno=seat.api_fd) if seat else None
+            await server.start(settings.host, settings.port, its)
         except OSError as error:
             raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(server.stop)
@@ -120,8 +133,9 @@ class App:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
 
-    def _set_clock(self) -> None:
-        offset = float(self.store.look(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS) or 0)
+    async def _set_clock(self) -> None:
+        kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
+        offset = float(kept or 0)
         if offset and not self.settings.dev:
             raise StartError("The store's clock was moved by numberkeep dev; real numbers need a store of their own.")
         self.world.offset_seconds = offset
@@ -146,7 +160,7 @@ class App:
         database = self.settings.database
         if not self.settings.dev:
             return sealer_of(self.settings.secret_key_file)
-        if database is None:
+        if not isinstance(database, Path):
             return Sealer([os.urandom(32)])
         path = database.with_name("secret.key")
         if not path.exists():
@@ -189,13 +203,13 @@ def sealer_of(secret_key_file: Path | None) -> Sealer:
     )
 
 
-async def seal_plain_secrets(storage: Sqlite, sealer: Sealer, *, anew: bool = False) -> int:
+async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = False) -> int:
     """Seal what an earlier version has kept plain or, `anew`, what was sealed with another key than the first.
 
     How many were sealed. Raises StartError if a secret was sealed with none of the keys.
     """
     sealed, were_plain = 0, False
-    for key in storage.look(caller_of(""), identities.all_keys):
+    for key in await storage.ask(caller_of(""), identities.all_keys):
         secret, of = key.secret_access_key, key.access_key_id
         is_plain = not is_sealed(secret)
         try:
@@ -250,32 +264,41 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
 
 
 def _outputs(settings: Settings) -> list[File | StandardOutput]:
+    seat = settings.seat
     try:
         return [
-            StandardOutput()
+            StandardOutput(seat.lock if seat else None)
             if target == "stdout"
-            else File(Path(target), settings.trail_file_bytes, settings.trail_files)
+            else File(_of_worker(Path(target), seat), settings.trail_file_bytes, settings.trail_files)
             for target in settings.trail
         ]
     except OSError as error:
         raise StartError(f"The trail cannot be written: {error}.") from error
 
 
+def _of_worker(path: Path, seat: Seat | None) -> Path:
+    """The file that each of several workers has for itself: ``trail-1.jsonl`` for ``trail.jsonl``."""
+    return path.with_stem(f"{path.stem}-{seat.number}") if seat else path
+
+
 def open_store(
-    database: Path | None,
+    database: Location | None,
     world: World,
     carrier: SimulatedCarrier,
-    stack: AsyncExitStack,
+    stack: AsyncExitStack | ExitStack,
     quotas: Mapping[str, int] | None = None,
-) -> Sqlite:
-    """The store in the file `database`, or one in memory that is gone when `stack` is closed."""
-    if database is None:
+    standby: str | None = None,
+) -> Driver:
+    """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
+    storage: Driver
+    if isinstance(database, str):
+        storage = Postgres(database, world, carrier, quotas, standby_url=standby)
+    elif database:
+        storage = Sqlite(str(database), world, carrier, quotas)
+    else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
-        database = Path(directory, "numberkeep.sqlite3")
-        storage = Sqlite(str(database), world, carrier, quotas, durable=False)
-    else:
-        storage = Sqlite(str(database), world, carrier, quotas)
+        storage = Sqlite(str(Path(directory, "numberkeep.sqlite3")), world, carrier, quotas, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -296,7 +319,7 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
-def run(database: Path, account_id: str, function: Callable[..., T], *args: Any) -> T:
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
     """Run ``function(tx, ...)`` in a transaction of its own on the store `database`. Raises StoreError, and Error."""
 
     async def once() -> T:
@@ -307,7 +330,44 @@ def run(database: Path, account_id: str, function: Callable[..., T], *args: Any)
     return asyncio.run(once())
 
 
-def reseal(database: Path, sealer: Sealer) -> int:
+def schema_version(database: Location) -> int:
+    """The version of the store's schema, 0 if there is no store. Raises StoreError."""
+    return postgres_schema.version_of(database) if isinstance(database, str) else sqlite.version_of(database)
+
+
+def migrate(database: Location) -> list[str]:
+    """Bring the store's schema up to date, and name the migrations that this took. Raises StoreError."""
+    world = World()
+    if isinstance(database, str):
+        return postgres_schema.migrate(database, world.new_secret())
+    version = sqlite.version_of(database)
+    Sqlite(str(database), world, SimulatedCarrier(0)).close()
+    return [str(migration) for migration in migrations() if migration.version > version]
+
+
+@contextmanager
+def open_copy(source: Location, target: Location) -> Iterator[Copy]:
+    """A copy from one store to another, which is made or brought up to date before that.
+
+    Raises StartError or StoreError if one of them cannot be used, is being served, or is not what it has to be.
+    """
+    if source == target:
+        raise StartError("A store cannot be copied to itself.")
+    if isinstance(source, Path) and not source.exists():
+        raise StartError(f"There is no store {source}.")
+    with ExitStack() as stack:
+        for location in (source, target):
+            if isinstance(location, Path):
+                stack.enter_context(_lock(location))
+        refuse_other_versions(schema_version(source))
+        migrate(target)
+        sides = [PostgresSide(one) if isinstance(one, str) else SqliteSide(one) for one in (source, target)]
+        for side in sides:
+            stack.callback(side.close)
+        yield Copy(*sides)
+
+
+def reseal(database: Location, sealer: Sealer) -> int:
     """Seal every secret of the store with the first of the keys; how many were not yet."""
 
     async def once() -> int:
@@ -340,11 +400,13 @@ def _demonstration() -> bytes:
     return resources.files(f"{__package__}.admin").joinpath("demonstration.json").read_bytes()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket.socket:
+    """A socket that listens there; `shared`, others of this user's may too. Raises StartError, which names `option`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        raise _cannot_listen(host, port, "--admin-port", error) from error
+        raise _cannot_listen(host, port, option, error) from error
 
 
 def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:

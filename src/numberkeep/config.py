@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 REGIONS = (
@@ -31,6 +32,27 @@ DATABASE_VARIABLE = "NUMBERKEEP_DATABASE"
 """The environment variable that every command takes the store from if no option names one."""
 
 
+SEAT_VARIABLE = "NUMBERKEEP_SEAT"
+"""The environment variable by which a supervisor tells a worker where it sits; nobody else sets it."""
+
+Location = Path | str
+"""Where a store is: the SQLite file, or the URL of a PostgreSQL database."""
+
+
+class Seat(Struct, frozen=True):
+    """What a worker among several gets from its supervisor."""
+
+    number: int
+    """From one."""
+    api_fd: int
+    """The listening socket of the AWS API."""
+    admin_fd: int
+    lifeline_fd: int
+    """Where the worker says that it serves, and sees when the supervisor has gone."""
+    lock: str
+    """The file to be locked for what the workers do one after the other."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What a running service is told."""
 
@@ -38,8 +60,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 8000
     admin_host: str = "127.0.0.1"
     admin_port: int = 8001
-    database: Path | None = None
-    """The SQLite file; None keeps everything in memory."""
+    database: Location | None = None
+    """None keeps everything in memory."""
+    standby: str | None = None
+    """The URL of PostgreSQL servers that may be asked what only reads, though they may lag behind."""
     dev: bool = False
     """Any key is accepted, and the admin port has controls."""
     empty: bool = False
@@ -69,8 +93,23 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How large a file of the trail grows before the next one is begun."""
     trail_files: int = 10
     """How many full ones are kept."""
+    workers: int = 1
+    """How many processes serve, on PostgreSQL."""
+    seat: Seat | None = None
+    """If this is one of them, which."""
 
 
 def secret_key_text() -> str | None:
     """What the environment has for a secret key."""
     return os.environ.get(SECRET_KEY_VARIABLE)
+
+
+def seat() -> Seat | None:
+    """The seat that a supervisor has given to this process."""
+    text = os.environ.get(SEAT_VARIABLE)
+    return msgspec.json.decode(text, type=Seat) if text else None
+
+
+def environment_of(seat: Seat) -> dict[str, str]:
+    """The environment of a worker in that seat."""
+    return {**os.environ, SEAT_VARIABLE: msgspec.json.encode(seat).decode()}

@@ -19,8 +19,8 @@ from .domain.errors import NotFound
 from .domain.identity import AttachedPolicy, Role
 from .domain.moment import seconds_of
 from .sealing import Sealer, SealError
+from .storage.driver import Driver
 from .storage.identities import ROLES, USERS, find_key, touch_key
-from .storage.sqlite import Sqlite
 from .world import World
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Credentials(NamedTuple):
 class Keyring:
     """Finds keys by the ids that requests claim, and makes temporary ones."""
 
-    def __init__(self, storage: Sqlite, sealer: Sealer, world: World) -> None:
+    def __init__(self, storage: Driver, sealer: Sealer, world: World) -> None:
         self._storage = storage
         self._sealer = sealer
         self._world = world

@@ -16,6 +16,7 @@ TLS stands between a connection and its socket, and changes nothing of this.
 import asyncio
 import logging
 import re
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -109,8 +110,8 @@ class Server:
         self._unsent: list[_Connection] = []
         self._draining = False
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen at `host` and `port`; port 0 is any free one. Raises OSError if they cannot be had."""
+    async def start(self, host: str, port: int, listener: socket.socket | None = None) -> None:
+        """Listen at `host` and `port`, port 0 is any free one, or on `listener`. Raises OSError if that can't be."""
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         limits = self._limits
@@ -119,7 +120,8 @@ class Server:
         self._deserted = asyncio.Event()
         self._sweep()
         try:
-            self._listener = await self._loop.create_server(self._protocol, host, port, backlog=_BACKLOG)
+            place: Any = {"sock": listener} if listener else {"host": host, "port": port}
+            self._listener = await self._loop.create_server(self._protocol, **place, backlog=BACKLOG)
         except BaseException:
             self._sweeper.cancel()
             raise
@@ -128,7 +130,8 @@ class Server:
     async def stop(self) -> None:
         """Stop listening, answer what has begun to arrive, and close.
 
-        Idle connections are closed at once. After `Limits.drain_seconds` the others are cut, answered or not.
+        Idle connections are closed at once; one that is new has a moment for its first request, whose sender could not
+        know. After `Limits.drain_seconds` the others are cut, answered or not.
         """
         self._draining = True
         self._listener.close()
@@ -240,6 +243,7 @@ class _Connection(asyncio.Protocol):
         "_left",
         "_limits",
         "_message",
+        "_new",
         "_output",
         "_parser",
         "_peer",
@@ -281,6 +285,7 @@ class _Connection(asyncio.Protocol):
         self._output = b""  # answers that are yet to be written
         self.advancing = False
         self.leaving = False  # it ends when all that has arrived is answered
+        self._new = True  # nothing was asked yet
 
         self._input = b""  # arrived, and not yet parsed,
         self._starved = True  # for want of more rather than of room
@@ -307,9 +312,10 @@ class _Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # uvloop's is not of that class
         server = self._server
         crowd = len(server._connections)
-        if server._draining or crowd >= 2 * self._limits.connections:
+        if crowd >= 2 * self._limits.connections:
             self._transport.abort()
             return
+        self.leaving = server._draining
         server._connections.add(self)
         peer = transport.get_extra_info("peername")
         if peer:  # else it is gone already
@@ -380,7 +386,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         elif self._stopped or self._held:
             return  # it is not the peer who is waited for
-        elif self._awaiting:
+        elif self._awaiting and (self._input or self._request or not self.leaving):
             message = f"The {self._awaiting} of the request did not arrive in time."
             self._refuse(Refusal(408, "RequestTimeoutException", message))
             self.advance()
@@ -555,6 +561,7 @@ class _Connection(asyncio.Protocol):
 
     def _hand_over(self, request: Request, last: bool) -> None:
         self._stopped = last
+        self._new = False
         self._awaiting = ""
         method = request.method
         self._safe = method in ("GET", "HEAD")
@@ -615,7 +622,7 @@ class _Connection(asyncio.Protocol):
 
     def _is_done(self) -> bool:
         """Whether nothing that has arrived on a connection that is leaving can still become a request."""
-        return self._starved and (self._eof or not (self._input or self._request))
+        return self._starved and (self._eof or not (self._input or self._request or self._new))
 
     def _settle(self) -> None:
         """Decide what is waited for now: room, the peer, or nothing more."""
@@ -645,7 +652,11 @@ class _Connection(asyncio.Protocol):
             self._await("body", self._limits.body_seconds)
         elif self._input:
             self._await("head", self._limits.head_seconds)
-        elif not exchanges:
+        elif exchanges:
+            return
+        elif self.leaving:
+            self._await("head", _NEWCOMER_SECONDS)
+        else:
             self._awaiting = ""
             self.deadline = self._server._idle_deadline
 
@@ -857,7 +868,8 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
 _HANDSHAKE = "handshake"
 _RECORD_BYTES = 16 * 1024  # which a record of TLS has at most
 _OUTPUT_BYTES = 64 * 1024  # answers that may wait to be written together
-_BACKLOG = 1024  # connections that wait to be accepted
+BACKLOG = 1024  # connections that wait to be accepted
+_NEWCOMER_SECONDS = 1  # which a new connection's first request has when the server is leaving
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _URL = re.compile(r"http://([^/?#]*)(.*)", re.IGNORECASE)

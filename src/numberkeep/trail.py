@@ -5,6 +5,7 @@ falls far behind, requests are refused meanwhile, since none is to go without it
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import sys
@@ -66,12 +67,24 @@ def _for_the_owner(path: str, flags: int) -> int:
 class StandardOutput:
     """The program's standard output."""
 
+    def __init__(self, lock: str | None = None) -> None:
+        """Whoever else writes to it locks the file `lock` for as long as that takes."""
+        self._lock = open(lock, "rb") if lock else None  # noqa: SIM115 - close() closes it
+
     def write(self, chunk: bytes) -> None:
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+        if self._lock:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+        finally:
+            if self._lock:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """It is not ours to close."""
+        """Standard output is not ours to close."""
+        if self._lock:
+            self._lock.close()
 
 
 class Trail:

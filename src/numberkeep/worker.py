@@ -1,19 +1,20 @@
 """Finishes what operations began.
 
 There are no timers: whatever a carrier has still to settle is a pending change with a moment at which it is due.
-The worker begins it in one transaction, asks the carrier outside of any, and settles it in another.
+The worker claims it, asks the carrier outside of any transaction, and settles it. Any number of workers may share a
+store: what one has claimed the others leave alone.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
 
 from .carriers import Answer, Carrier, Done, Pending, Refused, Request
 from .domain.caller import Caller
 from .domain.moment import Timestamp, later, seconds_of
 from .storage import account_settings, pending_changes, phone_number_orders, phone_numbers, store
+from .storage.driver import Driver
 from .storage.pending_changes import PendingChange
 from .storage.tx import Tx
 from .world import World
@@ -22,22 +23,18 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 """How long something that has become due waits at most to be noticed."""
-BATCH_CHANGES = 100
+BATCH_CHANGES = 256
 """How many changes are worked off side by side."""
+CLAIM_SECONDS = 60
+"""For how long other workers leave a change alone that one has claimed: should that one die, they go on then."""
 RETRY_SECONDS = 30
 """How long a change waits whose carrier failed to answer."""
-
-
-class Store(Protocol):
-    """Runs a function in a transaction."""
-
-    async def transact(self, caller: Caller, function: Callable[..., Any], *args: Any) -> Any: ...
 
 
 class Worker:
     """Works off what is due, of all accounts."""
 
-    def __init__(self, store: Store, carrier: Carrier, world: World) -> None:
+    def __init__(self, store: Driver, carrier: Carrier, world: World) -> None:
         self._store = store
         self._carrier = carrier
         self._world = world
@@ -59,8 +56,14 @@ class Worker:
             await self._run_due()
 
     async def _run_due(self) -> None:
-        while changes := await self._store.transact(_worker_of(""), pending_changes.due, BATCH_CHANGES):
+        while changes := await self._claim():
             await asyncio.gather(*map(self._work_off, changes))
+
+    async def _claim(self) -> list[PendingChange]:
+        """What is due, as far as no other worker is at it."""
+        until = later(self._world.now(), seconds=CLAIM_SECONDS)
+        claim = pending_changes.claim
+        return await self._store.transact_locking(_worker_of(""), None, claim, BATCH_CHANGES, until)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -88,12 +91,11 @@ class Worker:
         self._world.offset_seconds = offset
 
     async def _work_off(self, change: PendingChange) -> None:
-        caller = _worker_of(change.account_id)
-        answer = await self._store.transact(caller, _begin, change)
-        if isinstance(answer, Request):
-            answer = await self._ask(change, answer)
-        if answer is not None:
-            await self._store.transact(caller, _settle, change, answer)
+        caller, e164 = _worker_of(change.account_id), change.e164_phone_number
+        question = await self._store.transact_locking(caller, e164, _begin, change)
+        if question is not None:
+            answer = await self._ask(change, question) if isinstance(question, Request) else question
+            await self._store.transact_locking(caller, e164, _settle, change, answer)
 
     async def _ask(self, change: PendingChange, request: Request) -> Answer:
         try:
@@ -108,9 +110,9 @@ def _worker_of(account_id: str) -> Caller:
 
 
 def _begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
-    """What the carrier is to be asked; None if nothing is pending any more."""
+    """What the carrier is to be asked; None if the change is pending no longer."""
     e164 = change.e164_phone_number
-    if not pending_changes.is_pending(tx, e164, change.kind):
+    if not pending_changes.is_claimed(tx, change):
         return None
     number = phone_numbers.get(tx, e164)
     if change.kind == "order" and not phone_numbers.claim(tx, e164):
@@ -122,10 +124,10 @@ def _begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
 
 def _settle(tx: Tx, change: PendingChange, answer: Answer) -> None:
     e164 = change.e164_phone_number
-    if not pending_changes.is_pending(tx, e164, change.kind):
+    if not pending_changes.is_claimed(tx, change):
         return
     if isinstance(answer, Pending):
-        pending_changes.postpone(tx, e164, change.kind, answer.ask_at)
+        pending_changes.postpone(tx, change, answer.ask_at)
         return
     pending_changes.delete(tx, e164, change.kind)
     if isinstance(answer, Refused):
@@ -144,7 +146,7 @@ def _settle_order(tx: Tx, e164: str, done: bool) -> None:
         phone_numbers.disclaim(tx, e164)
     phone_numbers.replace(tx, was, number)
     if was.order_id:
-        order = phone_number_orders.get(tx, was.order_id)
+        order = phone_number_orders.get(tx, was.order_id, lock=True)
         phone_number_orders.replace(tx, order.settle(e164, done, tx.now))
 
 

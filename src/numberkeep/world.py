@@ -73,8 +73,9 @@ class World:
         """A number of at most 63 bits, larger than all before: the time in milliseconds, and below it 20 random bits,
         so that several processes do not meet."""
         fresh = (int(self._clock() * 1000) << 20) + self.random.getrandbits(20)
-        self._change_id = max(self._change_id + 1, fresh)
-        return self._change_id
+        with self._turn:
+            self._change_id = max(self._change_id + 1, fresh)
+            return self._change_id
 
     def new_secret(self) -> str:
         """32 random bytes in hexadecimal: the operating system's, unless the world has a seed."""

@@ -28,7 +28,9 @@ class Store:
     def recall(self, key: Any) -> None:
         hash(key)
 
-    def read(self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, kind: str = "read") -> None:
+    def read(
+        self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, e164: Any, kind: str = "read"
+    ) -> None:
         assert (caller, request_id) == (CALLER, ID)
         self.ran.append(kind)
         try:
@@ -37,8 +39,8 @@ class Store:
             result = error
         done(result)
 
-    def write(self, caller: Caller, request_id: str, work: Any, done: Any) -> None:
-        self.read(caller, request_id, work, done, None, "write")
+    def write(self, caller: Caller, request_id: str, work: Any, done: Any, e164: Any) -> None:
+        self.read(caller, request_id, work, done, None, e164, "write")
 
 
 IDENTITY = Identity(CALLER, "us-east-1")
@@ -154,7 +156,9 @@ def test_answers_are_recalled_for_the_same_question_by_the_same_asker_only() -> 
         def recall(self, key: Any) -> bytes | None:  # type: ignore[override]
             return self.known.get(key)
 
-        def read(self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, kind: str = "read") -> None:
+        def read(
+            self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, e164: Any, kind: str = "read"
+        ) -> None:
             self.ran.append(kind)
             self.known[key] = work(None)
             done(self.known[key])

@@ -33,7 +33,7 @@ class Store:
     def recall(self, key: Any) -> None:
         return None
 
-    def read(self, caller: Any, request_id: str, work: Any, done: Any, key: Any = None) -> None:
+    def read(self, caller: Any, request_id: str, work: Any, done: Any, *_: Any) -> None:
         try:
             done(work(None))
         except Error as error:

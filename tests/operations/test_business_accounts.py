@@ -133,7 +133,7 @@ def test_a_number_is_a_users(chime: Any) -> None:
         chime.associate_phone_number_with_user(**other, E164PhoneNumber=NUMBER)
     with refused(chime, "BadRequestException", "is assigned to"):
         chime.delete_phone_number(PhoneNumberId=NUMBER)
-    with refused(chime, "BadRequestException", f"is assigned to UserId {ids['UserId']}"):
+    with refused(chime, "BadRequestException", f"AccountId .*, UserId {ids['UserId']}"):
         chime.update_phone_number(PhoneNumberId=NUMBER, ProductType="VoiceConnector")
     chime.disassociate_phone_number_from_user(**ids)
     assert holders(chime, NUMBER) == ("Unassigned", {})

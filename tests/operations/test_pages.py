@@ -1,5 +1,6 @@
 """A page token opens one list of one account, and only as it was given out."""
 
+import asyncio
 import base64
 from collections.abc import Callable
 from typing import Any
@@ -11,24 +12,24 @@ from hypothesis import strategies as st
 from conftest import ALICE, BOB
 from numberkeep.domain.errors import BadRequest
 from numberkeep.operations import pages
-from numberkeep.storage.sqlite import Sqlite
+from numberkeep.storage.driver import Driver
 
 
-def test_a_token_leads_back(storage: Sqlite) -> None:
-    token = storage.look(ALICE, pages.token, "list", ["a", 1])
-    assert storage.look(ALICE, pages.position, "list", token) == ["a", 1]
+def test_a_token_leads_back(storage: Driver) -> None:
+    token = asyncio.run(storage.ask(ALICE, pages.token, "list", ["a", 1]))
+    assert asyncio.run(storage.ask(ALICE, pages.position, "list", token)) == ["a", 1]
 
 
 @pytest.mark.parametrize("token", [None, ""])
-def test_no_token_is_the_beginning(storage: Sqlite, token: str | None) -> None:
-    assert storage.look(ALICE, pages.position, "list", token) is None
+def test_no_token_is_the_beginning(storage: Driver, token: str | None) -> None:
+    assert asyncio.run(storage.ask(ALICE, pages.position, "list", token)) is None
 
 
-def test_it_is_for_one_account_and_one_list(storage: Sqlite) -> None:
-    token = storage.look(ALICE, pages.token, "list", "a")
+def test_it_is_for_one_account_and_one_list(storage: Driver) -> None:
+    token = asyncio.run(storage.ask(ALICE, pages.token, "list", "a"))
     for caller, scope in [(BOB, "list"), (ALICE, "other")]:
         with pytest.raises(BadRequest, match="NextToken"):
-            storage.look(caller, pages.position, scope, token)
+            asyncio.run(storage.ask(caller, pages.position, scope, token))
 
 
 def altered(token: str, index: int, bit: int) -> str:
@@ -38,16 +39,16 @@ def altered(token: str, index: int, bit: int) -> str:
 
 
 @pytest.mark.parametrize("bit", range(8))
-def test_no_bit_can_be_changed(storage: Sqlite, bit: int) -> None:
-    token = storage.look(ALICE, pages.token, "list", "+12065550100")
+def test_no_bit_can_be_changed(storage: Driver, bit: int) -> None:
+    token = asyncio.run(storage.ask(ALICE, pages.token, "list", "+12065550100"))
     for index in range(len(base64.urlsafe_b64decode(token))):
         with pytest.raises(BadRequest, match="NextToken"):
-            storage.look(ALICE, pages.position, "list", altered(token, index, bit))
+            asyncio.run(storage.ask(ALICE, pages.position, "list", altered(token, index, bit)))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(st.text(min_size=1))
-def test_nothing_else_opens(storage: Sqlite, token: str) -> None:
-    call: Callable[..., Any] = storage.look
+def test_nothing_else_opens(storage: Driver, token: str) -> None:
+    ask: Callable[..., Any] = storage.ask
     with pytest.raises(BadRequest, match="NextToken"):
-        call(ALICE, pages.position, "list", token)
+        asyncio.run(ask(ALICE, pages.position, "list", token))

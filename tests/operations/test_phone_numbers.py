@@ -1,5 +1,6 @@
 """Numbers in an account's inventory, one at a time and fifty."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from conftest import ALICE, BOB, Do
 from numberkeep.domain.errors import BadRequest, NotFound
 from numberkeep.domain.phone_number import Association
 from numberkeep.storage import phone_numbers
-from numberkeep.storage.sqlite import Sqlite
+from numberkeep.storage.driver import Driver
 
 ONE, TWO, THREE = "+12065550101", "+12065550102", "+12065550103"
 MANY = [f"+1206555{n:04}" for n in range(100, 200)]
@@ -125,7 +126,7 @@ def test_a_batch_that_breaks_a_limit_changes_nothing(do: Do, put: Do, ids: list[
     assert len(e164s(do("list_phone_numbers"))) == 99
 
 
-def test_every_change_leaves_a_trace(do: Do, put: Do, storage: Sqlite, seconds: list[float]) -> None:
+def test_every_change_leaves_a_trace(do: Do, put: Do, storage: Driver, seconds: list[float]) -> None:
     put(ONE)
     seconds[0] += 1
     do("update_phone_number", phone_number_id=ONE, product_type="BusinessCalling")
@@ -133,7 +134,7 @@ def test_every_change_leaves_a_trace(do: Do, put: Do, storage: Sqlite, seconds: 
     do("update_phone_number", phone_number_id=ONE, product_type="BusinessCalling")  # changes nothing
     with pytest.raises(BadRequest):
         do("update_phone_number", phone_number_id=ONE)
-    latest, first = storage.look(ALICE, phone_numbers.history, ONE)
+    latest, first = asyncio.run(storage.ask(ALICE, phone_numbers.history, ONE))
     assert first.change["status"] == (None, "Unassigned")
     assert latest.change == {
         "product_type": ("VoiceConnector", "BusinessCalling"),
@@ -141,4 +142,4 @@ def test_every_change_leaves_a_trace(do: Do, put: Do, storage: Sqlite, seconds: 
     }
     assert (latest.arn, latest.changed_at) == (ALICE.arn, "2019-10-29T18:25:31.392Z")
     assert latest.request_id != first.request_id
-    assert storage.look(BOB, phone_numbers.history, ONE) == []
+    assert asyncio.run(storage.ask(BOB, phone_numbers.history, ONE)) == []

@@ -84,8 +84,10 @@ def test_credentials_are_listed_by_name_and_never_shown(estate: Service, voice: 
     credentials = [{"Username": "bob", "Password": "pa55word-b"}, {"Username": "ann", "Password": "pa55word-a"}]
     voice.put_voice_connector_termination_credentials(**connector, Credentials=credentials)
     assert voice.list_voice_connector_termination_credentials(**connector)["Usernames"] == ["ann", "bob"]
-    kept = estate.app.store.look(
-        caller_of("123456789012"), lambda tx: tx.execute("SELECT value FROM resource_configurations", ()).fetchall()
+    kept = estate.run(
+        estate.app.store.ask(
+            caller_of("123456789012"), lambda tx: tx.execute("SELECT value FROM resource_configurations", ()).fetchall()
+        )
     )
     assert "scrypt" in str(kept)
     assert "pa55word" not in str(kept)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +20,10 @@ from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Error, ServiceFailure, ServiceUnavailable
 from numberkeep.storage import identities, phone_numbers, sqlite, store
+from numberkeep.storage.driver import StoreError
+from numberkeep.storage.migrations import latest, migrations, of_sqlite
 from numberkeep.storage.resources import VOICE_CONNECTORS
-from numberkeep.storage.sqlite import GROUP_JOBS, SCHEMA_VERSION, Sqlite, StoreError
+from numberkeep.storage.sqlite import GROUP_JOBS, Sqlite
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
 
@@ -38,6 +41,13 @@ def put_then(tx: Tx, name: str, error: Exception | None = None) -> str:
     if error:
         raise error
     return name
+
+
+@pytest.fixture
+def storage(path: str, world: World) -> Iterator[Sqlite]:
+    """An empty store."""
+    with closing(Sqlite(path, world, SimulatedCarrier(4))) as one:
+        yield one
 
 
 def facts(storage: Sqlite) -> set[str]:
@@ -233,8 +243,8 @@ def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_newer_version_is_refused(path: str, storage: Sqlite) -> None:
-    storage._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match=f"version {SCHEMA_VERSION + 1}.*use a newer one"):
+    storage._writer.execute(f"PRAGMA user_version = {latest() + 1}")
+    with pytest.raises(StoreError, match=f"version {latest() + 1}.*use a newer one"):
         Sqlite(path, World(), SimulatedCarrier(4))
 
 
@@ -423,9 +433,9 @@ def rename_and_fill_the_disk(tx: Tx, name: str) -> None:
 
 def test_a_store_of_version_1_is_brought_up_to_date(path: str, world: World) -> None:
     """Its keys go on to count, with all that they could do; what its numbers are assigned to can let go of them."""
-    script = Path(__file__).with_name("version_1.sql").read_text()
     with closing(sqlite3.connect(path)) as old, old:
-        old.executescript(script.replace("\n);", "\n) WITHOUT ROWID, STRICT;"))
+        for statement in migrations()[0].statements:
+            old.execute(of_sqlite(statement))
         old.execute("INSERT INTO store VALUES ('token_secret', ?)", ("0" * 64,))
         old.execute("INSERT INTO access_keys VALUES ('AKIAOLD', '111111111111', 'alice', 'plain', ?)", (MOMENT,))
         for e164, name, value in (("+12065550100", "VoiceConnectorId", "a" * 22), ("+12065550101", "UserId", "x")):
@@ -453,6 +463,35 @@ def test_a_store_of_version_1_is_brought_up_to_date(path: str, world: World) -> 
         assert (free.status, free.associations) == ("Unassigned", ())
     with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
         assert storage.look(ANYBODY, identities.USERS.count) == 1
+
+
+def test_a_store_of_version_2_is_brought_up_to_date(path: str, world: World) -> None:
+    with closing(sqlite3.connect(path)) as old, old:
+        for migration in migrations()[:2]:
+            for statement in migration.statements:
+                old.execute(of_sqlite(statement))
+        old.execute("INSERT INTO store VALUES ('token_secret', ?)", ("0" * 64,))
+        for key, user in (("AKIAOLD", "alice"), ("AKIANEXT", "alice"), ("AKIAOTHER", "bob")):
+            old.execute("INSERT INTO access_keys VALUES (?, '111111111111', ?, 'plain', ?)", (key, user, MOMENT))
+        old.execute(
+            "INSERT INTO voice_connectors VALUES ('111111111111', ?, 'us-west-2', 'Trunk', 1, NULL, 'IPV4_ONLY', 'arn',"
+            " ?, ?, '[]')",
+            ("a" * 22, MOMENT, MOMENT),
+        )
+        old.execute("PRAGMA user_version = 2")
+    with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
+        users = storage.look(ANYBODY, identities.USERS.page, None, 10)
+        assert [user.user_name for user in users] == ["alice", "bob"]
+        assert len({user.user_id for user in users}) == 2
+        keys = storage.look(ANYBODY, identities.keys, None)
+        assert {(key.access_key_id, key.status) for key in keys} == {
+            ("AKIAOLD", "Active"),
+            ("AKIANEXT", "Active"),
+            ("AKIAOTHER", "Active"),
+        }
+        assert storage.look(ANYBODY, VOICE_CONNECTORS.get, "a" * 22).name == "Trunk"
+        assert storage._token_secret == bytes(32)
+    assert sqlite.version_of(Path(path)) == latest()
 
 
 MOMENT = "2019-08-12T22:10:20.521Z"

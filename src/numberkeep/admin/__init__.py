@@ -18,7 +18,7 @@ from .control import Controls
 
 async def health(request: Request) -> JSONResponse:
     """200 while the store can be read."""
-    time = request.app.state.controls.health()
+    time = await request.app.state.controls.health()
     return JSONResponse({"status": "ok", "time": time})
 
 

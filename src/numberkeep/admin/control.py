@@ -26,8 +26,8 @@ from ..domain.phone_number import (
 from ..operations.voice_connector_groups import new_voice_connector_group
 from ..operations.voice_connectors import new_voice_connector
 from ..storage import pending_changes, phone_numbers, store
+from ..storage.driver import Driver
 from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS
-from ..storage.sqlite import Sqlite
 from ..storage.tx import Tx
 from ..worker import Worker
 from ..world import World
@@ -41,15 +41,15 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 class Controls:
     """The world, the store and the worker, for those who may turn them."""
 
-    def __init__(self, world: World, storage: Sqlite, worker: Worker, demonstration: bytes) -> None:
+    def __init__(self, world: World, storage: Driver, worker: Worker, demonstration: bytes) -> None:
         self._world = world
         self._storage = storage
         self._worker = worker
         self._demonstration = demonstration
 
-    def health(self) -> Timestamp:
+    async def health(self) -> Timestamp:
         """The service's time, once the store has been read. Raises ServiceUnavailable if it cannot be."""
-        self._storage.look(caller_of(""), pending_changes.next_due_at)
+        await self._storage.ask(caller_of(""), pending_changes.next_due_at)
         return self._world.now()
 
     async def advance(self, seconds: float) -> Timestamp:
@@ -111,7 +111,7 @@ def _not_for_pages(control: Handler) -> Handler:
 
 
 async def _tell_time(request: Request) -> JSONResponse:
-    return JSONResponse({"time": request.app.state.controls.health()})
+    return JSONResponse({"time": await request.app.state.controls.health()})
 
 
 async def _turn_clock(request: Request) -> JSONResponse:

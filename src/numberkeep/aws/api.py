@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ..domain.caller import Caller
-from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
+from ..domain.errors import Awaited, Error, ServiceFailure, ServiceUnavailable
 from .cloudtrail import Recorder
 from .errors import Refusal, declared, shape_of
 from .message import Request, Response
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 LONGEST_KEY = 200
 """The longest path and query by which an answer is recalled: longer ones, such as presigned URLs, do not come again."""
+
+ATTEMPTS = 10
+"""How often a request is begun again because something has to be read first, such as who holds its key."""
 
 MOST_ALLOWED = 100_000
 """How many decisions that hold for every request are kept."""
@@ -40,8 +43,10 @@ class Store(Protocol):
     """
 
     def recall(self, key: Hashable) -> bytes | None: ...
-    def read(self, caller: Caller, request_id: str, work: Call, done: Done, key: Hashable) -> None: ...
-    def write(self, caller: Caller, request_id: str, work: Call, done: Done) -> None: ...
+    def read(
+        self, caller: Caller, request_id: str, work: Call, done: Done, key: Hashable, e164: str | None
+    ) -> None: ...
+    def write(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
 
 
 class Api:
@@ -59,9 +64,11 @@ class Api:
         recorder: Recorder | None = None,
         real_seconds: Callable[[], float],
         arn_of: Callable[[str, str, str], str | None] = lambda account_id, kind, id: None,
+        of_one_number: frozenset[str] = frozenset(),
     ) -> None:
         """`real_seconds` is the time that policies see, in epoch seconds. `arn_of` gives the ARN of an account's
-        resource by kind and id, if it is there."""
+        resource by kind and id, if it is there. `of_one_number` are the operations that touch nothing but the number
+        in their path."""
         self._flavours = flavours
         self._identify = identify
         self._recall = store.recall
@@ -73,19 +80,20 @@ class Api:
         self._recorder = recorder
         self._real_seconds = real_seconds
         self._arn_of = arn_of
+        self._of_one_number = of_one_number
         self._by_host: dict[str, Flavour] = {}
         self._allowed: set[tuple[Policy, Operation]] = set()
 
-    def handle(self, request: Request, reply: Reply) -> None:
+    def handle(self, request: Request, reply: Reply, attempts: int = ATTEMPTS) -> None:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
         answer = _Answer(request, self._new_id(), reply, self._recorder)
         if self._recorder is not None and self._recorder.is_behind():
             reply(_refusal(ServiceUnavailable("The trail cannot be kept at the moment."), answer.request_id))
             return
-        if self._sts and request.path in STS_PATHS:
-            reply(self._sts.handle(request, answer.request_id, partial(self._context, request)))
-            return
         try:
+            if self._sts and request.path in STS_PATHS:
+                reply(self._sts.handle(request, answer.request_id, partial(self._context, request)))
+                return
             operation, parameters = self._flavour_of(request.headers.get("host", "")).route(request)
             answer.operation, answer.parameters = operation, parameters
             answer.identity = identity = self._identify(request)
@@ -95,8 +103,9 @@ class Api:
                 self._authorize(identity, policy, operation, parameters, request)
             if self._throttle is not None:
                 self._throttle.take(caller.account_id, operation.name)
+            e164 = parameters["PhoneNumberId"] if operation.name in self._of_one_number else None
             if not operation.reads:
-                self._write(caller, answer.request_id, operation.bind(parameters, request), answer)
+                self._write(caller, answer.request_id, operation.bind(parameters, request), answer, e164)
                 return
             is_short = len(request.path) + len(request.query) <= LONGEST_KEY
             key = (operation, caller.account_id, request.path, request.query) if is_short else None
@@ -104,7 +113,12 @@ class Api:
             if known is not None:
                 answer(known)
             else:
-                self._read(caller, answer.request_id, operation.bind(parameters, request), answer, key)
+                self._read(caller, answer.request_id, operation.bind(parameters, request), answer, key, e164)
+        except Awaited as awaited:
+            if attempts:
+                awaited.resume_with(partial(self.handle, request, reply, attempts - 1))
+            else:
+                answer(ServiceUnavailable("The store is too slow at the moment."))
         except (Error, Refusal) as error:
             answer(error)
 

@@ -4,7 +4,9 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 import sys
+from contextlib import ExitStack
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,16 @@ from typing import Any
 import click
 import uvloop
 
-from ..app import App, StartError
+from .. import config
+from ..app import App, StartError, listen
 from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
-from ..storage.sqlite import StoreError
+from ..storage.driver import StoreError
+from ..supervisor import READY, Supervisor, WorkerFailed
 from . import access, numbers
-from .options import PORT, database_option, secret_key_option
+from .copy import copy
+from .migrate import migrate
+from .options import PORT, Postgresql, database_option, secret_key_option
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -125,6 +131,8 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
     type=click.IntRange(0, 86400),
     help="How long the simulated carrier takes to provide a number.",
 )
+@click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
+@click.option("--workers", default=1, type=click.IntRange(1, 256), help="How many processes serve, on PostgreSQL.")
 def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -136,17 +144,43 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together.")
     targets = tuple(target for target in trail if target != "none")
-    _run(Settings(tls_cert=tls_cert, tls_key=tls_key, quotas=dict(quotas), trail=targets, **settings))
+    given = Settings(
+        tls_cert=tls_cert, tls_key=tls_key, quotas=dict(quotas), trail=targets, seat=config.seat(), **settings
+    )
+    if isinstance(given.database, Path):
+        if given.workers > 1:
+            raise click.UsageError("--workers: a SQLite file has one writer, and so one process; PostgreSQL has many.")
+        if given.standby:
+            raise click.UsageError("--standby: a SQLite file has none; PostgreSQL has.")
+    if given.workers > 1 and given.seat is None:
+        _supervise(given)
+    else:
+        _run(given)
 
 
-for group in (access.keys, access.users, access.roles, access.policies, numbers.numbers):
-    main.add_command(group)
+for command in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate, copy):
+    main.add_command(command)
 
 
 def _run(settings: Settings) -> None:
     try:
         uvloop.run(_serve(settings))
     except (StartError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _supervise(settings: Settings) -> None:
+    try:
+        with ExitStack() as stack:
+            first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
+            port = first.getsockname()[1]
+            others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
+            admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
+            command = [sys.executable, "-m", "numberkeep", *sys.argv[1:]]
+            supervisor = Supervisor(command, [first, *map(stack.enter_context, others)], admin)
+            welcome = _welcome(settings, port, admin.getsockname()[1])
+            asyncio.run(supervisor.run(lambda: click.echo(welcome, err=True)))
+    except (StartError, WorkerFailed) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -162,21 +196,26 @@ async def _serve(settings: Settings) -> None:
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
-        # What serve says on standard output is the trail.
-        click.echo(_welcome(running), err=not settings.dev)
-        sys.stdout.flush()
+        if settings.seat:
+            lifeline = socket.socket(fileno=settings.seat.lifeline_fd)
+            lifeline.sendall(READY)
+            loop.add_reader(lifeline, stopped.set)  # there is nothing to read but that the supervisor has gone
+        else:
+            # What serve says on standard output is the trail.
+            welcome = _welcome(settings, running.port, running.admin_port, running.credentials)
+            click.echo(welcome, err=not settings.dev)
+            sys.stdout.flush()
         await stopped.wait()
 
 
-def _welcome(running: App) -> str:
-    settings = running.settings
-    api = f"http{'s' * bool(settings.tls_cert)}://{settings.host}:{running.port}"
+def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:
+    api = f"http{'s' * bool(settings.tls_cert)}://{settings.host}:{port}"
     lines = [
         f"Numberkeep answers the Amazon Chime API at {api}",
-        f"Health{' and controls' if settings.dev else ''}: http://{settings.admin_host}:{running.admin_port}/_numberkeep/health",
+        f"Health{' and controls' if settings.dev else ''}: http://{settings.admin_host}:{admin_port}/_numberkeep/health",
     ]
     if settings.dev:
-        key_id, secret = running.credentials
+        key_id, secret = credentials
         lines += [
             "Try:",
             f"  AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION=us-east-1 \\",

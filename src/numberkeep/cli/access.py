@@ -10,6 +10,7 @@ import msgspec
 from ..app import new_key, reseal, sealer_of
 from ..aws.model import SERVICES, load
 from ..aws.policy import MANAGED, Context, PolicyError, check_actions, parse
+from ..config import Location
 from ..domain.errors import BadRequest
 from ..domain.identity import (
     DEFAULT_ROLE_SESSION_SECONDS,
@@ -78,7 +79,7 @@ def init(file: Path) -> None:
 @click.option("--policy", help="A policy for the user: a file, or the name of a managed one.")
 @output_option
 def create(
-    database: Path, secret_key_file: Path | None, account: str, name: str, policy: str | None, output: str
+    database: Location, secret_key_file: Path | None, account: str, name: str, policy: str | None, output: str
 ) -> None:
     """Make a key, and show its secret: now, and never again."""
     sealer = refusing(lambda: sealer_of(secret_key_file))
@@ -90,7 +91,7 @@ def create(
 @of_account
 @click.option("--name", help="Of this user alone.")
 @output_option
-def list_keys(database: Path, account: str, name: str | None, output: str) -> None:
+def list_keys(database: Location, account: str, name: str | None, output: str) -> None:
     """The keys of an account, never their secrets."""
     found = run(database, account, identities.keys, name)
     columns = ("access_key_id", "user_name", "status", "created_at", "last_used_at")
@@ -100,7 +101,7 @@ def list_keys(database: Path, account: str, name: str | None, output: str) -> No
 @keys.command()
 @of_account
 @click.argument("access_key_id")
-def disable(database: Path, account: str, access_key_id: str) -> None:
+def disable(database: Location, account: str, access_key_id: str) -> None:
     """Have a key not count until it is enabled; a running server knows within a second."""
     run(database, account, identities.set_key_status, access_key_id, "Inactive")
 
@@ -108,7 +109,7 @@ def disable(database: Path, account: str, access_key_id: str) -> None:
 @keys.command()
 @of_account
 @click.argument("access_key_id")
-def enable(database: Path, account: str, access_key_id: str) -> None:
+def enable(database: Location, account: str, access_key_id: str) -> None:
     """Have a disabled key count again."""
     run(database, account, identities.set_key_status, access_key_id, "Active")
 
@@ -116,7 +117,7 @@ def enable(database: Path, account: str, access_key_id: str) -> None:
 @keys.command()
 @of_account
 @click.argument("access_key_id")
-def delete(database: Path, account: str, access_key_id: str) -> None:
+def delete(database: Location, account: str, access_key_id: str) -> None:
     """Remove a key for good."""
     run(database, account, identities.delete_key, access_key_id)
 
@@ -127,7 +128,7 @@ def delete(database: Path, account: str, access_key_id: str) -> None:
 @account_option
 @click.argument("access_key_id")
 @output_option
-def rotate(database: Path, secret_key_file: Path | None, account: str, access_key_id: str, output: str) -> None:
+def rotate(database: Location, secret_key_file: Path | None, account: str, access_key_id: str, output: str) -> None:
     """Make another key for the user of a key, which goes on counting until it is deleted.
 
     If the user has a second key that is disabled, the new one takes its place.
@@ -140,7 +141,7 @@ def rotate(database: Path, secret_key_file: Path | None, account: str, access_ke
 @keys.command()
 @database_option
 @secret_key_option
-def rekey(database: Path, secret_key_file: Path | None) -> None:
+def rekey(database: Location, secret_key_file: Path | None) -> None:
     """Put a new key into the secret key file, and keep all secrets with it from now on.
 
     Servers go on: they read the file again. The old key stays in the file, as its second line, for session tokens;
@@ -195,7 +196,7 @@ def users() -> None:
 @users.command("create")
 @of_account
 @click.option("--name", required=True, help="The user's name.")
-def create_user(database: Path, account: str, name: str) -> None:
+def create_user(database: Location, account: str, name: str) -> None:
     """Make a user. The first one of an account may do everything; the others nothing, until a policy allows it."""
     click.echo(run(database, account, identities.create_user, name).arn)
 
@@ -203,7 +204,7 @@ def create_user(database: Path, account: str, name: str) -> None:
 @users.command("list")
 @of_account
 @output_option
-def list_users(database: Path, account: str, output: str) -> None:
+def list_users(database: Location, account: str, output: str) -> None:
     """The users of an account, and their policies."""
     _show_principals(database, account, USERS, "user_name", output)
 
@@ -211,7 +212,7 @@ def list_users(database: Path, account: str, output: str) -> None:
 @users.command("delete")
 @of_account
 @click.option("--name", required=True, help="The user's name.")
-def delete_user(database: Path, account: str, name: str) -> None:
+def delete_user(database: Location, account: str, name: str) -> None:
     """Remove a user and their keys."""
     run(database, account, identities.delete_user, name)
 
@@ -236,7 +237,7 @@ def roles() -> None:
     type=click.IntRange(SHORTEST_SESSION_SECONDS, LONGEST_ROLE_SESSION_SECONDS),
     help="How long a session may last.",
 )
-def create_role(database: Path, account: str, name: str, trusted: Sequence[str], session_seconds: int) -> None:
+def create_role(database: Location, account: str, name: str, trusted: Sequence[str], session_seconds: int) -> None:
     """Make a role. It may do nothing until a policy allows it; who assumes it needs a policy for sts:AssumeRole."""
     click.echo(run(database, account, identities.create_role, name, trusted or (account,), session_seconds).arn)
 
@@ -244,7 +245,7 @@ def create_role(database: Path, account: str, name: str, trusted: Sequence[str],
 @roles.command("list")
 @of_account
 @output_option
-def list_roles(database: Path, account: str, output: str) -> None:
+def list_roles(database: Location, account: str, output: str) -> None:
     """The roles of an account, whom they trust, and their policies."""
     _show_principals(database, account, ROLES, "role_name", output, "trusted")
 
@@ -252,7 +253,7 @@ def list_roles(database: Path, account: str, output: str) -> None:
 @roles.command("delete")
 @of_account
 @click.option("--name", required=True, help="The role's name.")
-def delete_role(database: Path, account: str, name: str) -> None:
+def delete_role(database: Location, account: str, name: str) -> None:
     """Remove a role; its sessions end within a second."""
 
     def delete(tx: Tx) -> None:
@@ -262,7 +263,7 @@ def delete_role(database: Path, account: str, name: str) -> None:
     run(database, account, delete)
 
 
-def _show_principals(database: Path, account: str, table: Table[Any], name: str, output: str, *more: str) -> None:
+def _show_principals(database: Location, account: str, table: Table[Any], name: str, output: str, *more: str) -> None:
     found = run(database, account, table.page, None, MOST_SHOWN)
     columns = (name, "arn", "created_at", *more, "policies")
     rows = (
@@ -296,7 +297,7 @@ def policies() -> None:
 @of_account
 @principal_options
 @click.option("--policy", required=True, help="A file, or the name of a managed policy.")
-def attach(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
+def attach(database: Location, account: str, user: str | None, role: str | None, policy: str) -> None:
     """Give a user or a role a policy; one of the same name is replaced."""
     table, name = principal(user, role)
     run(database, account, identities.attach, table, name, read_policy(policy))
@@ -306,7 +307,7 @@ def attach(database: Path, account: str, user: str | None, role: str | None, pol
 @of_account
 @principal_options
 @click.option("--policy", required=True, help="The policy's name, as `list` shows it.")
-def detach(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
+def detach(database: Location, account: str, user: str | None, role: str | None, policy: str) -> None:
     """Take a policy away from a user or a role."""
     table, name = principal(user, role)
     run(database, account, identities.detach, table, name, policy)
@@ -316,7 +317,7 @@ def detach(database: Path, account: str, user: str | None, role: str | None, pol
 @of_account
 @principal_options
 @output_option
-def list_policies(database: Path, account: str, user: str | None, role: str | None, output: str) -> None:
+def list_policies(database: Location, account: str, user: str | None, role: str | None, output: str) -> None:
     """The policies of a user or a role."""
     show(
         (
@@ -332,7 +333,7 @@ def list_policies(database: Path, account: str, user: str | None, role: str | No
 @of_account
 @principal_options
 @click.option("--policy", required=True, help="The policy's name.")
-def show_policy(database: Path, account: str, user: str | None, role: str | None, policy: str) -> None:
+def show_policy(database: Location, account: str, user: str | None, role: str | None, policy: str) -> None:
     """The document of a policy of a user's or a role's."""
     for one in _principal(database, account, user, role).policies:
         if one.policy_name == policy:
@@ -352,7 +353,7 @@ def show_policy(database: Path, account: str, user: str | None, role: str | None
 @click.option("--secure", is_flag=True, help="For aws:SecureTransport.")
 @click.option("--region", default="us-east-1", help="For aws:RequestedRegion.")
 def simulate(
-    database: Path,
+    database: Location,
     account: str,
     user: str | None,
     role: str | None,
@@ -370,7 +371,7 @@ def simulate(
     click.echo(policy_of(one.policies).decide(action, resource, context))
 
 
-def _principal(database: Path, account: str, user: str | None, role: str | None) -> User | Role:
+def _principal(database: Location, account: str, user: str | None, role: str | None) -> User | Role:
     table, name = principal(user, role)
     found: User | Role = run(database, account, table.get, name)
     return found

@@ -1,10 +1,9 @@
 """The inventory at the shell."""
 
-from pathlib import Path
-
 import click
 import msgspec
 
+from ..config import Location
 from ..domain.errors import Error
 from ..domain.number_plan import normalize_id
 from ..storage import phone_numbers
@@ -20,7 +19,7 @@ def numbers() -> None:
 @of_account
 @click.argument("phone_number")
 @output_option
-def history(database: Path, account: str, phone_number: str, output: str) -> None:
+def history(database: Location, account: str, phone_number: str, output: str) -> None:
     """All that has happened to a number of the account, the latest first: what, when, by whom, by which request."""
     try:
         e164 = normalize_id(phone_number)

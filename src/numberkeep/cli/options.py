@@ -7,28 +7,62 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from .. import app
 from ..app import StartError
-from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE
+from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
-from ..storage.sqlite import StoreError
+from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"
 PORT = click.IntRange(0, 65535)
 T = TypeVar("T")
 
 
-class Database(click.ParamType[Path]):
-    """``sqlite:///FILE``; an absolute FILE makes it four slashes."""
+def _is_postgresql(url: str) -> bool:
+    """Whether libpq understands it, and as it was meant: a password with a sign of its own ends in another part."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:  # whose text may show the password
+        return False
+    ports = str(given.get("port", "")).split(",")
+    names = f"{given.get('host', '')}{given.get('dbname', '')}"
+    return "@" not in names and all(port == "" or (port.isascii() and port.isdigit()) for port in ports)
+
+
+class Postgresql(click.ParamType[str]):
+    """``postgresql://...``, as libpq has it."""
+
+    name = "URL"
+    schemes = ("postgresql://", "postgres://")
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.startswith(self.schemes):
+            self.fail("it must be of the form postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
+        if not _is_postgresql(value):
+            self.fail(
+                "it is no URL of PostgreSQL's. In a name or a password, what is neither a letter nor a digit is"
+                " written as its code: %40 is @, %2F is /.",
+                param,
+                ctx,
+            )
+        return value
+
+
+class Database(click.ParamType[Location]):
+    """``sqlite:///FILE``, an absolute FILE makes it four slashes; or ``postgresql://...``, as libpq has it."""
 
     name = "URL"
 
-    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Location:
         if isinstance(value, Path):
             return value
+        if value.startswith(Postgresql.schemes):
+            return Postgresql().convert(value, param, ctx)
         if not value.startswith(SQLITE) or value == SQLITE:
-            self.fail(f"{value!r} is not of the form sqlite:///FILE.", param, ctx)
+            self.fail("it must be of the form sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.", param, ctx)
         path = Path(value.removeprefix(SQLITE))
         if path.name == ":memory:":
             self.fail("a store in memory is what `numberkeep dev --memory` has.", param, ctx)
@@ -56,7 +90,7 @@ def database_option(function: click.decorators.FC) -> click.decorators.FC:
         required=True,
         envvar=DATABASE_VARIABLE,
         show_envvar=True,
-        help="Where the store is: sqlite:///FILE, made if it is absent.",
+        help="Where the store is: sqlite:///FILE, made if it is absent, or postgresql://...",
     )(function)
 
 
@@ -88,7 +122,7 @@ def output_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def run(database: Path, account_id: str, function: Callable[..., T], *args: Any) -> T:
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
     """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
     return refusing(lambda: app.run(database, account_id, function, *args))
 

@@ -4,6 +4,8 @@ A class is named by its AWS ErrorCode, which batch answers carry for each item. 
 becomes is not known here: `numberkeep.aws.errors` holds that table.
 """
 
+from collections.abc import Callable
+
 
 class Error(Exception):
     """The request is refused; the text names the rule that it broke.
@@ -54,3 +56,14 @@ class ServiceFailure(Error):
 
 class OperationNotImplemented(Error):
     """The operation exists in the API, and this server does not serve it."""
+
+
+class Awaited(Exception):
+    """What is needed to decide is still being read: no error, but a reason to begin again later.
+
+    ``resume_with(callback)`` has `callback` called when that may succeed, on the event loop.
+    """
+
+    def __init__(self, resume_with: Callable[[Callable[[], None]], None]) -> None:
+        super().__init__()
+        self.resume_with = resume_with

@@ -215,7 +215,7 @@ class PhoneNumber(Struct, frozen=True):
                 f"{self._words} is assigned to {self._holders} already; it must be disassociated first, or moved with "
                 "ForceAssociate where the operation has that."
             )
-        associations = tuple(Association(name, value, now) for name, value in holder.items())
+        associations = tuple(Association(name, value, now) for name, value in sorted(holder.items()))
         return replace(self, status=status, associations=associations, updated_timestamp=now)
 
     def unassign(self, holder: Holder, now: Timestamp) -> "PhoneNumber":

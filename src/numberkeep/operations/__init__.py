@@ -100,3 +100,6 @@ OPERATIONS = {
 
 INSTEAD = {"chime": {"delete_sip_rule": sip.delete_disabled_sip_rule}}
 """By flavour, the operations whose rules are others there than everywhere else."""
+
+OF_ONE_NUMBER = frozenset({"GetPhoneNumber", "UpdatePhoneNumber", "DeletePhoneNumber"})
+"""The operations that touch no rows but those of the number that their path names."""

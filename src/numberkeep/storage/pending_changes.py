@@ -1,15 +1,19 @@
 """What a carrier has still to do, and when to ask it: the rows that the worker works off."""
 
+from collections.abc import Callable, Hashable, Iterable
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.moment import Timestamp
-from .tx import Tx
+from .phone_numbers import by_account
+from .tx import Rows, Tx
 
 Kind = Literal["order", "set_calling_name", "release"]
 
-_ONE = "FROM pending_changes WHERE account_id = ? AND e164_phone_number = ? AND kind = ?"
+_SELECT = "SELECT account_id, e164_phone_number, kind, requested_at, due_at FROM pending_changes"
+_ONE = "WHERE account_id = ? AND e164_phone_number = ? AND kind = ?"
 
 
 class PendingChange(Struct, frozen=True):
@@ -20,7 +24,7 @@ class PendingChange(Struct, frozen=True):
     kind: Kind
     requested_at: Timestamp
     due_at: Timestamp
-    """When the carrier is asked, for the first time or again."""
+    """When the carrier is asked, for the first time or again; while the change is claimed, when the claim expires."""
 
 
 def put(tx: Tx, e164: str, kind: Kind, due_at: Timestamp) -> None:
@@ -31,33 +35,51 @@ def put(tx: Tx, e164: str, kind: Kind, due_at: Timestamp) -> None:
         " DO UPDATE SET requested_at = excluded.requested_at, due_at = excluded.due_at",
         (tx.account_id, e164, kind, tx.now, due_at),
     )
+    tx.known.pop((tx.account_id, e164, kind), None)
 
 
-def postpone(tx: Tx, e164: str, kind: Kind, due_at: Timestamp) -> None:
+def postpone(tx: Tx, change: PendingChange, due_at: Timestamp) -> None:
     """Ask the carrier again at `due_at`."""
-    tx.write(
-        "UPDATE pending_changes SET due_at = ? WHERE account_id = ? AND e164_phone_number = ? AND kind = ?",
-        (due_at, tx.account_id, e164, kind),
-    )
+    key = (change.account_id, change.e164_phone_number, change.kind)
+    tx.write(f"UPDATE pending_changes SET due_at = ? {_ONE}", (due_at, *key))
+    tx.known.pop(key, None)
 
 
 def delete(tx: Tx, e164: str, kind: Kind) -> None:
     """The change is pending no longer."""
-    tx.write(f"DELETE {_ONE}", (tx.account_id, e164, kind))
+    key = (tx.account_id, e164, kind)
+    tx.write(f"DELETE FROM pending_changes {_ONE}", key)
+    tx.known.pop(key, None)
 
 
-def is_pending(tx: Tx, e164: str, kind: Kind) -> bool:
-    """Whether a carrier has the change still to settle."""
-    return tx.execute(f"SELECT 1 {_ONE}", (tx.account_id, e164, kind)).fetchone() is not None
+def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:
+    """Up to `limit` changes of all accounts that are due at `tx.now`, the longest due first. Until that moment they are
+    the caller's to work off; then they are due again."""
+    sql = f"{_SELECT} WHERE due_at <= ? ORDER BY due_at LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
+    claimed = [replace(PendingChange(*row), due_at=until) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
+    for change in claimed:
+        postpone(tx, change, until)
+    return claimed
 
 
-def due(tx: Tx, limit: int) -> list[PendingChange]:
-    """Up to `limit` changes of all accounts that are due at `tx.now`, the longest due first."""
-    sql = (
-        "SELECT account_id, e164_phone_number, kind, requested_at, due_at FROM pending_changes"
-        " WHERE due_at <= ? ORDER BY due_at LIMIT ?"
-    )
-    return [PendingChange(*row) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
+def is_claimed(tx: Tx, claimed: PendingChange) -> bool:
+    """Whether a change that was claimed is pending still, and nobody else's to work off."""
+    key = (claimed.account_id, claimed.e164_phone_number, claimed.kind)
+    if key in tx.known:
+        return bool(tx.known[key] == claimed)
+    row = tx.execute(f"{_SELECT} {_ONE}", key).fetchone()
+    return row is not None and PendingChange(*row) == claimed
+
+
+def find_all(execute: Callable[..., Rows], keys: Iterable[tuple[str, str]]) -> dict[Hashable, PendingChange]:
+    """What is pending of several accounts' numbers: what `Tx.known` holds of it."""
+    found: dict[Hashable, PendingChange] = {}
+    for account_id, e164s in by_account(keys):
+        marks = ", ".join("?" * len(e164s))
+        rows = execute(f"{_SELECT} WHERE account_id = ? AND e164_phone_number IN ({marks})", (account_id, *e164s))
+        for change in (PendingChange(*row) for row in rows.fetchall()):
+            found[change.account_id, change.e164_phone_number, change.kind] = change
+    return found
 
 
 def next_due_at(tx: Tx) -> Timestamp | None:

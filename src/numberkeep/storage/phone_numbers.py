@@ -1,6 +1,6 @@
 """The rows of phone numbers: who owns them, what they are, what they are tied to, and how they came to be so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -14,7 +14,7 @@ from ..domain.errors import NotFound
 from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import IN_DELETION_QUEUE, Association, AssociationName, PhoneNumber
-from .tx import Row, Tx
+from .tx import Row, Rows, Tx
 
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
 """What is true of a number, and changes. Its associations are rows of their own."""
@@ -30,6 +30,8 @@ _SELECT_HELD = (
 _INSERTED = ("account_id", *COLUMNS, "change_id")
 _INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 _NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
+Execute = Callable[..., Rows]
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, tuple[Any, Any]]).decode
 
@@ -57,10 +59,13 @@ def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
 def find(tx: Tx, e164: str) -> PhoneNumber | None:
     """The account's number, or None."""
     key = (tx.account_id, e164)
-    number: PhoneNumber | None = tx.known.get(key)
-    if number is None and (row := tx.execute(_SELECT_ONE, key).fetchone()):
-        (number,) = _with_associations(tx, [row])
-        tx.known[key] = number
+    if key in tx.known:
+        return tx.known[key]  # type: ignore[no-any-return]
+    row = tx.execute(_SELECT_ONE, key).fetchone()
+    if row is None:
+        return None
+    (number,) = _with_associations(tx.execute, tx.account_id, [row])
+    tx.known[key] = number
     return number
 
 
@@ -96,7 +101,7 @@ def page(
         where.append("product_type = ?")
         values.append(product_type)
     sql = f"{select} AND {' AND '.join(where)} ORDER BY {e164} LIMIT ?"
-    return _with_associations(tx, tx.execute(sql, (*values, limit)).fetchall())
+    return _with_associations(tx.execute, tx.account_id, tx.execute(sql, (*values, limit)).fetchall())
 
 
 def count(tx: Tx) -> int:
@@ -105,15 +110,45 @@ def count(tx: Tx) -> int:
     return int(tx.execute(sql, (tx.account_id,)).fetchone()[0])
 
 
-def _with_associations(tx: Tx, rows: Sequence[Row]) -> list[PhoneNumber]:
+def find_all(execute: Execute, keys: Iterable[tuple[str, str]], *, lock: bool) -> dict[Hashable, PhoneNumber | None]:
+    """Numbers of several accounts, None for those that are not there, by account and E.164: what `Tx.known` holds.
+
+    Locked, nobody else changes them until the transaction ends: every change of what is a number's changes its row.
+    """
+    found: dict[Hashable, PhoneNumber | None] = {}
+    for account_id, e164s in by_account(keys):
+        marks = ", ".join("?" * len(e164s))
+        sql = f"{_SELECT} AND e164_phone_number IN ({marks}) ORDER BY e164_phone_number{' /*FOR UPDATE*/' * lock}"
+        rows = execute(sql, (account_id, *e164s)).fetchall()
+        found |= dict.fromkeys((account_id, e164) for e164 in e164s)
+        for number in _with_associations(execute, account_id, rows):
+            found[account_id, number.e164_phone_number] = number
+    return found
+
+
+def by_account(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Each account with its numbers, in order, so that all lock them in the same one and nobody waits in a circle.
+
+    The last number stands there several times, to make their count a power of two: so there are few different
+    statements, and each is prepared once.
+    """
+    of_account: dict[str, set[str]] = {}
+    for account_id, e164 in keys:
+        of_account.setdefault(account_id, set()).add(e164)
+    for account_id in sorted(of_account):
+        e164s = sorted(of_account[account_id])
+        yield account_id, e164s + e164s[-1:] * ((1 << (len(e164s) - 1).bit_length()) - len(e164s))
+
+
+def _with_associations(execute: Execute, account_id: str, rows: Sequence[Row]) -> list[PhoneNumber]:
     assigned = [row[0] for row in rows if row[_STATUS] == "Assigned"]
     if not assigned:
         return [PhoneNumber(*row) for row in rows]
-    found = tx.execute(
+    found = execute(
         "SELECT e164_phone_number, name, value, associated_timestamp FROM phone_number_associations"
         f" WHERE account_id = ? AND e164_phone_number IN ({', '.join('?' * len(assigned))})"
         " ORDER BY e164_phone_number, associated_timestamp, name",
-        (tx.account_id, *assigned),
+        (account_id, *assigned),
     ).fetchall()
     associations = {
         e164: tuple(Association(*row[1:]) for row in group) for e164, group in groupby(found, itemgetter(0))
@@ -127,6 +162,7 @@ def insert(tx: Tx, number: PhoneNumber) -> None:
     change = {column: (None, value) for column, value in _known_of(number)}
     change_id = _remember(tx, number, change, previous)
     tx.write(_INSERT, (tx.account_id, *astuple(number)[:-2], change_id))
+    tx.known.pop((tx.account_id, number.e164_phone_number), None)
     _associate(tx, number)
 
 

@@ -14,7 +14,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack, closing
-from importlib import resources
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
@@ -23,17 +22,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..world import World
+from .driver import Done, Driver, StoreError, Work
+from .migrations import migrations, of_sqlite, refuse_newer_version
 from .tx import Pool, Tx
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Work = Callable[[Tx], Any]
-Done = Callable[[Any], None]
 Job = tuple[Caller, str, Work, Done]
 
-SCHEMA_VERSION = 3
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
 LISTENING_TURNS = 16
@@ -55,37 +53,8 @@ BUSY_SECONDS = 5.0
 """How long a transaction waits for another process (a command at the shell) to finish with the file."""
 
 
-_UPGRADES = {
-    2: (
-        # What numbers were assigned to had no rows of its own: Voice Connectors get them, the rest could free nothing.
-        "INSERT INTO voice_connectors SELECT account_id, value, 'us-east-1', 'Seeded', 1, NULL, 'IPV4_ONLY',"
-        " 'arn:aws:chime:us-east-1:' || account_id || ':vc/' || value, min(associated_timestamp),"
-        " min(associated_timestamp), '[]' FROM phone_number_associations WHERE name = 'VoiceConnectorId'"
-        " GROUP BY account_id, value",
-        "DELETE FROM phone_number_associations WHERE name <> 'VoiceConnectorId'",
-        "UPDATE phone_numbers SET status = 'Unassigned' WHERE status = 'Assigned' AND NOT EXISTS"
-        " (SELECT 1 FROM phone_number_associations a WHERE a.account_id = phone_numbers.account_id"
-        " AND a.e164_phone_number = phone_numbers.e164_phone_number)",
-    ),
-    3: (
-        "ALTER TABLE access_keys ADD COLUMN status TEXT NOT NULL DEFAULT 'Active'",
-        "ALTER TABLE access_keys ADD COLUMN last_used_at TEXT",
-        # Whoever had a key could do everything, and goes on to.
-        "INSERT INTO users SELECT account_id, user_name, 'AIDA' || hex(randomblob(8)),"
-        " 'arn:aws:iam::' || account_id || ':user/' || user_name, min(created_at),"
-        """ '[{"policy_name":"AdministratorAccess","document":null}]' FROM access_keys"""
-        " GROUP BY account_id, user_name",
-    ),
-}
-"""By version, what makes the rows of the one before it rows of this one, once the tables that are new are there."""
-
-
-class StoreError(Exception):
-    """The store cannot be opened; the text says why and what to do."""
-
-
-class Sqlite:
-    """The store. `read` and `transact` run a function of a `Tx`; `write` is `transact` for the hot path."""
+class Sqlite(Driver):
+    """The store."""
 
     def __init__(
         self, path: str, world: World, pool: Pool, quotas: Mapping[str, int] | None = None, *, durable: bool = True
@@ -133,27 +102,19 @@ class Sqlite:
         run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         run("BEGIN IMMEDIATE")
         (version,) = run("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"The store is of version {version}, this program knows {SCHEMA_VERSION}: use a newer one."
-            )
-        if version < SCHEMA_VERSION:
-            there = {name for (name,) in run("SELECT name FROM sqlite_schema").fetchall()}
-            for statement in _schema():
-                if statement.split()[2] not in there:
-                    run(statement)
-            for upgraded, statements in _UPGRADES.items():
-                for statement in statements if 0 < version < upgraded else ():
-                    run(statement)
-            run("INSERT INTO store VALUES ('token_secret', ?) ON CONFLICT DO NOTHING", (self._world.new_secret(),))
-            run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        refuse_newer_version(version)
+        for migration in migrations()[version:]:
+            for statement in migration.statements:
+                run(of_sqlite(statement))
+            run(f"PRAGMA user_version = {migration.version}")
+        run("INSERT INTO store VALUES ('token_secret', ?) ON CONFLICT DO NOTHING", (self._world.new_secret(),))
         (secret,) = run("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
         self._token_secret = bytes.fromhex(secret)
         run("COMMIT")
         run("PRAGMA busy_timeout = 0")  # see `_begin`
 
     def recall(self, key: Hashable) -> bytes | None:
-        """What `read` has given for `key`, if nothing was committed since, by this process or another."""
+        """What `read` has given for `key`, if nothing was committed since."""
         if not self._reading:
             asyncio.get_running_loop().call_soon(self._end_snapshot)
             try:
@@ -162,12 +123,13 @@ class Sqlite:
                 return None  # which `read` will report
         return self._known.get(key)
 
-    def read(self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable) -> None:
-        """Run `work`, which writes nothing, and give `done` its result or the `Error` it has raised.
+    def read(
+        self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable = None, e164: str | None = None
+    ) -> None:
+        """Run `work` at once.
 
         Reads of one turn of the event loop share the snapshot that `recall` has begun. It ends before a write is
-        answered, so that whoever has an answer reads what it tells. The result is kept under `key` for `recall`,
-        unless that is None.
+        answered, so that whoever has an answer reads what it tells.
         """
         result = self._look(caller, request_id, work)
         if key is not None and not isinstance(result, Error):
@@ -178,13 +140,17 @@ class Sqlite:
         done(result)
 
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``function(tx, ...)``, which writes nothing, at once; return what it returns, raise what it raises."""
         self._end_snapshot()
         result = self._look(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs))
         self._end_snapshot()
         if isinstance(result, Error):
             raise result
         return result  # type: ignore[no-any-return]
+
+    async def ask(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return self.look(caller, function, *args, **kwargs)
 
     def _look(self, caller: Caller, request_id: str, work: Work) -> Any:
         try:
@@ -212,11 +178,7 @@ class Sqlite:
         self._known.clear()
         self._known_bytes = 0
 
-    def write(self, caller: Caller, request_id: str, work: Work, done: Done) -> None:
-        """Run `work` soon; when what it wrote is on disk, give `done` its result or the `Error` it has raised.
-
-        `done` is called on the event loop that is running now.
-        """
+    def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the one before has ended, and with it whoever waited there
             self._loop, self._jobs, self._busy = loop, [], False
@@ -256,23 +218,6 @@ class Sqlite:
             self._busy = False
             self._hand_over()
 
-    async def transact(
-        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run ``function(tx, ...)`` in a transaction of its own; return what it returns, raise what it raises."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def done(result: Any) -> None:
-            if future.cancelled():
-                return
-            if isinstance(result, Error):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-        self.write(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
-        return await future
-
     def scrub(self) -> None:
         """Write the file anew, so that nothing is left in it of what was overwritten. Nobody is served meanwhile."""
         self._end_snapshot()
@@ -280,7 +225,6 @@ class Sqlite:
             self._writer.execute(statement).fetchall()
 
     def close(self) -> None:
-        """Finish the group that is being written, then close the file. What nobody waits for any more is dropped."""
         self._groups.put(None)
         self._thread.join()
         self._connections.close()
@@ -388,6 +332,17 @@ class Sqlite:
         return result
 
 
+def version_of(path: Path) -> int:
+    """The version of the schema in the file at `path`, 0 if there is none. Raises StoreError."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+
+
 class _Spoiled(Exception):
     """A transaction of a group has failed after it had written, and no savepoint leads back."""
 
@@ -447,11 +402,3 @@ def _is_of_the_file(error: sqlite3.Error) -> bool:
     """Whether the disk or the file is at fault (full, damaged, busy), not what was asked of it."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF not in _OF_THE_STATEMENT  # an extended code holds the plain one in its lowest byte
-
-
-def _schema() -> list[str]:
-    """The statements of schema.sql, every table kept in the order of its key: one tree to touch, not two."""
-    text = resources.files(__package__).joinpath("schema.sql").read_text()
-    text = text.replace("\n);", "\n) WITHOUT ROWID, STRICT;")
-    text = "\n".join(line for line in text.splitlines() if not line.startswith("--")) + "\n"
-    return [statement for statement in text.split(";\n") if statement.strip()]

@@ -4,6 +4,10 @@ from .tx import Tx
 
 CLOCK_OFFSET_SECONDS = "clock_offset_seconds"
 """The fact that tells how far the service's time was moved ahead of the real one."""
+TOKEN_SECRET = "token_secret"  # noqa: S105 - its name is no secret
+"""The fact that page tokens are sealed with: 64 hexadecimal digits."""
+COPY_PROGRESS = "copy_progress"
+"""The fact that a store is the target of a copy that has not ended; see `copying`."""
 
 
 def get(tx: Tx, name: str) -> str | None:

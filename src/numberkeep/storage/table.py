@@ -40,16 +40,16 @@ class Table(Generic[T]):
         """The id of one of them."""
         return str(getattr(item, self._id))
 
-    def get(self, tx: Tx, id: str) -> T:
-        """The account's one of that id. Raises NotFound."""
-        found = self.find(tx, id)
+    def get(self, tx: Tx, id: str, *, lock: bool = False) -> T:
+        """The account's one of that id. Raises NotFound. Locked, nobody else changes it until the transaction ends."""
+        found = self.find(tx, id, lock=lock)
         if found is None:
             raise NotFound(f"Could not find {self._noun} with Id '{id}'")
         return found
 
-    def find(self, tx: Tx, id: str) -> T | None:
-        """The account's one of that id, or None."""
-        row = tx.execute(self._select_one, (tx.account_id, id)).fetchone()
+    def find(self, tx: Tx, id: str, *, lock: bool = False) -> T | None:
+        """`get`, or None."""
+        row = tx.execute(self._select_one + " /*FOR UPDATE*/" * lock, (tx.account_id, id)).fetchone()
         return self.of(row) if row else None
 
     def page(self, tx: Tx, after: str | None, limit: int, where: str = "", values: tuple[object, ...] = ()) -> list[T]:

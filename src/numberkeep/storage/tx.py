@@ -55,7 +55,7 @@ class Tx:
         request_id: str,
         now: Timestamp,
         execute: Callable[..., Rows],
-        write: Callable[..., Rows],
+        write: Callable[..., object],
         known: dict[Hashable, Any],
         pool: Pool,
         quotas: Mapping[str, int],

@@ -1,7 +1,4 @@
--- Every table's key begins with account_id, so that the tables can be spread over machines by account. The
--- exceptions are facts about the whole service: who owns a number, who holds a key, and the store itself.
-
-CREATE TABLE store (
+CREATE TABLE IF NOT EXISTS store (
     name TEXT NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (name)
@@ -55,8 +52,6 @@ CREATE TABLE phone_number_associations (
 CREATE INDEX phone_number_associations_by_name
     ON phone_number_associations (account_id, name, value, e164_phone_number);
 
--- What happened to a number is a chain: every change names the one before it, and phone_numbers names the last.
--- So changes are kept in the order of time, one after the other, and no index by number has to be kept as well.
 CREATE TABLE phone_number_history (
     account_id TEXT NOT NULL,
     change_id INTEGER NOT NULL,
@@ -69,7 +64,6 @@ CREATE TABLE phone_number_history (
     PRIMARY KEY (account_id, change_id)
 );
 
--- The last change of a number that has left the account.
 CREATE TABLE departed_phone_numbers (
     account_id TEXT NOT NULL,
     e164_phone_number TEXT NOT NULL,

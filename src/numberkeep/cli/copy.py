@@ -1,0 +1,34 @@
+"""From one store to another: from a file to PostgreSQL, when one machine is not enough, or back."""
+
+import sys
+
+import click
+
+from .. import app
+from ..config import Location
+from ..storage.copying import Compared
+from .options import Database, output_option, refusing, show
+
+
+@click.command()
+@click.option("--from", "source", type=Database(), required=True, help="The store that is copied; nobody serves it.")
+@click.option("--to", "target", type=Database(), required=True, help="An empty store, or one that is yet to be made.")
+@output_option
+def copy(source: Location, target: Location, output: str) -> None:
+    """Copy a store, and compare the two; what was interrupted goes on when the same is said again."""
+    compared = refusing(lambda: _copy(source, target))
+    show((one._asdict() for one in compared), Compared._fields, output)
+    click.echo(f"The stores are the same: {sum(one.rows for one in compared)} rows.", err=True)
+
+
+def _copy(source: Location, target: Location) -> list[Compared]:
+    with app.open_copy(source, target) as one:
+        for label, rows, already, steps in (
+            ("Copying", one.rows, one.rows_copied, one.copy()),
+            ("Comparing", 2 * one.rows, 0, one.compare()),
+        ):
+            with click.progressbar(length=rows, label=label, file=sys.stderr) as bar:
+                bar.update(already)
+                for count in steps:
+                    bar.update(count)
+        return one.compared

@@ -1,0 +1,40 @@
+"""The store's schema: of which version it is, and how it becomes the newest."""
+
+import click
+import msgspec
+
+from ..app import migrate as bring_up_to_date
+from ..app import schema_version
+from ..config import Location
+from ..storage.migrations import latest, migrations
+from .options import database_option, output_option, refusing
+
+
+@click.group()
+def migrate() -> None:
+    """The store's schema. A SQLite file is brought up to date when it is opened; PostgreSQL is when you say so."""
+
+
+@migrate.command()
+@database_option
+@output_option
+def status(database: Location, output: str) -> None:
+    """The version of the store, the one that this program knows, and the migrations between the two."""
+    version = refusing(lambda: schema_version(database))
+    pending = [str(one) for one in migrations() if one.version > version]
+    if output == "json":
+        click.echo(msgspec.json.encode({"version": version, "latest": latest(), "pending": pending}).decode())
+        return
+    click.echo(f"The store is of version {version}, this program knows {latest()}.")
+    for name in pending:
+        click.echo(f"pending: {name}")
+
+
+@migrate.command()
+@database_option
+def up(database: Location) -> None:
+    """Run the migrations that are pending. The servers of the version before go on serving meanwhile."""
+    done = refusing(lambda: bring_up_to_date(database))
+    for name in done:
+        click.echo(f"done: {name}")
+    click.echo(f"The store is of version {refusing(lambda: schema_version(database))}.")

@@ -1,0 +1,275 @@
+"""From one store to another, whatever their engines: every row, and then the proof that it arrived.
+
+Rows go in batches, each in a transaction together with a note of how far the copy has come. A copy that was
+interrupted goes on from there; as long as the note is there, nobody serves the target. At the end both stores are
+read again and compared.
+"""
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+
+from . import store
+from .driver import StoreError
+from .postgres_schema import SCHEMA_VERSION, connect, without_password
+from .postgres_statements import translate
+from .schema import Table, tables
+
+BATCH_ROWS = 10_000
+"""How many rows are copied in one transaction, and held in memory."""
+
+UNFINISHED = "The store is the target of a copy that has not ended: run the same `numberkeep copy` again."
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+class Side(ABC):
+    """One of the two stores. Statements are in portable SQL."""
+
+    @abstractmethod
+    def hold(self) -> None:
+        """See the store as it is now from now on; where the engine can, keep everybody else from changing it."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[object]:
+        """What is written in the block is written as a whole."""
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """Run a statement, and return the rows that it gives."""
+
+    @abstractmethod
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Rows]:
+        """The rows that a statement gives, `BATCH_ROWS` at a time."""
+
+    @abstractmethod
+    def insert(self, table: Table, rows: Rows) -> None:
+        """Write rows of a table."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the connection."""
+
+
+class SqliteSide(Side):
+    """A file that is there, and that nobody serves. Raises StoreError if it cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        uri = f"{path.resolve().as_uri()}?mode=rw"
+        try:
+            self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        except sqlite3.Error as error:
+            raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+
+    def hold(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        with self._connection:
+            yield
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Rows]:
+        cursor = self._connection.execute(sql, parameters)
+        while rows := cursor.fetchmany(BATCH_ROWS):
+            yield rows
+
+    def insert(self, table: Table, rows: Rows) -> None:
+        columns, marks = ", ".join(table.columns), ", ".join("?" * len(table.columns))
+        self._connection.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", rows)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class PostgresSide(Side):
+    """A database. Raises StoreError if it cannot be used, or is seen to be served."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = connect(url, "numberkeep copy")
+        served = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'numberkeep'"
+        if self.execute(served):
+            self.close()
+            raise StoreError(f"The store {without_password(url)} is in use by another process: stop that first.")
+
+    def hold(self) -> None:
+        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def transaction(self) -> AbstractContextManager[object]:
+        return self._connection.transaction()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        cursor = self._connection.execute(translate(sql), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Rows]:
+        with self._connection.transaction(), self._connection.cursor(name="rows") as cursor:
+            cursor.execute(translate(sql), parameters)
+            while rows := cursor.fetchmany(BATCH_ROWS):
+                yield rows
+
+    def insert(self, table: Table, rows: Rows) -> None:
+        copy = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN"
+        with self._connection.cursor() as cursor, cursor.copy(copy) as lines:
+            for row in rows:
+                lines.write_row(row)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Compared(NamedTuple):
+    """What a table has on both sides."""
+
+    table: str
+    rows: int
+    digest: str
+    """The sum of the hashes of all rows, in hexadecimal."""
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """How far a copy has come: it is kept in the target."""
+
+    table: str
+    after: tuple[str | int, ...] | None
+    """The key of the last row of the table that was copied."""
+    rows: int
+    """How many were, with those of the tables before."""
+
+
+class Copy:
+    """A copy of `source` to `target`, or the rest of one: run `copy` to its end, then `compare`.
+
+    Both of them yield how many rows they have come on. They raise StoreError if the stores cannot be read or written,
+    and `compare` if they are not the same.
+    """
+
+    def __init__(self, source: Side, target: Side) -> None:
+        """Raises StoreError if the target has something that is not of this copy."""
+        self._source = source
+        self._target = target
+        self._tables = [table for table in tables().values() if table.name != "store"]
+        with _explained("store"):
+            source.hold()
+            self._facts = _facts(source)
+            if store.COPY_PROGRESS in self._facts:
+                raise StoreError(UNFINISHED)
+            self.rows = sum(source.execute(f"SELECT count(*) FROM {table.name}")[0][0] for table in self._tables)
+            """How many there are to be copied in all."""
+            with target.transaction():
+                self._note = self._begin()
+        self.compared: list[Compared] = []
+        """What `compare` has found, by table."""
+
+    @property
+    def rows_copied(self) -> int:
+        """How many have been copied so far, by this run and those before."""
+        return self._note.rows
+
+    def copy(self) -> Iterator[int]:
+        """Copy what is still to be copied."""
+        names = [table.name for table in self._tables]
+        for table in self._tables[names.index(self._note.table) :]:
+            with _explained(table.name):
+                for rows in self._source.read(*_rest(table, self._note)):
+                    key = tuple(rows[-1][table.columns.index(column)] for column in table.key)
+                    with self._target.transaction():
+                        self._advance(_Note(table.name, key, self._note.rows + len(rows)))
+                        self._target.insert(table, rows)
+                    yield len(rows)
+
+    def compare(self) -> Iterator[int]:
+        """Read both stores back; if they are the same, the target is ready to be served."""
+        different = []
+        for table in self._tables:
+            with _explained(table.name):
+                ours = yield from _compared(self._source, table)
+                theirs = yield from _compared(self._target, table)
+            self.compared.append(ours)
+            if ours != theirs:
+                different.append(f"{table.name} ({ours.rows} rows and {theirs.rows})")
+        with _explained("store"):
+            facts = _facts(self._target)
+            facts.pop(store.COPY_PROGRESS, None)
+            if facts != self._facts:
+                different.append("store")
+            if different:
+                raise StoreError(
+                    f"The stores differ in {', '.join(different)}: one of them was changed meanwhile. "
+                    "Empty the target, and copy anew."
+                )
+            self._target.execute("DELETE FROM store WHERE name = ?", (store.COPY_PROGRESS,))
+
+    def _begin(self) -> _Note:
+        there = _facts(self._target)
+        if (note := there.pop(store.COPY_PROGRESS, None)) is not None:
+            if there != self._facts:
+                raise StoreError("The target has part of another store: empty it, and copy anew.")
+            return msgspec.json.decode(note, type=_Note)
+        if there.keys() != {store.TOKEN_SECRET} or any(
+            self._target.execute(f"SELECT 1 FROM {table.name} LIMIT 1") for table in self._tables
+        ):
+            raise StoreError("The target is not empty.")
+        begun = _Note(self._tables[0].name, None, 0)
+        self._target.execute("DELETE FROM store WHERE name = ?", (store.TOKEN_SECRET,))
+        for fact in {**self._facts, store.COPY_PROGRESS: _encode(begun)}.items():
+            self._target.execute("INSERT INTO store (name, value) VALUES (?, ?)", fact)
+        return begun
+
+    def _advance(self, note: _Note) -> None:
+        sql = "UPDATE store SET value = ? WHERE name = ? AND value = ? RETURNING name"
+        if not self._target.execute(sql, (_encode(note), store.COPY_PROGRESS, _encode(self._note))):
+            raise StoreError("Another process copies to the same target.")
+        self._note = note
+
+
+def _encode(note: _Note) -> str:
+    return msgspec.json.encode(note).decode()
+
+
+def _facts(side: Side) -> dict[str, str]:
+    """What the table `store` says, but for what only one engine keeps there."""
+    return dict(side.execute("SELECT name, value FROM store WHERE name <> ?", (SCHEMA_VERSION,)))
+
+
+def _rest(table: Table, note: _Note) -> tuple[str, tuple[Any, ...]]:
+    """The statement that gives the rows of a table, in the order of its key, that were not copied before."""
+    key = ", ".join(table.key)
+    after = note.after if note.table == table.name and note.after else ()
+    where = f" WHERE ({key}) > ({', '.join('?' * len(after))})" if after else ""
+    return f"SELECT {', '.join(table.columns)} FROM {table.name}{where} ORDER BY {key}", after
+
+
+def _compared(side: Side, table: Table) -> Generator[int, None, Compared]:
+    count = total = 0
+    for rows in side.read(f"SELECT {', '.join(table.columns)} FROM {table.name}"):
+        count += len(rows)
+        total += sum(map(_hash, rows))
+        yield len(rows)
+    return Compared(table.name, count, f"{total % 2**128:032x}")
+
+
+def _hash(row: tuple[Any, ...]) -> int:
+    return int.from_bytes(blake2b(msgspec.json.encode(row), digest_size=16).digest())
+
+
+@contextmanager
+def _explained(table: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, psycopg.Error) as error:
+        raise StoreError(
+            f"The copy has stopped in {table}: {str(error).strip()}\n"
+            "What was copied stays; the same command goes on from there."
+        ) from error

@@ -1,0 +1,113 @@
+"""The schema in a PostgreSQL database: which version it is of, and how it becomes the newest."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+
+from .driver import StoreError
+from .migrations import migrations, of_postgres, refuse_newer_version, refuse_other_versions
+from .store import TOKEN_SECRET
+
+T = TypeVar("T")
+Connection = psycopg.Connection[Any]
+
+CONNECT_SECONDS = 5
+SCHEMA_VERSION = "schema_version"
+"""The fact that tells of which version the schema is."""
+
+_VERSION = f"SELECT value FROM store WHERE name = '{SCHEMA_VERSION}'"
+
+
+def version_of(url: str) -> int:
+    """The version of the schema, 0 if there is none. Raises StoreError."""
+    return _on(url, _version)
+
+
+def migrate(url: str, secret: str) -> list[str]:
+    """Bring the schema up to date, and name the migrations that this took. Raises StoreError.
+
+    Several may do so at once; each migration is run by one of them. `secret` becomes the token secret of a new store:
+    64 hexadecimal digits.
+    """
+    return _on(url, lambda connection: _migrate(connection, secret))
+
+
+def token_secret(url: str) -> bytes:
+    """What the store's page tokens are sealed with. Raises StoreError if the schema is not the program's."""
+
+    def read(connection: Connection) -> bytes:
+        refuse_other_versions(_version(connection))
+        row = connection.execute("SELECT value FROM store WHERE name = %s", (TOKEN_SECRET,)).fetchone()
+        assert row
+        return bytes.fromhex(row[0])
+
+    return _on(url, read)
+
+
+def without_password(url: str) -> str:
+    """Who is where in the URL, to be shown."""
+    given = conninfo_to_dict(url)
+    user = f"{given['user']}@" if "user" in given else ""
+    port = str(given.get("port", "")).strip(",")
+    return f"postgresql://{user}{given.get('host', '')}{':' * bool(port)}{port}/{given.get('dbname', '')}"
+
+
+def connect(url: str, application_name: str = "numberkeep schema") -> Connection:
+    """A connection that can go through a pooler. Raises StoreError."""
+    try:
+        return psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            prepare_threshold=None,
+            application_name=application_name,
+        )
+    except psycopg.Error as error:
+        raise _cannot_be_opened(url, error) from error
+
+
+def _on(url: str, function: Callable[[Connection], T]) -> T:
+    with connect(url) as connection:
+        try:
+            return function(connection)
+        except psycopg.Error as error:
+            raise _cannot_be_opened(url, error) from error
+
+
+def _cannot_be_opened(url: str, error: psycopg.Error) -> StoreError:
+    return StoreError(f"The store {without_password(url)} cannot be opened: {str(error).strip()}")
+
+
+def _version(connection: Connection) -> int:
+    try:
+        row = connection.execute(_VERSION).fetchone()
+    except errors.UndefinedTable:
+        return 0
+    return int(row[0]) if row else 0
+
+
+def _migrate(connection: Connection, secret: str) -> list[str]:
+    done: list[str] = []
+    refuse_newer_version(_version(connection))
+    while True:
+        try:
+            connection.execute(of_postgres(migrations()[0].statements[0]))  # which makes the table `store`
+            break
+        except (errors.UniqueViolation, errors.DuplicateTable):
+            continue  # another is making it at this moment
+    for name, value in ((SCHEMA_VERSION, "0"), (TOKEN_SECRET, secret)):
+        connection.execute("INSERT INTO store VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, value))
+    for migration in migrations():
+        with connection.transaction():
+            row = connection.execute(f"{_VERSION} FOR UPDATE").fetchone()
+            if row and int(row[0]) < migration.version:
+                for statement in migration.statements:
+                    connection.execute(of_postgres(statement).replace("%", "%%"))
+                connection.execute(
+                    "UPDATE store SET value = %s WHERE name = %s", (str(migration.version), SCHEMA_VERSION)
+                )
+                done.append(str(migration))
+    return done
