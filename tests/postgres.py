@@ -86,6 +86,7 @@ class PostgresServer:
         log = self._workspace.path / "log"
         process = self._workspace.start(log, PROGRAMS / "postgres", "-D", self._data, *self._options)
         self._admin = connect_once_ready(self.url("postgres"), process, log)
+        self.process_id = process.pid
 
     def stop(self) -> None:
         self._admin.close()
