@@ -102,12 +102,13 @@ class Answer(NamedTuple):
 class Site:
     """A running `numberkeep serve`, and the shell beside it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database: str | None = None) -> None:
+        """The store is `database`, or a file in `directory`."""
         self.directory = directory
         self.environment = {
             "NUMBERKEEP_SECRET_KEY": SECRET_KEY,
             "NUMBERKEEP_SECRET_KEY_FILE": "",
-            "NUMBERKEEP_DATABASE": f"sqlite:///{directory / 'numbers.sqlite3'}",
+            "NUMBERKEEP_DATABASE": database or f"sqlite:///{directory / 'numbers.sqlite3'}",
         }
         self.url = ""
         self.who: dict[str, Credentials] = {}
