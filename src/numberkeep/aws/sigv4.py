@@ -12,7 +12,6 @@ from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
-from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from msgspec import Struct
@@ -28,7 +27,7 @@ LONGEST_LIFETIME_SECONDS = 604_800
 """Of a presigned URL: seven days."""
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True):
     """Who signed a request, for which region, and what they may do."""
 
     caller: Caller
