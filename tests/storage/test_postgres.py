@@ -261,8 +261,11 @@ def test_a_server_that_no_longer_writes_is_left(storage: Driver, location: str) 
     assert asyncio.run(storage.ask(ALICE, store.get, "name")) == "before"
 
 
-def test_a_commit_of_which_nothing_was_heard(storage: Driver, location: str) -> None:
-    """The server dies on the COMMIT: whether that was made is not known, and nobody claims to know."""
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_commit_of_which_nothing_was_heard(storage: Driver, location: str, reads: bool) -> None:
+    """The server dies on the COMMIT: whether that was made is not known, nobody claims to know, and nothing is done
+    twice."""
+    asyncio.run(storage.transact(ALICE, store.put, "before", "value"))  # so that the connection has served
     with psycopg.connect(location, autocommit=True) as other:
         other.execute(
             "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS"
@@ -272,8 +275,15 @@ def test_a_commit_of_which_nothing_was_heard(storage: Driver, location: str) -> 
             "CREATE CONSTRAINT TRIGGER die AFTER INSERT ON store DEFERRABLE INITIALLY DEFERRED"
             " FOR EACH ROW EXECUTE FUNCTION die()"
         )
+    runs = []
+
+    def put(tx: Tx) -> None:
+        runs.append(store.get(tx, "before") if reads else None)
+        store.put(tx, "new", "value")
+
     with pytest.raises(ServiceUnavailable, match="may have been made or not"):
-        asyncio.run(storage.transact(ALICE, store.put, "new", "value"))
+        asyncio.run(storage.transact(ALICE, put))
+    assert len(runs) == 1
 
 
 def test_a_commit_that_warns_is_not_acknowledged(storage: Driver, location: str) -> None:

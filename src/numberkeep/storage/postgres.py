@@ -232,11 +232,12 @@ class Postgres(Driver):
                     results = self._run(jobs, transaction, known(transaction.execute, jobs))
                 self._find()
                 return results
-            except _MET_ANOTHER:
+            except _MET_ANOTHER as error:
+                log.info("request %s meets others: %s", jobs[0].request_id, str(error).strip())
                 self._closing.wait(self._world.random.random() * 2 * pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             except _LOST as error:
-                if not session.was_idle:
+                if session.committing or not session.was_idle:
                     self._lose(error)
                     return [ServiceUnavailable(session.excuse)] * len(jobs)
             except _Spoiled as spoiled:
@@ -381,36 +382,41 @@ class _Session:
         self._conninfo = conninfo
         self._connection: psycopg.Connection[Any] | None = None
         self._settings: list[str] = []
-        self._committing = False
         self._warning: str | None = None
+        self.committing = False
+        """Whether a COMMIT may have been made of which nothing was heard."""
         self.was_idle = False
         """Whether the connection that was lost had served before: it may have been lost long ago."""
 
     @property
     def excuse(self) -> str:
         """What those are told whose transaction was lost."""
-        if self._committing:
+        if self.committing:
             return "The store was lost while it was being written; the change may have been made or not."
         return "The store cannot be used at the moment; nothing was changed."
 
     @contextmanager
     def transaction(self, begin: str) -> "Iterator[_Transaction]":
         """Commits what was written when the block ends, unless by an exception. Raises psycopg's errors."""
-        self.was_idle, self._committing, self._warning = self._connection is not None, False, None
+        self.was_idle, self.committing, self._warning = self._connection is not None, False, None
         connection = self._connection = self._connection or self._connect()
         try:
-            with connection.pipeline():
+            with connection.pipeline() as pipeline:
                 connection.execute(begin)
                 for setting in self._settings:
                     connection.execute(setting)
                 transaction = _Transaction(connection)
                 yield transaction
+                if not transaction.has_read:
+                    pipeline.sync()  # whether the connection lives has to be known before there is a COMMIT
                 transaction.flush()
-                self._committing = True
+                self.committing = True
                 connection.execute("COMMIT")
             if self._warning:
                 raise psycopg.OperationalError(self._warning)
         except BaseException as error:
+            if isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "ERROR":
+                self.committing = False  # the server tells that it has not committed
             if isinstance(error, _LOST) and not isinstance(error, _MET_ANOTHER):
                 self.close()
             elif connection.info.transaction_status != TransactionStatus.IDLE:
@@ -424,7 +430,7 @@ class _Session:
 
     def _hear(self, notice: errors.Diagnostic) -> None:
         """A COMMIT that warns has not done all: it may have stopped waiting for the standby, say."""
-        if self._committing and notice.severity_nonlocalized == "WARNING":
+        if self.committing and notice.severity_nonlocalized == "WARNING":
             self._warning = notice.message_primary
 
     def _connect(self) -> "psycopg.Connection[Any]":
@@ -452,10 +458,12 @@ class _Transaction:
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self._run = connection.execute
         self._unwritten = Writes()
+        self.has_read = False
         self.wrote = False
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         self.flush()
+        self.has_read = True
         return self._run(translate(sql), parameters)
 
     def write(self, sql: str, parameters: Sequence[Any]) -> None:
