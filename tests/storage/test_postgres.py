@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 
 from conftest import ALICE, BOB, Do
+from numberkeep.carriers import Answer, Done, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.errors import Awaited, BadRequest, Conflict, NotFound, ServiceFailure, ServiceUnavailable
 from numberkeep.operations import OPERATIONS
@@ -17,6 +19,7 @@ from numberkeep.storage import phone_numbers, postgres, postgres_schema, store
 from numberkeep.storage.driver import Driver, StoreError
 from numberkeep.storage.postgres import Postgres
 from numberkeep.storage.tx import Tx
+from numberkeep.worker import Worker
 from numberkeep.world import World
 from pgbouncer import PgBouncer
 from postgres import PostgresServer
@@ -170,6 +173,47 @@ def test_two_that_order_a_number_at_once(storage: Driver, open_another: Callable
     for thread in threads:
         thread.join()
     assert all(sorted(results) == [False, True] for results in owned.values())
+
+
+def test_workers_of_many_processes_do_nothing_twice(
+    storage: Driver, open_another: Callable[[], Postgres], world: World, put: Do
+) -> None:
+    """Each process has a worker, and all of them begin at once with what is due."""
+    e164s = [f"+1206555{line:04}" for line in range(200, 800)]
+    put(*e164s)
+    asked: list[str] = []
+
+    class Carrier(SimulatedCarrier):
+        async def set_calling_name(self, request: Request) -> Answer:
+            asked.append(request.e164_phone_number)
+            return Done()
+
+    async def ask_for_names() -> None:
+        update = OPERATIONS["update_phone_number"]
+        await asyncio.gather(
+            *[written(storage, partial(update, phone_number_id=e164, calling_name="Acme"), e164) for e164 in e164s]
+        )
+
+    asyncio.run(ask_for_names())
+    ready = threading.Barrier(10)
+
+    def work(store: Postgres) -> None:
+        ready.wait()
+        asyncio.run(Worker(store, Carrier(0), world).run_due())
+
+    threads = [threading.Thread(target=work, args=(open_another(),)) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(asked) == e164s
+    for e164 in e164s[::50]:
+        changes = asyncio.run(storage.ask(ALICE, phone_numbers.history, e164))
+        assert [change.change["calling_name_status"][1] for change in changes] == [
+            "UpdateSucceeded",
+            "UpdateInProgress",
+            "Unassigned",
+        ]
 
 
 def test_what_cannot_be_kept_is_refused(storage: Driver, caplog: pytest.LogCaptureFixture) -> None:
