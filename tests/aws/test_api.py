@@ -12,7 +12,7 @@ from numberkeep.aws.message import Request, Response
 from numberkeep.aws.model import flavours
 from numberkeep.aws.sigv4 import Identity
 from numberkeep.domain.caller import Caller
-from numberkeep.domain.errors import BadRequest, Conflict, Error, PhoneNumberAssociationsExist, ServiceFailure
+from numberkeep.domain.errors import Awaited, BadRequest, Conflict, Error, PhoneNumberAssociationsExist, ServiceFailure
 from numberkeep.operations import OPERATIONS
 
 CALLER = Caller("123456789012", "arn:aws:iam::123456789012:root", "AKIA")
@@ -217,3 +217,35 @@ def test_an_unknown_error_is_logged_and_told_to_nobody(caplog: pytest.LogCapture
 )
 def test_the_host_chooses_the_flavour(host: str, flavour: str) -> None:
     assert flavour_name(host) == flavour
+
+
+def test_what_has_to_be_looked_up_first_is_waited_for() -> None:
+    """Who signed is not known yet: the request begins again when it may be."""
+    waiting: list[Any] = []
+    known: list[Identity] = []
+
+    def identify(request: Request) -> Identity:
+        if not known:
+            raise Awaited(waiting.append)
+        return known[0]
+
+    store = Store()
+    functions = {**OPERATIONS, "get_phone_number_settings": lambda tx: {"CallingName": "myName"}}
+    api = Api(flavours(functions), identify, store, lambda: ID, real_seconds=lambda: 0.0)
+    answers: list[Response] = []
+    api.handle(Request("GET", "/settings/phone-number", "", {"host": "localhost"}, b""), answers.append)
+    assert (answers, len(waiting)) == ([], 1)
+    waiting.pop()()
+    assert (answers, len(waiting)) == ([], 1)
+    known.append(IDENTITY)
+    waiting.pop()()
+    assert [answer.status for answer in answers] == [200]
+
+
+def test_nobody_waits_for_ever() -> None:
+    def identify(request: Request) -> Identity:
+        raise Awaited(lambda resume: resume())
+
+    answer, ran = ask("GET", "/settings/phone-number", identify=identify)
+    assert (answer.status, ran) == (503, [])
+    assert b"too slow" in answer.body
