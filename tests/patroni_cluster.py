@@ -11,7 +11,7 @@ import httpx
 
 from clients.packages import from_pip
 from postgres import PROGRAMS
-from workspace import Workspace, free_port
+from workspace import Workspace, free_port, servers
 
 NODES = ("node1", "node2", "node3")
 TTL_SECONDS = 20
@@ -82,7 +82,12 @@ class PatroniCluster:
                     "postgresql": {
                         "use_pg_rewind": True,
                         "remove_data_directory_on_diverged_timelines": True,
-                        "parameters": {"dynamic_shared_memory_type": "mmap", "unix_socket_directories": ""},
+                        "parameters": {
+                            "dynamic_shared_memory_type": "mmap",
+                            "unix_socket_directories": "",
+                            # Until another follows it, a new leader acknowledges nothing either.
+                            "wal_retrieve_retry_interval": "200ms",
+                        },
                     },
                 },
                 "initdb": ["no-locale", "no-sync", {"encoding": "UTF8"}],
@@ -145,9 +150,17 @@ class PatroniCluster:
         return members == {"leader": "running", "sync_standby": "streaming", "replica": "streaming"}
 
     def kill_leader(self) -> str:
-        """End all processes of the node that leads as a loss of power would; its name."""
+        """End all processes of the node that leads as a loss of power would; its name.
+
+        For half a second before, it sends the others nothing: what it acknowledges by itself is lost.
+        """
         node = self.leader()
-        self._workspace.kill(self._workspace.path / node)
+        directory = self._workspace.path / node
+        for process in servers(directory):
+            if "walsender" in " ".join(process.cmdline()):
+                process.suspend()
+        time.sleep(0.5)
+        self._workspace.kill(directory)
         return node
 
     def stop(self) -> None:

@@ -52,7 +52,7 @@ def running(*arguments: str, **options: Any) -> Iterator[tuple["subprocess.Popen
 
 def client(url: str, key_id: str = ACCOUNT, secret: str = "secret", **options: Any) -> Any:
     return boto3.client(
-        "chime",
+        options.pop("name", "chime"),
         endpoint_url=url,
         region_name=options.pop("region_name", "us-east-1"),
         aws_access_key_id=key_id,

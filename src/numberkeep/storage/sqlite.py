@@ -37,9 +37,9 @@ GROUP_JOBS = 256
 LISTENING_TURNS = 16
 """How many turns of the event loop at most those who were just answered have to come back, so that they share the
 next commit: else two halves of the clients take turns, and twice as many commits are made."""
-CACHE_KIBIBYTES = 65_536
+CACHE_KIBIBYTES = 24_576
 """How much of the file each of the two connections keeps in memory."""
-KNOWN_BYTES = 32 * 1024 * 1024
+KNOWN_BYTES = 16 * 1024 * 1024
 """How much of what was read is kept until the next commit."""
 KNOWN_ROWS = 32_768
 """How many rows the writer remembers, about a kilobyte each, so that it need not read what it has just written."""
