@@ -224,6 +224,12 @@ def location(request: pytest.FixtureRequest) -> Iterator[Location]:
 
 
 @pytest.fixture
+def database(location: Location) -> str:
+    """`location` as --database takes it."""
+    return location if isinstance(location, str) else f"sqlite:///{location}"
+
+
+@pytest.fixture
 def storage(location: Location, world: World) -> Iterator[Driver]:
     """An empty store."""
     with ExitStack() as stack:

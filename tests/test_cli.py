@@ -111,11 +111,6 @@ def test_dev_verifies_when_it_is_told_to(tmp_path: Path) -> None:
                 client(url, *wrong).list_phone_numbers()
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'numbers.sqlite3'}"
-
-
 def create_key(database: str, account: str = ACCOUNT) -> tuple[str, str]:
     made = run(
         "keys", "create", "--account", account, "--name", "alice", "--output", "json", NUMBERKEEP_DATABASE=database

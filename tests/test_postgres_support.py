@@ -51,7 +51,7 @@ def test_databases_are_separate_copies(postgres_server: PostgresServer) -> None:
             connection.execute("INSERT INTO things VALUES (1)")
         with psycopg.connect(template) as connection:
             assert connection.execute("SELECT count(*) FROM things").fetchone() == (0,)
-    with pytest.raises(psycopg.OperationalError, match="does not exist"):
+    with postgres_server.database(), pytest.raises(psycopg.OperationalError, match="does not exist"):
         psycopg.connect(copy)
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from certificates import make_certificate, private_pem
 from numberkeep.aws.errors import Refusal
@@ -46,7 +47,7 @@ class Echo:
         self.requests: list[Request] = []
 
     def answer(self, request: Request) -> Response:
-        told = {**request._asdict(), "body": request.body.decode("latin-1")}
+        told = {**asdict(request), "body": request.body.decode("latin-1")}
         return Response(200, HEAD, json.dumps(told).encode())
 
     def handle(self, request: Request, reply: Callable[[Response], None]) -> None:

@@ -84,7 +84,7 @@ class Stuck(File):
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         view = memoryview(chunk)
         while view:
             view = view[os.write(self._descriptor, view) :]

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpRequestParser
+from msgspec.structs import replace
 
 from .aws.errors import Refusal
 from .aws.message import Request, Response
@@ -519,7 +520,7 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data[at : at + taken])
             self._left -= taken
         if self._message.complete or not self._left:
-            request = self._request._replace(body=self._body())
+            request = replace(self._request, body=self._body())
             self._request = None
             self._hand_over(request, self._last)
         return taken
@@ -594,13 +595,13 @@ class _Connection(asyncio.Protocol):
                 tail = self._server._last_tail
             else:
                 tail = self._server._tail
-            status, head, body = response
+            status, body = response.status, response.body
             if status == 204:
-                output += _STATUS_LINES[status] + head + tail
+                output += _STATUS_LINES[status] + response.head + tail
             else:
                 output += b"%b%bContent-Length: %d\r\n%b%b" % (
                     _STATUS_LINES[status],
-                    head,
+                    response.head,
                     len(body),
                     tail,
                     b"" if exchange.bodiless else body,

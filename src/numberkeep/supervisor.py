@@ -60,7 +60,9 @@ class Supervisor:
         with tempfile.NamedTemporaryFile(prefix="numberkeep-") as lock:
             self._lock = lock.name
             try:
-                await asyncio.gather(*map(self._fill, seats))
+                for filled in await asyncio.gather(*map(self._fill, seats), return_exceptions=True):
+                    if filled is not None:
+                        raise filled
                 ready()
                 async with asyncio.TaskGroup() as tasks:
                     keeping = [tasks.create_task(self._keep(seat)) for seat in seats]
@@ -114,6 +116,7 @@ class Supervisor:
                 if await asyncio.get_running_loop().sock_recv(lifeline, 1) == READY:
                     self._workers[seat] = worker
                     return
+                await process.wait()
         except TimeoutError:
             process.kill()
         except BaseException:

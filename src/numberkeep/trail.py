@@ -38,7 +38,7 @@ class File:
         self._file = open(self._path, "ab", buffering=0, opener=_for_the_owner)  # noqa: SIM115 - close() closes it
         self._bytes = self._file.tell()
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         if self._bytes and self._bytes + len(chunk) > self._most_bytes:
             self._file.close()
             for number in range(self._kept, 0, -1):
@@ -71,7 +71,7 @@ class StandardOutput:
         """Whoever else writes to it locks the file `lock` for as long as that takes."""
         self._lock = open(lock, "rb") if lock else None  # noqa: SIM115 - close() closes it
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         if self._lock:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
@@ -92,8 +92,8 @@ class Trail:
 
     def __init__(self, outputs: Sequence[File | StandardOutput]) -> None:
         self._outputs = outputs
-        self._gathered: list[bytes] = []
-        self._chunks: SimpleQueue[bytes | None] = SimpleQueue()
+        self._gathered = bytearray()
+        self._chunks: SimpleQueue[bytearray | None] = SimpleQueue()
         self._taken_bytes = 0
         self._written_bytes = 0
         self._thread = threading.Thread(target=self._work, name="numberkeep-trail", daemon=True)
@@ -103,7 +103,7 @@ class Trail:
         """Take a record; to be called on the event loop."""
         if not self._gathered:
             asyncio.get_running_loop().call_later(GATHERING_SECONDS, self._hand_over)
-        self._gathered.append(line)
+        self._gathered += line
         self._taken_bytes += len(line)
 
     def is_behind(self) -> bool:
@@ -123,8 +123,8 @@ class Trail:
 
     def _hand_over(self) -> None:
         if self._gathered:
-            self._chunks.put(b"".join(self._gathered))
-            self._gathered.clear()
+            self._chunks.put(self._gathered)
+            self._gathered = bytearray()
 
     def _work(self) -> None:
         while (chunk := self._chunks.get()) is not None:

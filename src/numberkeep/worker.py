@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from .carriers import Answer, Carrier, Done, Pending, Refused, Request
 from .domain.caller import Caller
+from .domain.errors import ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
 from .storage import account_settings, pending_changes, phone_number_orders, phone_numbers, store
 from .storage.driver import Driver
@@ -45,6 +46,8 @@ class Worker:
         while True:
             try:
                 await self.run_due()
+            except ServiceUnavailable:
+                await asyncio.sleep(1)  # which the store has said
             except Exception:
                 log.exception("the worker failed and goes on")
                 await asyncio.sleep(1)

@@ -198,3 +198,28 @@ def test_what_strangers_send_is_not_repeated() -> None:
     refusal = Refusal(403, "InvalidSignatureException", "no")
     seen = record("POST", "/voice-connectors", b'{"Name":"Trunk","RequireEncryption":true}', identity=refusal)
     assert seen["requestParameters"] is None
+
+
+def test_records_of_one_recorder_are_not_mixed_up() -> None:
+    """What is alike from one to the next is made once: whatever one of them tells belongs to it."""
+    lines = Lines()
+    recorder = Recorder(lines, lambda: "2019-10-29T18:25:30Z")
+    operations = flavours(OPERATIONS)["default"].operations
+    bob = Caller("123456789012", "arn:aws:iam::123456789012:user/bob", "AKIABOB", "bob", "AIDABOB")
+    told = [
+        (identity, operation, source_ip, agent)
+        for identity in (ALICE, Identity(CALLER, "eu-west-1"), Identity(bob, "us-east-1"), None)
+        for operation in ("GetPhoneNumber", "DeletePhoneNumber")
+        for source_ip in ("192.0.2.1", "192.0.2.2")
+        for agent in ("Boto3/1", "Boto3/2")
+    ]
+    for identity, operation, source_ip, agent in told * 2:
+        request = Request("GET", "/", "", {"user-agent": agent}, b"", source_ip)
+        recorder.record(request, ID, operations[operation], {}, identity, b"{}")
+    seen = [json.loads(line) for line in lines]
+    assert [(one["eventName"], one["sourceIPAddress"], one["userAgent"]) for one in seen] == [
+        (operation, source_ip, agent) for _, operation, source_ip, agent in told * 2
+    ]
+    assert [(one["userIdentity"].get("accessKeyId"), one["awsRegion"]) for one in seen] == [
+        (identity.caller.access_key_id, identity.region) if identity else (None, None) for identity, *_ in told * 2
+    ]

@@ -11,6 +11,7 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from numberkeep.aws.errors import Refusal
 from numberkeep.aws.message import Request
@@ -289,9 +290,9 @@ def test_a_boolean_can_be_a_string() -> None:
     sent = request("POST", "/voice-connectors", b'{"Name":"x","RequireEncryption":"false","Tags":[]}')
     with pytest.raises(BadRequest, match="at 'Tags'"):
         bind(FLAVOURS["default"], sent)
-    sent = sent._replace(body=b'{"Name":"x","RequireEncryption":"false"}')
+    sent = replace(sent, body=b'{"Name":"x","RequireEncryption":"false"}')
     assert bind(FLAVOURS["default"], sent) == {"name": "x", "require_encryption": False}
-    sent = sent._replace(body=b'{"Name":"x","RequireEncryption":"no"}')
+    sent = replace(sent, body=b'{"Name":"x","RequireEncryption":"no"}')
     with pytest.raises(Refusal, match="RequireEncryption must be true or false"):
         bind(FLAVOURS["default"], sent)
 

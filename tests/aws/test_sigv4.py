@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from numberkeep.aws import sigv4
 from numberkeep.aws.errors import Refusal
@@ -99,7 +100,7 @@ def with_headers(request: Request, **changes: str | None) -> Request:
         headers.pop(name.replace("_", "-"), None)
         if value is not None:
             headers[name.replace("_", "-")] = value
-    return request._replace(headers=headers)
+    return replace(request, headers=headers)
 
 
 def with_authorization(request: Request, old: str, new: str) -> Request:
@@ -109,7 +110,7 @@ def with_authorization(request: Request, old: str, new: str) -> Request:
 
 def with_query(request: Request, old: str, new: str) -> Request:
     assert old in request.query
-    return request._replace(query=request.query.replace(old, new))
+    return replace(request, query=request.query.replace(old, new))
 
 
 def refusal(verify: Verifier, request: Request, now: float | None = None) -> tuple[str, str]:
@@ -184,13 +185,13 @@ def encoded(pairs: list[tuple[str, str]]) -> str:
 
 def changed(request: Request) -> Iterator[Request]:
     """`request` with any one thing changed, as often as there are things."""
-    yield request._replace(method="DELETE")
-    yield request._replace(path=request.path + "x")
-    yield request._replace(query=request.query + "&" * bool(request.query) + "another=1")
+    yield replace(request, method="DELETE")
+    yield replace(request, path=request.path + "x")
+    yield replace(request, query=request.query + "&" * bool(request.query) + "another=1")
     if request.query:
         pair, *rest = request.query.split("&")
-        yield request._replace(query="&".join([pair + "x", *rest]))
-    yield request._replace(body=request.body + b"\0")
+        yield replace(request, query="&".join([pair + "x", *rest]))
+    yield replace(request, body=request.body + b"\0")
     for header in request.headers:
         if header not in ("authorization", "user-agent"):
             yield with_headers(request, **{header: request.headers[header] + "x"})
@@ -277,9 +278,10 @@ class Draft:
 
     def request(self) -> Request:
         authorization = self.authorization if self.authenticated else None
-        return with_headers(
+        request = with_headers(
             self.good, authorization=authorization, x_amz_date=self.date, x_amz_security_token=self.token
-        )._replace(query=self.query)
+        )
+        return replace(request, query=self.query)
 
 
 def no_authentication(draft: Draft) -> tuple[str, str]:
@@ -543,7 +545,7 @@ def test_unverified_only_the_form_counts(good: Request, break_it: Callable[[Draf
 
 def test_of_repeated_parameters_of_a_presigned_url_the_first_counts() -> None:
     request = presigned()
-    repeated = request._replace(query=request.query + "&X-Amz-Date=201&X-Amz-Expires=0")
+    repeated = replace(request, query=request.query + "&X-Amz-Date=201&X-Amz-Expires=0")
     assert refusal(verifier(), repeated)[1].startswith(MISMATCH)
 
 
@@ -674,7 +676,7 @@ class TestSessionToken:
         assert verifier(TEMPORARY)(request, moment_of(request)) == CALLER
 
     def test_is_not_shown(self, sign: Callable[..., Request]) -> None:
-        request = sign(token=TOKEN)._replace(method="DELETE")
+        request = replace(sign(token=TOKEN), method="DELETE")
         assert refusal(verifier(TEMPORARY), request) == ("InvalidSignatureException", MISMATCH)
 
     def test_of_an_expired_key(self, sign: Callable[..., Request]) -> None:
@@ -683,7 +685,7 @@ class TestSessionToken:
         verify = verifier(Key(CALLER, SECRET, TOKEN, expires_at=now))
         assert verify(request, now) == CALLER
         assert refusal(verify, request, now + 0.001) == EXPIRED_TOKEN
-        assert refusal(verify, request._replace(method="DELETE"), now + 0.001) == EXPIRED_TOKEN
+        assert refusal(verify, replace(request, method="DELETE"), now + 0.001) == EXPIRED_TOKEN
 
 
 def test_a_changed_or_revoked_key_stops_at_once(good: Request) -> None:
@@ -720,7 +722,7 @@ def test_a_hash_of_the_body_is_welcome() -> None:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     request = signed("GET", body=b"", headers={"X-Amz-Content-SHA256": empty})
     assert verifier()(request, moment_of(request)) == CALLER
-    assert refusal(verifier(), request._replace(body=b"{}"))[1].startswith(MISMATCH)
+    assert refusal(verifier(), replace(request, body=b"{}"))[1].startswith(MISMATCH)
 
 
 @pytest.mark.parametrize("content_hash", ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "0" * 64, ""])
@@ -736,7 +738,7 @@ def test_any_other_content_hash_is_refused(content_hash: str) -> None:
 def test_a_signed_query_may_look_presigned(query: str) -> None:
     request = signed("GET", query=query, body=b"")
     assert verifier()(request, moment_of(request)) == CALLER
-    refusal(verifier(), request._replace(query="a=b"), moment_of(request))
+    refusal(verifier(), replace(request, query="a=b"), moment_of(request))
 
 
 def test_white_space_in_a_header_is_one_space() -> None:
@@ -749,16 +751,16 @@ def test_white_space_in_a_header_is_one_space() -> None:
 def test_a_plus_in_the_query_is_a_space() -> None:
     request = signed("GET", query="name=Front%20desk", body=b"")
     now = moment_of(request)
-    assert verifier()(request._replace(query="name=Front+desk"), now) == CALLER
-    refusal(verifier(), request._replace(query="name=Front%2Bdesk"), now)
+    assert verifier()(replace(request, query="name=Front+desk"), now) == CALLER
+    refusal(verifier(), replace(request, query="name=Front%2Bdesk"), now)
 
 
 def test_the_query_in_another_encoding_and_order_is_the_same() -> None:
     request = signed("GET", query="b=%C3%A9&a=%2A~&a=", body=b"")
     now = moment_of(request)
     for same in ("a&a=*%7E&b=%c3%a9", "&a=%2a~&&b=\xc3\xa9&a="):
-        assert verifier()(request._replace(query=same), now) == CALLER
-    refusal(verifier(), request._replace(query="b=%C3%A9&a=%2A~"), now)
+        assert verifier()(replace(request, query=same), now) == CALLER
+    refusal(verifier(), replace(request, query="b=%C3%A9&a=%2A~"), now)
 
 
 def test_the_way_the_header_is_written_is_free(good: Request) -> None:

@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 from numberkeep.keyring import KEPT_SECONDS, Keyring
 from numberkeep.sealing import Sealer
 from numberkeep.world import World
+from postgres import PostgresServer
 
 from .. import test_cli
 from ..conftest import SECRET_KEY
@@ -102,12 +103,13 @@ class Answer(NamedTuple):
 class Site:
     """A running `numberkeep serve`, and the shell beside it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database: str | None = None) -> None:
+        """The store is `database`, or a file in `directory`."""
         self.directory = directory
         self.environment = {
             "NUMBERKEEP_SECRET_KEY": SECRET_KEY,
             "NUMBERKEEP_SECRET_KEY_FILE": "",
-            "NUMBERKEEP_DATABASE": f"sqlite:///{directory / 'numbers.sqlite3'}",
+            "NUMBERKEEP_DATABASE": database or f"sqlite:///{directory / 'numbers.sqlite3'}",
         }
         self.url = ""
         self.who: dict[str, Credentials] = {}
@@ -257,10 +259,21 @@ NOT_WITH_THE_CLI = {
 """A call of the AWS CLI takes a second: it is spared what the others show as well."""
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def site_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The store of `site`; None if it is a file beside it."""
+    if request.param == "sqlite":
+        yield None
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database(request.getfixturevalue("postgres_template")) as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, site_database: str | None) -> Iterator[Site]:
     """A server with one number, and all who sign in CASES."""
-    one = Site(tmp_path_factory.mktemp("site"))
+    one = Site(tmp_path_factory.mktemp("site"), site_database)
     admin = one.create_key("admin")  # the first user of an account may do everything
     with one.serving("--order-seconds", "0"):
         disabled = one.create_key("disabled", "AmazonChimeReadOnly")

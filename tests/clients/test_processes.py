@@ -228,8 +228,8 @@ def test_workers_that_cannot_start_are_said(tmp_path: Path) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     done = test_cli.run("serve", "--database", nowhere, "--workers", "2", "--port", "0", "--admin-port", "0")
     assert done.returncode == 1
-    assert "The store cannot be opened" in done.stderr
-    assert "A worker has ended before it served" in done.stderr
+    assert "The store postgresql://nobody@127.0.0.1:1/nothing cannot be opened" in done.stderr
+    assert done.stderr.splitlines()[-1] == "Error: A worker has ended before it served, with status 1."
 
 
 def test_a_file_has_one_process(tmp_path: Path) -> None:

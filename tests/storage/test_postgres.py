@@ -210,7 +210,7 @@ def test_what_has_to_be_looked_up_is_waited_for(storage: Driver) -> None:
     assert asyncio.run(run()) == (1, "value")
 
 
-def test_a_server_that_goes_away_and_comes_back(world: World) -> None:
+def test_a_server_that_goes_away_and_comes_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody waits for it, nothing that was answered is lost, and nobody has to do anything."""
     with PostgresServer(durable=True) as server, server.database() as url:
         postgres_schema.migrate(url, "ab" * 32)
@@ -226,6 +226,10 @@ def test_a_server_that_goes_away_and_comes_back(world: World) -> None:
             assert asyncio.run(storage.ask(ALICE, store.get, "name")) == "before"
             asyncio.run(storage.transact(ALICE, store.put, "name", "after"))
             assert asyncio.run(storage.ask(ALICE, store.get, "name")) == "after"
+            assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+                "the store is lost, and requests are refused",
+                "the store is there again",
+            ]
 
 
 def test_a_connection_that_was_lost_while_idle_costs_nobody_anything(storage: Driver, location: str) -> None:
@@ -270,6 +274,22 @@ def test_a_commit_of_which_nothing_was_heard(storage: Driver, location: str) -> 
         )
     with pytest.raises(ServiceUnavailable, match="may have been made or not"):
         asyncio.run(storage.transact(ALICE, store.put, "new", "value"))
+
+
+def test_a_commit_that_warns_is_not_acknowledged(storage: Driver, location: str) -> None:
+    """As when it stops waiting for a synchronous standby, because somebody has cancelled it."""
+    with psycopg.connect(location, autocommit=True) as other:
+        other.execute(
+            "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN RAISE WARNING 'canceling wait for synchronous replication'; RETURN NULL; END$$"
+        )
+        other.execute(
+            "CREATE CONSTRAINT TRIGGER warn AFTER INSERT ON store DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION warn()"
+        )
+    with pytest.raises(ServiceUnavailable, match="may have been made or not"):
+        asyncio.run(storage.transact(ALICE, store.put, "new", "value"))
+    assert asyncio.run(storage.ask(ALICE, store.get, "new")) == "value"
 
 
 def test_answers_are_durable_whatever_the_servers_default(location: str, world: World) -> None:

@@ -7,7 +7,7 @@ number's own history tells the rest.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,8 +24,8 @@ _LONGEST_JSON = 100_000
 """Of parameters or an answer, in bytes; longer ones are left out, as CloudTrail leaves them out."""
 _PHONE_NUMBER = re.compile(r"(?:\+|%2B)[1-9][0-9]{6,14}")
 _HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
-_MOST_PIECES = 1_000
-"""Of a kind that are kept."""
+_MOST_BEGINNINGS = 2_000
+"""Of records, that are kept: a kilobyte each, or up to seven if a user agent is long and strange."""
 
 
 class Trail(Protocol):
@@ -38,8 +38,8 @@ class Trail(Protocol):
 class Recorder:
     """Writes records for requests and what came of them.
 
-    A record is put together of pieces that are alike for all requests of one caller, one operation or one client, and
-    are made once.
+    A record begins with what is alike for all requests of one caller to one operation with one client, and is made
+    once.
     """
 
     def __init__(self, trail: Trail, now: Callable[[], str]) -> None:
@@ -49,8 +49,7 @@ class Recorder:
         """Whether so much waits to be written that no more requests are to be answered."""
         self._now = now
         self._views: dict[Operation, _Views] = {}
-        self._callers: dict[str, tuple[str, bytes]] = {}
-        self._clients: dict[str, tuple[str, bytes]] = {}
+        self._beginnings: dict[tuple[str | None, str | None, bytes, str, str], bytes] = {}
 
     def record(
         self,
@@ -107,32 +106,19 @@ class Recorder:
         answer: bytes,
         result: bytes | Error | Refusal,
     ) -> None:
-        agent = request.headers.get("user-agent", "")
-        client = self._clients.get(agent)
-        if client is None or client[0] != request.source_ip:
-            client = request.source_ip, _client(request.source_ip, agent)
-            _keep(self._clients, agent, client)
-        if identity is None:
-            who = _UNKNOWN
-        else:
-            known = self._callers.get(identity.caller.access_key_id)
-            if known is None or known[0] != identity.region:
-                known = identity.region, _who(_user_identity(identity.caller), identity.region)
-                _keep(self._callers, identity.caller.access_key_id, known)
-            who = known[1]
+        agent, source_ip = request.headers.get("user-agent", ""), request.source_ip
+        access_key_id = identity.caller.access_key_id if identity else None
+        key = access_key_id, identity.region if identity else None, event, source_ip, agent
+        beginning = self._beginnings.get(key)
+        if beginning is None:
+            who = _who(_user_identity(identity.caller), identity.region) if identity else _UNKNOWN
+            beginning = b"%b,%b,%b," % (who, event, _client(source_ip, agent))
+            if len(self._beginnings) >= _MOST_BEGINNINGS:
+                self._beginnings.clear()
+            self._beginnings[key] = beginning
         error = _NO_ERROR if isinstance(result, bytes) else _error(result)
         id = request_id.encode()
-        self._write(_LINE % (who, event, client[1], error, self._now().encode(), seen, answer, id, id))
-
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-def _keep(pieces: dict[K, V], key: K, piece: V) -> None:
-    if len(pieces) >= _MOST_PIECES:
-        pieces.clear()
-    pieces[key] = piece
+        self._write(_LINE % (beginning, error, self._now().encode(), seen, answer, id, id))
 
 
 def _event(source: str, name: str | None, *, read_only: bool) -> bytes:
@@ -186,7 +172,7 @@ def _user_identity(caller: Caller) -> dict[str, str]:
 
 _encode = msgspec.json.Encoder().encode
 _UNKNOWN = _who({"type": "Unknown"}, None)
-_LINE = b'%b,%b,%b,%b,"eventTime":"%b","requestParameters":%b,"responseElements":%b,"requestID":"%b","eventID":"%b"}\n'
+_LINE = b'%b%b,"eventTime":"%b","requestParameters":%b,"responseElements":%b,"requestID":"%b","eventID":"%b"}\n'
 _NO_ERROR = b'"errorCode":null,"errorMessage":null'
 _NO_EVENT = _event("chime.amazonaws.com", None, read_only=False)
 

@@ -1,10 +1,11 @@
 """One HTTP request and its answer, as this package sees them: no sockets."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 
-class Request(NamedTuple):
+class Request(Struct, frozen=True):
     """A complete request. Text is the bytes on the wire read as Latin-1, so that nothing is lost."""
 
     method: str
@@ -22,7 +23,7 @@ class Request(NamedTuple):
     """Whether it came over TLS, to this service or to the trusted proxy before it."""
 
 
-class Response(NamedTuple):
+class Response(Struct, frozen=True):
     """An answer; the server adds Content-Length, Date and Connection."""
 
     status: int

@@ -311,6 +311,9 @@ class Flavour:
                 values.append(_decoded(part))
             node = step
         routes = node.routes.get("GET" if request.method == "HEAD" else request.method, [])
+        if len(routes) == 1 and not routes[0][0]:  # as at most paths, where the query chooses nothing
+            operation, members = routes[0][1]
+            return operation, dict(zip(members, values, strict=False))
         pairs = request.query.split("&")
         if "%" in request.query and len(routes) > 1:
             # A signature is over decoded names, the choice of an operation over what is written.
@@ -323,8 +326,6 @@ class Flavour:
 
 def _chooses_another(pairs: list[str], routes: list[tuple[str, Route]]) -> bool:
     """Whether the query has a parameter that tells operations of this path apart, with a value of none of them."""
-    if len(routes) == 1:
-        return False
     names = {query.partition("=")[0] for query, _ in routes if query}
     return any(pair.partition("=")[0] in names for pair in pairs)
 

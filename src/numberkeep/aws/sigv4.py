@@ -12,7 +12,6 @@ from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
-from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from msgspec import Struct
@@ -28,7 +27,7 @@ LONGEST_LIFETIME_SECONDS = 604_800
 """Of a presigned URL: seven days."""
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True):
     """Who signed a request, for which region, and what they may do."""
 
     caller: Caller
@@ -92,7 +91,7 @@ class Verifier:
             raise self._out_of_scope(date, region, service, terminator, claim.date)
         # The signature is computed before the key is judged: no key is refused sooner than another.
         key = self._keys(access_key_id, claim.session_token) or _NOBODY
-        body_hash = sha256(request.body).hexdigest()
+        body_hash = sha256(request.body).hexdigest() if request.body else _HASH_OF_NOTHING
         canonical_request = _canonical_request(request, claim, body_hash)
         string_to_sign = _string_to_sign(claim, canonical_request)
         signature = _signer(key.secret_access_key, date, region, service)(string_to_sign)
@@ -199,11 +198,12 @@ def _read(request: Request) -> _Claim:
 
     date = headers.get("x-amz-date") or headers.get("date", "")
     head, _, signature = authorization.rpartition("Signature=")
-    form = _forms.get(head) if date and signature.isalnum() else None
+    is_last = "," not in signature and " " not in signature
+    form = _forms.get(head) if date and is_last else None
     if form is None:
         form, last_signature = _parse_authorization(authorization, date)
         # Only a head that ends in a separator is sure to mean the same before another signature.
-        if signature.isalnum() and head.endswith((",", " ")) and len(head) <= _LONGEST_FORM:
+        if is_last and head.endswith((",", " ")) and len(head) <= _LONGEST_FORM:
             if len(_forms) >= _MOST_FORMS:
                 _forms.clear()
             _forms[head] = form
@@ -338,9 +338,10 @@ def _parse_lifetime(text: str | None) -> int | None:
 
 # What the signature is made over
 
-_PLAIN_PATH = re.compile(r"(?:/[\w~%-][\w.~%-]*)+/?", re.ASCII)
-"""Nothing but unreserved characters and escapes, and no segment that normalisation could remove."""
+_PLAIN_PATH = re.compile(r"/[\w.~%/-]+", re.ASCII)
+"""Nothing but unreserved characters and escapes."""
 _PLAIN_PAIR = re.compile(r"[\w.~-]+=[\w.~-]*", re.ASCII)
+_HASH_OF_NOTHING = sha256(b"").hexdigest()
 _WHITE_SPACE = re.compile(r"[ \t\r\n\f\v]+")
 
 
@@ -365,7 +366,9 @@ def _string_to_sign(claim: _Claim, canonical_request: str) -> str:
 
 def _canonical_path(path: str) -> str:
     """`path` without dot segments and empty ones, then encoded once more, as every service but S3 has it."""
-    if _PLAIN_PATH.fullmatch(path):
+    # Nor is there a segment that normalisation could remove. One class of characters is matched at once, and what is
+    # looked for in a text likewise: a pattern that tells segments apart takes twice as long.
+    if "//" not in path and "/." not in path and _PLAIN_PATH.fullmatch(path):
         return path.replace("%", "%25")
     segments: list[str] = []
     for segment in path.split("/"):

@@ -179,7 +179,7 @@ def _supervise(settings: Settings) -> None:
             command = [sys.executable, "-m", "numberkeep", *sys.argv[1:]]
             supervisor = Supervisor(command, [first, *map(stack.enter_context, others)], admin)
             welcome = _welcome(settings, port, admin.getsockname()[1])
-            asyncio.run(supervisor.run(lambda: click.echo(welcome, err=True)))
+            uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
     except (StartError, WorkerFailed) as error:
         raise click.ClickException(str(error)) from error
 

@@ -55,7 +55,8 @@ def delete(tx: Tx, e164: str, kind: Kind) -> None:
 def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:
     """Up to `limit` changes of all accounts that are due at `tx.now`, the longest due first. Until that moment they are
     the caller's to work off; then they are due again."""
-    sql = f"{_SELECT} WHERE due_at <= ? ORDER BY due_at LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
+    order = "due_at, account_id, e164_phone_number, kind"
+    sql = f"{_SELECT} WHERE due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
     claimed = [replace(PendingChange(*row), due_at=until) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
     for change in claimed:
         postpone(tx, change, until)

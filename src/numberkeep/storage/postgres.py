@@ -126,6 +126,7 @@ class Postgres(Driver):
         self._quotas = quotas or {}
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
+        self._is_lost = False
         leader = _conninfo(url, "read-write")
         nearest = _conninfo(standby_url, "prefer-standby") if standby_url else leader
         self._number_writes = _Line(leader, 1, partial(self._attempt, _LOCKING, _locked))
@@ -228,13 +229,15 @@ class Postgres(Driver):
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
                 with session.transaction(begin) as transaction:
-                    return self._run(jobs, transaction, known(transaction.execute, jobs))
+                    results = self._run(jobs, transaction, known(transaction.execute, jobs))
+                self._find()
+                return results
             except _MET_ANOTHER:
                 self._closing.wait(self._world.random.random() * 2 * pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             except _LOST as error:
                 if not session.was_idle:
-                    log.warning("%d requests were not served: %s", len(jobs), error)
+                    self._lose(error)
                     return [ServiceUnavailable(session.excuse)] * len(jobs)
             except _Spoiled as spoiled:
                 result = spoiled.result
@@ -248,6 +251,18 @@ class Postgres(Driver):
         if len(jobs) == 1:
             return [result]
         return [self._attempt(begin, known, session, [job])[0] for job in jobs]
+
+    def _lose(self, error: psycopg.Error) -> None:
+        """Say that the store is lost, the first time."""
+        if not self._is_lost:
+            self._is_lost = True
+            log.warning("the store is lost, and requests are refused: %s", str(error).strip())
+
+    def _find(self) -> None:
+        """Say that it is there again."""
+        if self._is_lost:
+            self._is_lost = False
+            log.warning("the store is there again")
 
 
 def _failure(job: _Job, error: Exception) -> ServiceFailure:
@@ -367,6 +382,7 @@ class _Session:
         self._connection: psycopg.Connection[Any] | None = None
         self._settings: list[str] = []
         self._committing = False
+        self._warning: str | None = None
         self.was_idle = False
         """Whether the connection that was lost had served before: it may have been lost long ago."""
 
@@ -380,7 +396,7 @@ class _Session:
     @contextmanager
     def transaction(self, begin: str) -> "Iterator[_Transaction]":
         """Commits what was written when the block ends, unless by an exception. Raises psycopg's errors."""
-        self.was_idle, self._committing = self._connection is not None, False
+        self.was_idle, self._committing, self._warning = self._connection is not None, False, None
         connection = self._connection = self._connection or self._connect()
         try:
             with connection.pipeline():
@@ -392,6 +408,8 @@ class _Session:
                 transaction.flush()
                 self._committing = True
                 connection.execute("COMMIT")
+            if self._warning:
+                raise psycopg.OperationalError(self._warning)
         except BaseException as error:
             if isinstance(error, _LOST) and not isinstance(error, _MET_ANOTHER):
                 self.close()
@@ -404,8 +422,14 @@ class _Session:
             self._connection.close()
             self._connection = None
 
+    def _hear(self, notice: errors.Diagnostic) -> None:
+        """A COMMIT that warns has not done all: it may have stopped waiting for the standby, say."""
+        if self._committing and notice.severity_nonlocalized == "WARNING":
+            self._warning = notice.message_primary
+
     def _connect(self) -> "psycopg.Connection[Any]":
         connection = psycopg.connect(self._conninfo, autocommit=True)
+        connection.add_notice_handler(self._hear)
         sql = "SELECT pg_backend_pid(), current_setting('synchronous_commit', true)"
         (pid, durable) = connection.execute(sql).fetchone() or (0, None)
         settings = [

@@ -107,7 +107,8 @@ class Sqlite(Driver):
             for statement in migration.statements:
                 run(of_sqlite(statement))
             run(f"PRAGMA user_version = {migration.version}")
-        run("INSERT INTO store VALUES ('token_secret', ?) ON CONFLICT DO NOTHING", (self._world.new_secret(),))
+        if version == 0:
+            run("INSERT INTO store VALUES ('token_secret', ?)", (self._world.new_secret(),))
         (secret,) = run("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
         self._token_secret = bytes.fromhex(secret)
         run("COMMIT")
