@@ -1,185 +1,208 @@
 """What ten million numbers cost that ten thousand do not: the same load on two stores, in turns.
 
-The stores are made once and kept in build/; ten million numbers take about 5 GB and a few minutes.
+The stores are made once, and kept in build/: ten million numbers take 8 GB there, and some minutes.
 """
 
 import argparse
 import json
 import random
+import shutil
 import sqlite3
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
-from statistics import median
-from types import SimpleNamespace
-from typing import Any
-from urllib.parse import quote
 
-import run
-from run import ACCOUNT_ID, OTHER_TYPE, PAGE_SIZE, ROOT, Numberkeep, Run, Store, measure, rate
+from measuring import BUILD, HEADINGS, Run, columns, in_turns, load, note, options_of, rate, run, verdict
+from servers import ACCOUNT_ID, NUMBERS, PAGE_SIZE, Failure, Numberkeep, Store, prepare
 
-from numberkeep.operations import pages
-from numberkeep.storage.migrations import migrations, of_sqlite
+FEW = 10_000
+MANY = 10_000_000
+FIRST = 12_060_000_000
+"""Without the plus. In ten million numbers after it is all of area code 206."""
+BYTES_A_NUMBER = 800
+ASKED_FOR = 40_000
+"""How many different numbers, or pages, a run asks for, if there are so many."""
+END = 10_000
+"""How many numbers the beginning of a list has, and its end."""
 
-SAMPLE = 10_000
-"""How many numbers, or pages, a run asks for, over and over."""
-MOMENT = "2019-10-29T18:25:30.392Z"
-FIRST = 12_000_000_000
+LEAST_TIMES = 0.8
+LEAST_TIMES_AT_END = 0.9
 MOST_MEGABYTES = 120
 
 
-def store_of(numbers: int, build: Path) -> Path:
-    """The file with so many numbers of one account, each with its owner and its first change."""
-    path = build / f"growth-{numbers}.sqlite3"
-    if path.exists():
-        return path
-    run.note(f"making a store of {numbers} numbers ...")
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-        execute = connection.execute
-        execute("PRAGMA journal_mode = OFF")
-        execute("PRAGMA synchronous = OFF")
-        execute("PRAGMA cache_size = -1000000")
-        execute("BEGIN")
-        for migration in migrations():
-            for statement in migration.statements:
-                execute(of_sqlite(statement))
-            execute(f"PRAGMA user_version = {migration.version}")
-        execute("INSERT INTO store VALUES ('token_secret', ?)", ("ab" * 32,))
-        every = "WITH RECURSIVE every(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM every LIMIT ?) SELECT {} FROM every"
-        e164 = f"'+' || ({FIRST} + i)"
-        change = '{"status":[null,"Unassigned"]}'
-        for table, values in (
-            ("phone_number_owners", f"{e164}, '{ACCOUNT_ID}'"),
-            (
-                "phone_numbers",
-                f"'{ACCOUNT_ID}', {e164}, 'US', 'Local', 'VoiceConnector', 'Unassigned', '{MOMENT}', '{MOMENT}', NULL,"
-                " 'Unassigned', NULL, NULL, NULL, NULL, i",
-            ),
-            (
-                "phone_number_history",
-                f"'{ACCOUNT_ID}', i, NULL, {e164}, '{MOMENT}', '{'0' * 36}', 'arn:aws:iam::{ACCOUNT_ID}:root',"
-                f" '{change}'",
-            ),
-        ):
-            execute(f"INSERT INTO {table} {every.format(values)}", (numbers,))
-        execute("COMMIT")
-    return new.rename(path)
+def store_of(count: int, place: Path) -> Store:
+    """A store with so many numbers of one account, each as the first one that the program itself has put in."""
+    place.mkdir()
+    store = prepare(place, NUMBERS[:1])
+    with closing(sqlite3.connect(store.database, isolation_level=None)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        kept = BUILD / f"growth-{count}-{version}"
+        if kept.exists():
+            return _kept(kept)
+        if shutil.disk_usage(BUILD).free < count * BYTES_A_NUMBER:
+            raise Failure(
+                f"{count} numbers take {count * BYTES_A_NUMBER / 1e9:.1f} GB in {BUILD}: more than is free there."
+            )
+        note(f"Making a store of {count} numbers ...")
+        _multiply(connection, count)
+    (place / "keys.json").write_text(json.dumps([store.key, store.limited_key]))
+    place.rename(kept)
+    return _kept(kept)
+
+
+def _kept(directory: Path) -> Store:
+    key, limited_key = json.loads((directory / "keys.json").read_text())
+    return Store(directory / "numberkeep.sqlite3", tuple(key), tuple(limited_key))
+
+
+def _multiply(connection: sqlite3.Connection, count: int) -> None:
+    """Put as many numbers into the place of the only one, each row in the order of its key."""
+    execute = connection.execute
+    for pragma in ("journal_mode = DELETE", "journal_mode = OFF", "synchronous = OFF", "cache_size = -500000"):
+        execute(f"PRAGMA {pragma}").fetchall()
+    number = f"'+' || ({FIRST} + i)"
+    instead = {
+        "e164_phone_number": number,
+        "change_id": "change_id + i",
+        "change": f"replace(change, '{NUMBERS[0]}', {number})",
+    }
+    execute("BEGIN")
+    for table in ("phone_number_owners", "phone_numbers", "phone_number_history"):
+        names = [row[1] for row in execute(f"PRAGMA table_info({table})")]
+        values = ", ".join(instead.get(name, name) for name in names)
+        execute(f"CREATE TEMP TABLE the_one AS SELECT * FROM {table}")
+        execute(f"DELETE FROM {table}")
+        every = "WITH RECURSIVE every(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM every LIMIT ?)"
+        execute(f"INSERT INTO {table} {every} SELECT {values} FROM every CROSS JOIN the_one", (count,))
+        execute("DROP TABLE the_one")
+    execute("COMMIT")
+
+
+def e164(index: int) -> str:
+    """The number at that place of the list."""
+    return f"+{FIRST + index}"
 
 
 class Grown(Numberkeep):
-    """``numberkeep serve`` on such a store."""
+    """``numberkeep serve`` on such a store; `kind` and `part` say what the next load is to be."""
 
-    def __init__(self, kind: str, numbers: int, store: Store, directory: Path, stack: ExitStack) -> None:
-        self.name = f"of {numbers}"
-        self._numbers = numbers
+    def __init__(self, count: int, store: Store, place: Path, stack: ExitStack) -> None:
+        self.name = f"of-{count}"
+        self.count = count
+        self.part = range(count)
+        """The places in the list of the numbers that are asked for."""
         self._dice = random.Random(0)
-        self._types = dict.fromkeys(
-            (self._e164(self._dice.randrange(numbers)) for _ in range(SAMPLE)), "VoiceConnector"
-        )
-        with closing(sqlite3.connect(store.database)) as connection:
-            (secret,) = connection.execute("SELECT value FROM store WHERE name = 'token_secret'").fetchone()
-            sql = "SELECT product_type FROM phone_numbers WHERE account_id = ? AND e164_phone_number = ?"
-            for e164 in self._types:
-                (self._types[e164],) = connection.execute(sql, (ACCOUNT_ID, e164)).fetchone()
-        self._tx: Any = SimpleNamespace(account_id=ACCOUNT_ID, token_secret=bytes.fromhex(secret))
-        super().__init__(kind, store, directory, stack)
+        super().__init__("reads", store, place, stack)
 
-    def _location(self, store: Store, directory: Path, stack: ExitStack) -> str:
+    def _location(self, store: Store, place: Path, stack: ExitStack) -> str:
         self._database = store.database
+        sql = "SELECT max(change_id) FROM phone_number_history WHERE account_id = ?"
+        with closing(sqlite3.connect(store.database)) as connection:
+            (self._last_change_id,) = connection.execute(sql, (ACCOUNT_ID,)).fetchone()
         return f"sqlite:///{store.database}"
 
-    def _e164(self, index: int) -> str:
-        return f"+{FIRST + index}"
-
     def requests(self) -> list[bytes]:
-        sign = self._signer()
-        match self._operation:
-            case "reads":
-                return [sign("GET", run.path_of(e164)) for e164 in self._types]
-            case "lists":
-                places = (self._dice.randrange(self._numbers - PAGE_SIZE) for _ in range(SAMPLE))
-                return [sign("GET", "/phone-numbers", self._query(place)) for place in places]
-            case "first page":
-                return [sign("GET", "/phone-numbers", f"max-results={PAGE_SIZE}")]
-            case "last page":
-                return [sign("GET", "/phone-numbers", self._query(self._numbers - PAGE_SIZE - 1))]
-        flips = []
-        for e164, product_type in self._types.items():
-            self._types[e164] = OTHER_TYPE[product_type]
-            flips.append(sign("POST", run.path_of(e164), body=json.dumps({"ProductType": OTHER_TYPE[product_type]})))
-        return flips
+        numbers = [e164(index) for index in self._dice.sample(self.part, min(ASKED_FOR, len(self.part)))]
+        if self.kind == "lists":
+            return self._pages_after(numbers)
+        return self._of_numbers(numbers, self._types_of(numbers) if self.kind == "updates" else {})
 
-    def check(self, answered: int, sent: int) -> None:
-        """A run may end anywhere in its list: what the numbers are then is read again."""
+    def _types_of(self, numbers: list[str]) -> Mapping[str, str]:
         with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
             sql = "SELECT product_type FROM phone_numbers WHERE account_id = ? AND e164_phone_number = ?"
-            for e164 in self._types:
-                (self._types[e164],) = connection.execute(sql, (ACCOUNT_ID, e164)).fetchone()
+            return {number: connection.execute(sql, (ACCOUNT_ID, number)).fetchone()[0] for number in numbers}
 
-    def _query(self, place: int) -> str:
-        scope = ["ListPhoneNumbers", None, None, None, None]
-        token = pages.token(self._tx, scope, self._e164(place))
-        return f"max-results={PAGE_SIZE}&next-token={quote(token, safe='')}"
+    def _changes(self) -> int:
+        """How many changes the history has beyond those that it had at the start, which are many to count."""
+        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
+            sql = "SELECT count(*) FROM phone_number_history WHERE account_id = ? AND change_id > ?"
+            return int(connection.execute(sql, (ACCOUNT_ID, self._last_change_id)).fetchone()[0])
 
-    @property
-    def megabytes(self) -> float:
-        """What the process holds in memory that it does not share."""
+    def load(self, kind: str, part: range, connections: int, seconds: int) -> Run:
+        """Have a load on a part of the numbers."""
+        self.kind, self.part = kind, part
+        return load(self, connections, seconds)
+
+    def megabytes(self) -> tuple[float, float]:
+        """What the process has in memory: all of it (RSS), and with its share of what it shares alone (PSS)."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
+        sizes = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines[1:])}
+        return sizes["Rss"], sizes["Pss"]
 
 
-def compare(kinds: list[str], sizes: list[int], options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the table."""
-    build = ROOT / "build"
-    build.mkdir(exist_ok=True)
+Results = dict[str, dict[str, list[Run]]]
+"""By what was measured and the numbers that were asked for: the runs."""
+
+
+def measure(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    """The table, and what it says of the goals."""
+    many = options.numbers
+    stores = {count: store_of(count, directory / f"store-{count}") for count in (FEW, many)}
+    size = stores[many].database.stat().st_size / 1e9
+    yield f"{many} numbers are a file of {size:.1f} GB"
+    yield ""
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=build)))
-        stores = []
-        for size in sizes:
-            path = store_of(size, build)
-            # A user of its own for each time, for a user has two keys at most.
-            key = run.create_key(path, f"bench-{time.time_ns()}", "--policy", "AmazonChimeFullAccess")
-            stores.append(Store(path, key, key))
-        yield run.machine(directory)
-        yield f"{'':<12}{'numbers':>10}{'req/s':>9}{'CPU us':>8}{'p50 ms':>9}{'p99 ms':>9}{'MB':>7}{'x':>7}"
-        for kind in kinds:
-            with ExitStack() as serving:
-                servers = []
-                for size, store in zip(sizes, stores, strict=True):
-                    servers.append(Grown(kind, size, store, directory, serving))
-                runs: list[list[Run]] = [[] for _ in servers]
-                for server in servers:
-                    measure(server, options.connections, 1)
-                for _ in range(options.rounds):
-                    for index, server in enumerate(servers):
-                        runs[index].append(measure(server, options.connections, options.seconds))
-                for size, server, its in zip(sizes, servers, runs, strict=True):
-                    _, cpu, p50, p99 = map(median, zip(*its, strict=True))
-                    yield (
-                        f"{kind:<12}{size:>10}{rate(its):>9.0f}{cpu:>8.1f}{p50:>9.2f}{p99:>9.2f}"
-                        f"{server.megabytes:>7.0f}{rate(its) / rate(runs[0]):>7.2f}"
-                    )
+        few, more = (Grown(count, store, directory, stack) for count, store in stores.items())
+        of_few, of_more = f"of {FEW}", f"of {many}"
+        everywhere = {of_few: (few, range(FEW)), of_more: (more, range(many))}
+        step = many // FEW
+        the_same = {f"{FEW} of {many}": (more, range(0, FEW * step, step))}
+        before_last_page = many - PAGE_SIZE - 1
+        ends = {
+            "first pages": (more, range(END)),
+            "last pages": (more, range(before_last_page - END, before_last_page)),
+        }
+        inside = {of_few: (few, range(FEW - PAGE_SIZE - 1)), of_more: (more, range(before_last_page))}
+        results: Results = {}
+        for what, kind, parts in (
+            ("updates", "updates", everywhere | the_same),
+            ("reads", "reads", everywhere | the_same),
+            ("lists", "lists", inside),
+            ("ends", "lists", ends),
+        ):
+            note(f"{what} ...")
+            loads = {
+                name: partial(server.load, kind, part, options.connections) for name, (server, part) in parts.items()
+            }
+            for one in loads.values():
+                one(1)
+            results[what] = in_turns(
+                {name: partial(one, options.seconds) for name, one in loads.items()}, options.rounds
+            )
+        rss, pss = more.megabytes()
+    yield from table(results)
+    yield ""
+    yield f"memory of the server of {many} numbers after all this: RSS {rss:.0f} MB, PSS {pss:.0f} MB"
+    yield ""
+    for what in ("updates", "reads", "lists"):
+        reached = rate(results[what][of_more]) / rate(results[what][of_few])
+        what = f"{what} {of_more}, each as likely as any other: {LEAST_TIMES} x those {of_few} or more"
+        yield verdict(reached >= LEAST_TIMES, f"{what}; reached {reached:.2f} x")
+    first, last = results["ends"].values()
+    reached = rate(last) / rate(first)
+    what = f"last pages: {LEAST_TIMES_AT_END} x first pages or more"
+    yield verdict(reached >= LEAST_TIMES_AT_END, f"{what}; reached {reached:.2f} x")
+    yield verdict(rss <= MOST_MEGABYTES, f"memory: {MOST_MEGABYTES} MB or less; RSS is {rss:.0f} MB")
+
+
+def table(results: Results) -> Iterator[str]:
+    """The lines of the table."""
+    yield f"{'':<9}{'numbers':<19}{HEADINGS}{'x first':>9}"
+    for what, by_part in results.items():
+        beside = next(iter(by_part.values()))
+        for name, runs in by_part.items():
+            yield f"{what:<9}{name:<19}{columns(runs)}{rate(runs) / rate(beside):>9.2f}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench growth", description=__doc__)
-    parser.add_argument("--numbers", type=int, default=10_000_000)
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", default=["updates", "reads", "lists", "first page", "last page"])
+    parser = options_of("growth", __doc__, rounds=5, seconds=2)
+    parser.add_argument("--numbers", type=int, default=MANY, help=f"instead of ten million; {2 * FEW} at least")
+    parser.add_argument("--connections", type=int, default=32, metavar="N")
     options = parser.parse_args()
-    run.give_secret_key()
-    try:
-        for line in compare(options.only, [10_000, options.numbers], options):
-            print(line, flush=True)
-    except run.Failure as error:
-        sys.exit(f"bench: {error}")
+    if options.numbers < 2 * FEW:
+        parser.error(f"--numbers must be {2 * FEW} at least")
+    run(partial(measure, options))
 
 
 if __name__ == "__main__":

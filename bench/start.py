@@ -1,56 +1,71 @@
-"""How long it takes from the start of `numberkeep serve` to its first answer, and of `import numberkeep`."""
+"""How long it takes from the start of `numberkeep serve` to its first answer, and to import numberkeep."""
 
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-import run
+from measuring import in_turns, options_of, pin_to, run, verdict
+from servers import COMMANDS, NUMBERS, Signer, Store, ask, free_port, on_core, path_of, prepare, start
 
-START_SECONDS = 0.3
-IMPORT_SECONDS = 0.05
+MOST_START_MS = 300
+MOST_IMPORT_MS = 50
+POLL_SECONDS = 0.002
 
 
-def first_answer_seconds(store: run.Store, directory: Path) -> float:
+def first_answer_ms(store: Store, directory: Path) -> float:
     """From the spawning of the process to the answer to a signed request."""
-    port = run.free_port()
-    options = ["--port", str(port), "--admin-port", str(run.free_port()), "--trail", "none"]
-    command = [f"{run.COMMANDS}/numberkeep", "serve", "--database", f"sqlite:///{store.database}", *options]
-    request = run.Signer(port, "chime", *store.key)("GET", run.path_of(run.NUMBERS[0]))
+    port = free_port()
+    options = ["--port", str(port), "--admin-port", str(free_port()), "--trail", str(directory / "trail.log")]
+    command = [f"{COMMANDS}/numberkeep", "serve", "--database", f"sqlite:///{store.database}", *options]
+    request = Signer(port, "chime", *store.key)("GET", path_of(NUMBERS[0]))
     with ExitStack() as stack:
         began = time.perf_counter()
-        run.start([*run.on_core(0), *command], port, directory / "start.log", stack, 0.002)
-        run.ask(port, request)
-        return time.perf_counter() - began
+        start([*on_core(0), *command], port, directory / "start.log", stack, POLL_SECONDS)
+        ask(port, request)
+        return (time.perf_counter() - began) * 1000
 
 
-def import_seconds(module: str) -> float:
-    """What the interpreter says that it takes, everything that comes with it included."""
-    code = f"import time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
-    return float(subprocess.check_output([sys.executable, "-c", code]))
+def interpreter_ms(code: str) -> float:
+    """From the spawning of an interpreter that runs `code` to its end."""
+    began = time.perf_counter()
+    subprocess.run([*on_core(0), sys.executable, "-c", code], check=True)
+    return (time.perf_counter() - began) * 1000
+
+
+def measure(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    """A line for each goal."""
+    store = prepare(directory)
+    pin_to(-1)
+    first_answer_ms(store, directory)
+    taken = in_turns(
+        {
+            "serve": partial(first_answer_ms, store, directory),
+            "import": partial(interpreter_ms, "import numberkeep"),
+            "import the service": partial(interpreter_ms, "import numberkeep.app"),
+            "nothing": partial(interpreter_ms, ""),
+        },
+        options.rounds,
+    )
+    median_ms = {name: median(figures) for name, figures in taken.items()}
+    serve, least, most = median_ms["serve"], min(taken["serve"]), max(taken["serve"])
+    what = f"from the start of `numberkeep serve` to its first answer: {MOST_START_MS} ms or less"
+    yield verdict(serve <= MOST_START_MS, f"{what}; reached {serve:.0f} ms ({least:.0f}-{most:.0f})")
+    imported = median_ms["import"] - median_ms["nothing"]
+    what = f"`import numberkeep`, beyond an interpreter that does nothing: {MOST_IMPORT_MS} ms or less"
+    yield verdict(imported <= MOST_IMPORT_MS, f"{what}; reached {imported:.1f} ms")
+    service = median_ms["import the service"] - median_ms["nothing"]
+    yield f"`import numberkeep.app`, the whole service, likewise: {service:.0f} ms"
+    yield f"an interpreter that does nothing: {median_ms['nothing']:.0f} ms"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench start", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    build = run.ROOT / "build"
-    build.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=build) as name:
-        directory = Path(name)
-        print(run.machine(directory))
-        store = run.prepare(directory)
-        for what, goal, seconds in (
-            ("serve answers", START_SECONDS, [first_answer_seconds(store, directory) for _ in range(options.rounds)]),
-            ("import numberkeep", IMPORT_SECONDS, [import_seconds("numberkeep") for _ in range(options.rounds)]),
-        ):
-            verdict = "met" if median(seconds) <= goal else "NOT MET"
-            spread = f"{min(seconds) * 1000:.0f}-{max(seconds) * 1000:.0f}"
-            print(f"{verdict}: {what} after {median(seconds) * 1000:.0f} ms ({spread}); goal {goal * 1000:.0f} ms")
+    run(partial(measure, options_of("start", __doc__, rounds=15).parse_args()))
 
 
 if __name__ == "__main__":

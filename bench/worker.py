@@ -1,84 +1,101 @@
 """How many changes that are due the worker settles in a second: calling names, 72 hours after they were asked for."""
 
 import argparse
-import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
+from itertools import count
 from pathlib import Path
 from statistics import median
 
-import run
 import uvloop
+from measuring import in_turns, options_of, pin_to, run, verdict
+from servers import ACCOUNT_ID, Failure, start_postgres
 
 from numberkeep.app import open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.operations.phone_numbers import update_phone_number
-from numberkeep.storage import pending_changes, phone_numbers, postgres_schema
-from numberkeep.storage.driver import Driver
+from numberkeep.storage import phone_numbers, postgres_schema
 from numberkeep.storage.tx import Tx
 from numberkeep.worker import Worker
 from numberkeep.world import World
 
-CALLER = Caller(run.ACCOUNT_ID, f"arn:aws:iam::{run.ACCOUNT_ID}:root", "")
-CHANGES = 20_000
+CALLER = Caller(ACCOUNT_ID, f"arn:aws:iam::{ACCOUNT_ID}:root", "")
+NAME = "Numberkeep"
 AT_ONCE = 1000
-GOAL = 5000
+HOURS = 73
+LEAST_PER_SECOND = 5000
 
 
 def ask_for_names(tx: Tx, e164s: list[str]) -> None:
-    """Numbers, each with a calling name that is pending."""
+    """New numbers, each with a calling name that is asked for."""
     for e164 in e164s:
         phone_numbers.insert(tx, PhoneNumber(e164, "US", "Local", "VoiceConnector", "Unassigned", tx.now, tx.now))
-        update_phone_number(tx, e164, calling_name="Numberkeep")
+        update_phone_number(tx, e164, calling_name=NAME)
 
 
-async def settled_per_second(store: Driver, world: World, carrier: SimulatedCarrier) -> float:
-    """One round on an empty store."""
-    e164s = [f"+1{2_000_000_000 + index}" for index in range(CHANGES)]
-    for begin in range(0, CHANGES, AT_ONCE):
-        await store.transact(CALLER, ask_for_names, e164s[begin : begin + AT_ONCE])
-    worker = Worker(store, carrier, world)
-    await worker.run_due()  # the carrier is asked for the first time
-    world.offset_seconds = 73 * 3600
-    began = time.perf_counter()
-    await worker.run_due()
-    seconds = time.perf_counter() - began
-    if await store.ask(CALLER, pending_changes.next_due_at):
-        raise run.Failure("Something is pending still.")
-    return CHANGES / seconds
+def count_named(tx: Tx, e164s: list[str]) -> int:
+    """How many of the numbers have their new name."""
+    return sum(phone_numbers.get(tx, e164).calling_name == NAME for e164 in e164s)
 
 
-def measure(engine: str, directory: Path) -> float:
-    """One round on an engine."""
+async def settled_per_second(location: Path | str, changes: int) -> float:
+    """How many changes a second are settled in the empty store at `location`, when all of them are due."""
     with ExitStack() as stack:
         world, carrier = World(), SimulatedCarrier(0)
-        if engine == "sqlite":
-            location: Path | str = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=directory)), "store")
-        else:
-            server = stack.enter_context(run.PostgresServer(durable=True))
-            location = stack.enter_context(server.database())
-            postgres_schema.migrate(location, "ab" * 32)
         store = open_store(location, world, carrier, stack)
-        return uvloop.run(settled_per_second(store, world, carrier))
+        e164s = [f"+1{2_060_000_000 + index}" for index in range(changes)]
+        for begin in range(0, changes, AT_ONCE):
+            await store.transact(CALLER, ask_for_names, e164s[begin : begin + AT_ONCE])
+        worker = Worker(store, carrier, world)
+        await worker.run_due()  # the carrier is asked for the first time, and says when to ask again
+        world.offset_seconds = HOURS * 3600
+        began = time.perf_counter()
+        await worker.run_due()
+        seconds = time.perf_counter() - began
+        named = await store.ask(CALLER, count_named, e164s)
+        if named != changes:
+            raise Failure(f"Of {changes} names that were due {named} were set.")
+        return changes / seconds
+
+
+def measure(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    """A line for each engine."""
+    pin_to(0)
+    names = (f"{n}" for n in count(1))
+
+    def on_sqlite() -> float:
+        return uvloop.run(settled_per_second(directory / f"{next(names)}.sqlite3", options.changes))
+
+    with ExitStack() as stack:
+        engines = {"sqlite": on_sqlite}
+        if options.postgresql:
+            server = start_postgres(stack)
+
+            def on_postgresql() -> float:
+                with server.database() as url:
+                    postgres_schema.migrate(url, "ab" * 32)
+                    return uvloop.run(settled_per_second(url, options.changes))
+
+            engines["postgresql"] = on_postgresql
+        for engine, figures in in_turns(engines, options.rounds).items():
+            what = (
+                f"{options.changes} changes that are due, on {engine}: {LEAST_PER_SECOND} or more settled in a second"
+            )
+            yield verdict(
+                median(figures) >= LEAST_PER_SECOND,
+                f"{what}; reached {median(figures):.0f} ({min(figures):.0f}-{max(figures):.0f})",
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench worker", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    directory = run.ROOT / "build"
-    directory.mkdir(exist_ok=True)
-    print(run.machine(directory))
-    rounds: dict[str, list[float]] = {"sqlite": [], "postgresql": []}
-    for _ in range(options.rounds):
-        for engine, figures in rounds.items():
-            figures.append(measure(engine, directory))
-    for engine, figures in rounds.items():
-        verdict = "met" if median(figures) >= GOAL else "NOT MET"
-        spread = f"{min(figures):.0f}-{max(figures):.0f}"
-        print(f"{verdict}: {engine} settles {median(figures):.0f} changes a second ({spread}); goal {GOAL}")
+    parser = options_of("worker", __doc__, rounds=5)
+    parser.add_argument("--changes", type=int, default=20_000)
+    parser.add_argument("--postgresql", action="store_true", help="beside SQLite, on a PostgreSQL of its own")
+    run(partial(measure, parser.parse_args()))
 
 
 if __name__ == "__main__":

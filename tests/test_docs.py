@@ -50,3 +50,13 @@ def test_every_command_and_option_is_documented(name: str, command: click.Comman
             for spelling in option.opts:
                 assert f"`{spelling}" in text, f"numberkeep {name} {spelling} is in no page of docs/"
             assert option.help, f"{name} {option.name} has no help"
+
+
+@pytest.mark.parametrize("name", ["run", "growth", "worker", "start", "drivers"])
+def test_every_benchmark_and_option_is_documented(name: str) -> None:
+    script = (ROOT / "scripts" / "bench").read_text()
+    text = (ROOT / "bench" / "README.md").read_text()
+    assert name in script
+    assert f"scripts/bench {name}".removesuffix(" run") in text
+    for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', (ROOT / "bench" / f"{name}.py").read_text()):
+        assert option in text, f"scripts/bench {name} {option} is not in bench/README.md"
