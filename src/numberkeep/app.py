@@ -29,7 +29,7 @@ from .aws.throttle import Throttle
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
 from .domain.caller import Caller
-from .domain.errors import BadRequest
+from .domain.errors import BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
@@ -65,7 +65,10 @@ class App:
 
     async def __aenter__(self) -> "App":
         async with AsyncExitStack() as stack:
-            await self._start(stack)
+            try:
+                await self._start(stack)
+            except ServiceUnavailable as error:
+                raise StartError(str(error)) from error
             self._stack = stack.pop_all()
         return self
 

@@ -20,7 +20,7 @@ from .domain.identity import AttachedPolicy, Role
 from .domain.moment import seconds_of
 from .sealing import Sealer, SealError
 from .storage.driver import Driver
-from .storage.identities import ROLES, USERS, find_key, touch_key
+from .storage.identities import ROLES, USERS, find_key_and_user, touch_key
 from .world import World
 
 log = logging.getLogger(__name__)
@@ -115,12 +115,10 @@ class Keyring:
         return Credentials(session.access_key_id, session.secret_access_key, token, session.expires_at)
 
     def _long_term_key(self, access_key_id: str) -> Key | None:
-        key = self._storage.look(_anybody(""), find_key, access_key_id)
-        if key is None or key.status != "Active":
+        found = self._storage.look(_anybody(""), find_key_and_user, access_key_id)
+        if found is None or found[0].status != "Active":
             return None
-        user = self._storage.look(_anybody(key.account_id), USERS.find, key.user_name)
-        if user is None:
-            return None
+        key, user = found
         last = seconds_of(key.last_used_at) if key.last_used_at else 0.0
         if seconds_of(self._world.now()) - last >= TOUCHED_SECONDS and len(self._unnoted) < KEPT_KEYS:
             self._unnoted[access_key_id] = None
@@ -170,7 +168,12 @@ class Keyring:
             touch = self._storage.transact(_anybody(caller.account_id), touch_key, caller.access_key_id)
             task = asyncio.ensure_future(touch)
             self._touching.add(task)
-            task.add_done_callback(self._touching.discard)
+            task.add_done_callback(self._touched)
+
+    def _touched(self, task: asyncio.Task[None]) -> None:
+        self._touching.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("that a key was used was not noted: %s", error)
 
 
 def policy_of(policies: Sequence[AttachedPolicy]) -> Policy:

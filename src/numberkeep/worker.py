@@ -162,6 +162,7 @@ def _settle_release(tx: Tx, e164: str, done: bool) -> None:
     was = phone_numbers.get(tx, e164)
     if done:
         phone_numbers.delete(tx, was)
+        pending_changes.delete_all(tx, e164)
     else:
         phone_numbers.replace(tx, was, was.fail_to_release(tx.now))
 

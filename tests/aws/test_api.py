@@ -242,6 +242,21 @@ def test_what_has_to_be_looked_up_first_is_waited_for() -> None:
     assert [answer.status for answer in answers] == [200]
 
 
+def test_what_fails_when_it_begins_again_is_answered() -> None:
+    waiting: list[Any] = []
+
+    def identify(request: Request) -> Identity:
+        if not waiting:
+            raise Awaited(waiting.append)
+        raise RuntimeError("nobody expects this")
+
+    api = Api(flavours(OPERATIONS), identify, Store(), lambda: ID, real_seconds=lambda: 0.0)
+    answers: list[Response] = []
+    api.handle(Request("GET", "/settings/phone-number", "", {"host": "localhost"}, b""), answers.append)
+    waiting[0]()
+    assert [answer.status for answer in answers] == [500]
+
+
 def test_nobody_waits_for_ever() -> None:
     def identify(request: Request) -> Identity:
         raise Awaited(lambda resume: resume())

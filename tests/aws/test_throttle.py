@@ -57,3 +57,10 @@ def test_full_buckets_are_forgotten_when_there_are_many(monkeypatch: pytest.Monk
     one.take("c", "GetPhoneNumber")  # a and b are full again by now, and go
     assert set(one._buckets) == {("busy", "GetPhoneNumber"), ("c", "GetPhoneNumber")}
     assert taken(one, 5, account="busy") == 1
+
+
+def test_what_was_taken_in_vain_is_given_back() -> None:
+    one = Throttle(10, 2, Clock())
+    one.take("1", "AssumeRole")
+    one.give_back("1", "AssumeRole")
+    assert taken(one, 3, operation="AssumeRole") == 2

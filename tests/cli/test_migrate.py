@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from numberkeep.cli import main
 from numberkeep.config import Location
+from numberkeep.storage import postgres_schema
 from numberkeep.storage.migrations import latest, migrations
 from postgres import PostgresServer
 
@@ -77,3 +78,20 @@ def test_a_server_that_is_not_there(url: str) -> None:
         assert "127.0.0.1:1/" in result.stderr
         assert "cannot be opened" in result.stderr
         assert "secret" not in result.output
+
+
+def test_a_database_of_something_else_is_left_alone(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with postgres_server.database("template1") as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE films (title TEXT)")
+        refused = run("up", url)
+        assert (refused.exit_code, "tables of something else (films, say)" in refused.stderr) == (1, True)
+        with psycopg.connect(url) as connection:
+            assert connection.execute(postgres_schema._TABLES).fetchall() == [("films",)]
+    path = tmp_path / "films.sqlite3"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("CREATE TABLE films (title TEXT)")
+        before = path.read_bytes()
+    refused = run("up", f"sqlite:///{path}")
+    assert (refused.exit_code, "it has films" in refused.stderr) == (1, True)
+    assert path.read_bytes() == before

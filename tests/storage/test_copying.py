@@ -102,7 +102,7 @@ def test_all_is_there_afterwards(make: Callable[[str], Location], source: str, t
         assert sum(copy.compare()) == 2 * copy.rows
         assert [(compared.table, compared.rows) for compared in copy.compared] == [(name, ROWS) for name in TABLES]
     assert content(one) == content(other)
-    with pytest.raises(StoreError, match="not empty"), open_copy(one, other):
+    with pytest.raises(StoreError, match="copied to that one already"), open_copy(one, other):
         pass
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from conftest import ALICE, BOB, Do
 from numberkeep.carriers import Answer, Done, Request
@@ -52,6 +54,13 @@ async def written(storage: Driver, function: Callable[[Tx], Any], e164: str | No
     """What comes of a write that the API asks for."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     storage.write(ALICE, "request", function, future.set_result, e164)
+    return await future
+
+
+async def asked(storage: Driver, function: Callable[[Tx], Any], e164: str | None = None) -> Any:
+    """What comes of a read that the API asks for."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    storage.read(ALICE, "request", function, future.set_result, e164=e164)
     return await future
 
 
@@ -226,32 +235,54 @@ def test_what_cannot_be_kept_is_refused(storage: Driver, caplog: pytest.LogCaptu
 
 
 def test_who_waits_too_long_is_told_to_try_again(
-    location: str, world: World, put: Do, monkeypatch: pytest.MonkeyPatch
+    location: str, world: World, put: Do, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    put(E164)
-    monkeypatch.setattr(postgres, "STATEMENT_SECONDS", 1)
+    """Who asks for other numbers at the same time is not held up, though all share a transaction at first."""
+    put(E164, OTHER)
+    monkeypatch.setattr(postgres, "LOCK_SECONDS", 1)
+
+    async def both() -> list[Any]:
+        answered: list[Any] = []
+
+        async def change(e164: str) -> None:
+            result = await written(storage, rename(e164, "ours"), e164)
+            answered.append((e164, type(result)))
+
+        await asyncio.gather(change(E164), change(OTHER))
+        return answered
+
     with closing(Postgres(location, world, SimulatedCarrier(4))) as storage, psycopg.connect(location) as other:
-        other.execute("UPDATE phone_numbers SET name = 'theirs'")
-        assert isinstance(asyncio.run(written(storage, rename(E164, "ours"), E164)), ServiceUnavailable)
+        other.execute("UPDATE phone_numbers SET name = 'theirs' WHERE e164_phone_number = %s", (E164,))
+        assert asyncio.run(both()) == [(OTHER, dict), (E164, ServiceUnavailable)]
+        assert name_of(storage, OTHER) == "ours"
         other.rollback()
         asyncio.run(written(storage, rename(E164, "ours"), E164))
         assert name_of(storage) == "ours"
+    assert "has waited too long" in caplog.text
+    assert "is lost" not in caplog.text
 
 
 def test_what_has_to_be_looked_up_is_waited_for(storage: Driver) -> None:
-    async def run() -> tuple[int, str | None]:
-        await storage.transact(ALICE, store.put, "name", "value")
-        waited = 0
-        while True:
-            try:
-                return waited, storage.look(ALICE, store.get, "name")
-            except Awaited as awaited:
-                waited += 1
-                resumed = asyncio.Event()
-                awaited.resume_with(resumed.set)
-                await resumed.wait()
+    """And no longer known than until those who waited have seen it: what is made meanwhile is there for the next."""
 
-    assert asyncio.run(run()) == (1, "value")
+    async def look() -> tuple[int, str | None]:
+        found: asyncio.Future[tuple[int, str | None]] = asyncio.get_running_loop().create_future()
+
+        def attempt(waited: int) -> None:
+            try:
+                found.set_result((waited, storage.look(ALICE, store.get, "name")))
+            except Awaited as awaited:
+                awaited.resume_with(partial(attempt, waited + 1))
+
+        attempt(0)
+        return await found
+
+    async def run() -> list[tuple[int, str | None]]:
+        before = await look()
+        await storage.transact(ALICE, store.put, "name", "value")
+        return [before, await look()]
+
+    assert asyncio.run(run()) == [(1, None), (1, "value")]
 
 
 def test_a_server_that_goes_away_and_comes_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -271,7 +302,7 @@ def test_a_server_that_goes_away_and_comes_back(world: World, caplog: pytest.Log
             asyncio.run(storage.transact(ALICE, store.put, "name", "after"))
             assert asyncio.run(storage.ask(ALICE, store.get, "name")) == "after"
             assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
-                "the store is lost, and requests are refused",
+                "the store is lost",
                 "the store is there again",
             ]
 
@@ -388,6 +419,35 @@ def test_reads_may_be_asked_elsewhere(location: str, world: World, postgres_serv
     with postgres_server.database("template1") as standby:
         postgres_schema.migrate(standby, "ab" * 32)
         with closing(Postgres(location, world, SimulatedCarrier(4), standby_url=standby)) as storage:
-            with pytest.raises(NotFound):
-                asyncio.run(storage.ask(ALICE, phone_numbers.get, E164))
+            for e164 in (None, E164):
+                found = asyncio.run(asked(storage, lambda tx: phone_numbers.get(tx, E164), e164))
+                assert isinstance(found, NotFound)
             asyncio.run(written(storage, rename(E164, "x"), E164))
+            assert name_of(storage) == "x", "what has to be right is asked of the leader"
+
+
+def test_a_standby_that_is_away_is_done_without(
+    location: str, world: World, put: Do, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reads are asked of the leader until it is back."""
+    put(E164)
+    monkeypatch.setattr(postgres, "FIRST_AWAY_SECONDS", 0.3)
+
+    def place(tx: Tx) -> int:
+        return int(tx.execute("SHOW port", ()).fetchone()[0])
+
+    with PostgresServer(durable=True) as server, server.database() as standby:
+        postgres_schema.migrate(standby, "ab" * 32)
+        leader_port = conninfo_to_dict(location)["port"]
+        with closing(Postgres(location, world, SimulatedCarrier(4), standby_url=standby)) as storage:
+            standby_port = asyncio.run(asked(storage, place))
+            assert standby_port != leader_port
+            server.crash()
+            assert asyncio.run(asked(storage, place)) == int(leader_port or 0)
+            server.resume()
+            time.sleep(0.4)
+            assert asyncio.run(asked(storage, place)) == standby_port
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "the standby is lost",
+        "the standby is there again",
+    ]

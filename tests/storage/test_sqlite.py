@@ -20,10 +20,10 @@ from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Error, ServiceFailure, ServiceUnavailable
 from numberkeep.storage import identities, phone_numbers, sqlite, store
-from numberkeep.storage.driver import StoreError
+from numberkeep.storage.driver import GROUP_JOBS, StoreError
 from numberkeep.storage.migrations import latest, migrations, of_sqlite
 from numberkeep.storage.resources import VOICE_CONNECTORS
-from numberkeep.storage.sqlite import GROUP_JOBS, Sqlite
+from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Tx
 from numberkeep.world import World
 

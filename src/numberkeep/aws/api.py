@@ -116,11 +116,17 @@ class Api:
                 self._read(caller, answer.request_id, operation.bind(parameters, request), answer, key, e164)
         except Awaited as awaited:
             if attempts:
-                awaited.resume_with(partial(self.handle, request, reply, attempts - 1))
+                awaited.resume_with(partial(self._handle_again, request, reply, attempts - 1))
             else:
                 answer(ServiceUnavailable("The store is too slow at the moment."))
         except (Error, Refusal) as error:
             answer(error)
+
+    def _handle_again(self, request: Request, reply: Reply, attempts: int) -> None:
+        try:
+            self.handle(request, reply, attempts)
+        except Exception as error:  # which nobody else would answer
+            reply(self.refuse(error))
 
     def refuse(self, error: Exception) -> Response:
         """The answer to a request that `error` has stopped; what is no refusal is logged and answered 500."""

@@ -12,7 +12,7 @@ from html import escape
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-from ..domain.errors import Error, NotFound, Throttled
+from ..domain.errors import Awaited, Error, NotFound, Throttled
 from ..domain.identity import (
     DEFAULT_ROLE_SESSION_SECONDS,
     DEFAULT_USER_SESSION_SECONDS,
@@ -107,7 +107,12 @@ class Sts:
                     raise _invalid(f"{name.partition('.')[0]} is not supported by this server")
             if self._throttle:
                 self._throttle.take(identity.caller.account_id, action)
-            result = function(self, identity, form, context(identity))
+            try:
+                result = function(self, identity, form, context(identity))
+            except Awaited:
+                if self._throttle:
+                    self._throttle.give_back(identity.caller.account_id, action)  # for it comes again
+                raise
         except Refusal as refusal:
             refused = refusal
         except Throttled as throttled:

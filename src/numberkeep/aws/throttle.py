@@ -34,6 +34,11 @@ class Throttle:
             raise Throttled("Rate exceeded")
         bucket[0] = tokens - 1
 
+    def give_back(self, account_id: str, operation: str) -> None:
+        """Take the last token that was taken for taken no longer."""
+        if bucket := self._buckets.get((account_id, operation)):
+            bucket[0] += 1
+
     def _drop_full(self, now: float) -> None:
         self._buckets = {
             name: bucket

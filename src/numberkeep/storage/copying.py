@@ -220,7 +220,11 @@ class Copy:
         if there.keys() != {store.TOKEN_SECRET} or any(
             self._target.execute(f"SELECT 1 FROM {table.name} LIMIT 1") for table in self._tables
         ):
-            raise StoreError("The target is not empty.")
+            raise StoreError(
+                "This store has been copied to that one already; what has changed since cannot be added."
+                if there == self._facts
+                else "The target is a store with numbers or keys of its own: a copy needs an empty one."
+            )
         begun = _Note(self._tables[0].name, None, 0)
         self._target.execute("DELETE FROM store WHERE name = ?", (store.TOKEN_SECRET,))
         for fact in {**self._facts, store.COPY_PROGRESS: _encode(begun)}.items():

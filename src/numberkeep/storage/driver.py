@@ -1,23 +1,91 @@
 """What every driver does: it runs functions of a `Tx`, and decides how and when."""
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
 from ..domain.errors import Error
 from ..world import World
 from .tx import Tx
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Work = Callable[[Tx], Any]
 Done = Callable[[Any], None]
 
+GROUP_JOBS = 256
+"""How many transactions share one commit at most, so that the first of them does not wait for ever."""
+LISTENING_TURNS = 16
+"""How many turns of the event loop at most those who were just answered have to come back, so that they share the
+next commit: else two halves of the clients take turns, and twice as many commits are made."""
+
 
 class StoreError(Exception):
     """The store cannot be opened; the text says why and what to do."""
+
+
+class Job(NamedTuple):
+    """What is to be run, for whom, and who is told what it came to."""
+
+    caller: Caller
+    request_id: str
+    work: Work
+    done: Done
+    e164: str | None = None
+    """The one number whose rows it touches, if that is all."""
+
+
+class Line:
+    """Jobs that wait, and are run in groups: what gathers while groups are under way shares the next one."""
+
+    def __init__(self, run: Callable[[asyncio.AbstractEventLoop, list[Job]], None], groups: int = 1) -> None:
+        """`run` begins a group, and has `answer` called on the event loop when it is done; `groups` of them are under
+        way side by side."""
+        self._run = run
+        self._groups = groups
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._jobs: list[Job] = []
+        self._busy = 0
+
+    def put(self, job: Job) -> None:
+        """Have a job run soon."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # the one before has ended, and with it whoever waited there
+            self._loop, self._jobs, self._busy = loop, [], 0
+        if not self._jobs:
+            loop.call_soon(self._begin)
+        self._jobs.append(job)
+
+    def answer(self, loop: asyncio.AbstractEventLoop, jobs: list[Job], results: list[Any]) -> None:
+        """Tell everybody of a group what their job came to."""
+        if loop is not self._loop:
+            return
+        waiting = len(self._jobs)
+        for job, result in zip(jobs, results, strict=True):
+            try:
+                job.done(result)
+            except Exception:
+                log.exception("request %s is done, and nobody could be told", job.request_id)
+        self._listen(LISTENING_TURNS if self._groups == 1 else 0, waiting + len(jobs))
+
+    def _begin(self) -> None:
+        while self._loop and self._jobs and self._busy < self._groups:
+            jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
+            self._busy += 1
+            self._run(self._loop, jobs)
+
+    def _listen(self, turns: int, expected: int) -> None:
+        """Let `turns` of the loop pass, or fewer once `expected` wait; then begin the next group."""
+        if turns and len(self._jobs) < expected:
+            asyncio.get_running_loop().call_soon(self._listen, turns - 1, expected)
+        else:
+            self._busy -= 1
+            self._begin()
 
 
 class Driver(ABC):
@@ -85,8 +153,8 @@ class Driver(ABC):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """`transact` for what decides by nothing but rows that are locked: those of the number `e164`, which are, and
-        those that the function locks itself."""
+        """`transact` for what writes by nothing that another may change meanwhile: the rows of the number `e164`, which
+        are locked, those that the function locks itself, and those that only the holder of such a lock changes."""
         return await self.transact(caller, function, *args, **kwargs)
 
 

@@ -111,6 +111,15 @@ def find_key(tx: Tx, access_key_id: str) -> AccessKey | None:
     return _key(row) if row else None
 
 
+def find_key_and_user(tx: Tx, access_key_id: str) -> tuple[AccessKey, User] | None:
+    """The key of that id, of any account, and whose it is; None if there is no such key."""
+    key = find_key(tx, access_key_id)
+    if key is None:
+        return None
+    row = tx.execute(f"{USERS.select} AND user_name = ?", (key.account_id, key.user_name)).fetchone()
+    return (key, USERS.of(row)) if row else None
+
+
 def get_key(tx: Tx, access_key_id: str) -> AccessKey:
     """The account's key of that id. Raises NotFound."""
     key = find_key(tx, access_key_id)

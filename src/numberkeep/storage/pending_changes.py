@@ -1,7 +1,7 @@
 """What a carrier has still to do, and when to ask it: the rows that the worker works off."""
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -50,6 +50,14 @@ def delete(tx: Tx, e164: str, kind: Kind) -> None:
     key = (tx.account_id, e164, kind)
     tx.write(f"DELETE FROM pending_changes {_ONE}", key)
     tx.known.pop(key, None)
+
+
+def delete_all(tx: Tx, e164: str) -> None:
+    """Nothing of the number is pending any longer."""
+    key = (tx.account_id, e164)
+    tx.write("DELETE FROM pending_changes WHERE account_id = ? AND e164_phone_number = ?", key)
+    for kind in get_args(Kind):
+        tx.known.pop((*key, kind), None)
 
 
 def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:

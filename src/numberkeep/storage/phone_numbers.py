@@ -206,7 +206,7 @@ def delete(tx: Tx, number: PhoneNumber) -> None:
     change = {column: (value, None) for column, value in _known_of(number)}
     change_id = _remember(tx, number, change, number.change_id)
     of_number = (tx.account_id, number.e164_phone_number)
-    for table in ("phone_numbers", "phone_number_associations", "pending_changes", "departed_phone_numbers"):
+    for table in ("phone_numbers", "phone_number_associations", "departed_phone_numbers"):
         tx.write(f"DELETE FROM {table} WHERE account_id = ? AND e164_phone_number = ?", of_number)
     tx.known.pop(of_number, None)
     tx.write(
@@ -241,11 +241,13 @@ def _departed(tx: Tx, e164: str) -> int | None:
 
 def claim(tx: Tx, e164: str) -> bool:
     """Make the account the number's owner unless another is; tells whether the account owns it now."""
-    tx.write(
-        "INSERT INTO phone_number_owners (e164_phone_number, account_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        (e164, tx.account_id),
-    )
-    row = tx.execute("SELECT account_id FROM phone_number_owners WHERE e164_phone_number = ?", (e164,)).fetchone()
+    row = None
+    while row is None:  # the owner that stood in the way may have gone before it was read
+        tx.write(
+            "INSERT INTO phone_number_owners (e164_phone_number, account_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (e164, tx.account_id),
+        )
+        row = tx.execute("SELECT account_id FROM phone_number_owners WHERE e164_phone_number = ?", (e164,)).fetchone()
     return bool(row[0] == tx.account_id)
 
 

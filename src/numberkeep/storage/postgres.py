@@ -6,8 +6,9 @@ Transactions wait in lines, each with threads and connections of its own, which 
   next transaction, which first locks the numbers of all its jobs in one statement. So it is READ COMMITTED, and who
   meets another process waits for it instead of failing. The worker's have a line like that to themselves.
 - Those that read one number: a group reads its numbers by one statement.
-- All others are SERIALIZABLE. What arrives together shares a transaction, and goes on alone should that fail; a
-  function that has met another transaction is run again.
+- All others are SERIALIZABLE. What arrives together shares a transaction; a function that has met another transaction
+  is run again.
+- A group that cannot be kept as a whole is set apart: each of its jobs goes on alone, and holds up no other.
 
 What is written waits until something is read or the transaction ends (`postgres_statements`), and goes out
 together with the COMMIT: a group of updates takes two round trips.
@@ -20,11 +21,11 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from time import monotonic
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from ..domain.caller import Caller
@@ -32,8 +33,8 @@ from ..domain.errors import Awaited, BadRequest, Error, ServiceFailure, ServiceU
 from ..domain.number_plan import normalize_id
 from ..world import World
 from . import pending_changes, phone_numbers
-from .driver import Done, Driver, Work, promise
-from .postgres_schema import token_secret
+from .driver import Done, Driver, Job, Line, Work, promise
+from .postgres_schema import conninfo, token_secret
 from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Tx
 
@@ -43,36 +44,26 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every failed
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GROUP_JOBS = 256
-"""How many jobs share one transaction at most."""
-LISTENING_TURNS = 16
-"""How many turns of the event loop at most those who were just answered have to come back for the next group."""
 THREADS = 8
 """How many transactions that are not about one number run side by side."""
+FEW_THREADS = 4
+"""How many of the lookups, and of the jobs that were set apart, run side by side."""
 GROUP_ATTEMPTS = 3
-"""How often a group that meets other transactions is run before its jobs go on alone."""
+"""How often a group that meets other transactions is run before it is set apart."""
 ATTEMPTS = 20
 """How often a job that meets other transactions is run before it is refused."""
 FIRST_PAUSE_SECONDS = 0.001
 """How long a job waits on average before it is run again; twice as long each further time, up to the longest."""
 LONGEST_PAUSE_SECONDS = 0.1
 STATEMENT_SECONDS = 10
-"""How long one statement may take, with the locks that it waits for."""
+"""How long one statement may take."""
+LOCK_SECONDS = 2
+"""How long it waits for what another transaction has locked."""
 PREPARED_AFTER = 2
 """A statement that was run so often on a connection is prepared there."""
-LOOKED_SECONDS = 0.5
-"""For how long what `Postgres.look` has read is kept, for those who had to wait for it."""
-
-_DEFAULTS = {
-    "application_name": "numberkeep",
-    "connect_timeout": "5",
-    # A machine that has gone away says nothing; the kernel has to notice.
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
-"""What holds for a connection unless the URL says otherwise."""
+FIRST_AWAY_SECONDS = 1.0
+"""For how long a standby that is out of reach is not asked; twice as long each further time, up to the longest."""
+LONGEST_AWAY_SECONDS = 300.0
 
 _LOCKING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -80,20 +71,24 @@ _SERIALIZABLE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 
 _MET_ANOTHER = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 """Two transactions that cannot both be: a UniqueViolation too, for a function looks before it inserts."""
+_WAITED = (errors.QueryCanceled, errors.LockNotAvailable)
+"""Somebody else holds a lock for long, or a statement takes too long."""
 _LOST = (psycopg.OperationalError, errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
-"""The server is out of reach, has no time or no room, or is no longer the one that writes."""
-
+"""But for those above: the server is out of reach, has no room, or is no longer the one that writes."""
 
 Execute = Callable[..., Rows]
 
 
-class _Job(NamedTuple):
-    loop: asyncio.AbstractEventLoop
-    caller: Caller
-    request_id: str
-    work: Work
-    done: Done
-    e164: str | None = None
+class _Mode(NamedTuple):
+    """What a transaction is like."""
+
+    begin: str
+    known: Callable[[Execute, Sequence[Job]], dict[Hashable, Any]]
+    """What a group reads at its beginning, so that its jobs need not."""
+
+
+class _SetApart(Exception):
+    """A group cannot be kept as a whole."""
 
 
 class _Spoiled(Exception):
@@ -126,23 +121,18 @@ class Postgres(Driver):
         self._quotas = quotas or {}
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
-        self._is_lost = False
-        leader = _conninfo(url, "read-write")
-        nearest = _conninfo(standby_url, "prefer-standby") if standby_url else leader
-        self._number_writes = _Line(leader, 1, partial(self._attempt, _LOCKING, _locked))
-        self._changes = _Line(leader, 1, partial(self._attempt, _LOCKING, _locked_with_pending))
-        self._writes = _Line(leader, THREADS, partial(self._attempt, _SERIALIZABLE, _nothing))
-        self._looks = _Line(leader, 1, partial(self._attempt, _READING, _nothing))
-        self._number_reads = _Line(nearest, 1, partial(self._attempt, _READING, _numbers))
-        self._reads = _Line(nearest, THREADS, partial(self._attempt, _READING, _nothing))
-        self._lines = (
-            self._number_writes,
-            self._changes,
-            self._writes,
-            self._looks,
-            self._number_reads,
-            self._reads,
-        )
+        leader = _Place("the store", conninfo(url, "read-write"))
+        nearest = [leader]
+        if standby_url:
+            nearest.insert(0, _Place("the standby", conninfo(standby_url, "prefer-standby")))
+        self._pools: list[_Threads] = []
+        self._apart = self._threads(FEW_THREADS, [leader])
+        self._number_writes = self._line(1, [leader], _Mode(_LOCKING, _locked))
+        self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending))
+        self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing))
+        self._looks = self._line(FEW_THREADS, [leader], _Mode(_READING, _nothing))
+        self._number_reads = self._line(1, nearest, _Mode(_READING, _numbers))
+        self._reads = self._line(THREADS, nearest, _Mode(_READING, _nothing))
         self._looked: dict[Hashable, _Looked] = {}
 
     def recall(self, key: Hashable) -> bytes | None:
@@ -152,11 +142,11 @@ class Postgres(Driver):
         self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable = None, e164: str | None = None
     ) -> None:
         line = self._number_reads if e164 else self._reads
-        line.put(_Job(asyncio.get_running_loop(), caller, request_id, work, done, e164))
+        line.put(Job(caller, request_id, work, done, e164))
 
     def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         line = self._number_writes if e164 else self._writes
-        line.put(_Job(asyncio.get_running_loop(), caller, request_id, work, done, e164))
+        line.put(Job(caller, request_id, work, done, e164))
 
     async def transact_locking(
         self,
@@ -167,29 +157,65 @@ class Postgres(Driver):
         **kwargs: P.kwargs,
     ) -> T:
         future, done = promise()
-        loop, id = asyncio.get_running_loop(), self._world.new_id()
-        self._changes.put(_Job(loop, caller, id, lambda tx: function(tx, *args, **kwargs), done, e164))
+        self._changes.put(Job(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done, e164))
         return await future  # type: ignore[no-any-return]
 
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         key = (caller.account_id, function, args, tuple(kwargs.items()))
         looked = self._looked.get(key)
         if looked is None:
-            loop = asyncio.get_running_loop()
-            looked = self._looked[key] = _Looked(lambda: loop.call_later(LOOKED_SECONDS, self._looked.pop, key))
-            id, done = self._world.new_id(), looked.settle
-            self._looks.put(_Job(loop, caller, id, lambda tx: function(tx, *args, **kwargs), done))
+            looked = self._looked[key] = _Looked(lambda: self._looked.pop(key))
+            work, done = lambda tx: function(tx, *args, **kwargs), looked.settle
+            self._looks.put(Job(caller, self._world.new_id(), work, done))
         return looked.result()  # type: ignore[no-any-return]
+
+    async def ask(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        future, done = promise()
+        self._looks.put(Job(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done))
+        return await future  # type: ignore[no-any-return]
 
     def scrub(self) -> None:
         """The database's files are its own."""
 
     def close(self) -> None:
         self._closing.set()
-        for line in self._lines:
-            line.close()
+        self._pools.append(self._pools.pop(0))  # what is set apart comes after what it was set apart from
+        for pool in self._pools:
+            pool.close()
 
-    def _run(self, jobs: Sequence[_Job], transaction: "_Transaction", known: dict[Hashable, Any]) -> list[Any]:
+    def _threads(self, count: int, places: Sequence["_Place"]) -> "_Threads":
+        self._pools.append(_Threads(count, places))
+        return self._pools[-1]
+
+    def _line(self, threads: int, places: Sequence["_Place"], mode: _Mode) -> Line:
+        """A line whose groups such transactions run."""
+        pool = self._threads(threads, places)
+        line = Line(lambda loop, jobs: pool.submit(self._work, line, mode, loop, jobs), threads)
+        return line
+
+    def _work(
+        self, session: "_Session", line: Line, mode: _Mode, loop: asyncio.AbstractEventLoop, jobs: list[Job]
+    ) -> None:
+        try:
+            results = self._attempt(mode, session, jobs)
+        except _SetApart:
+            for job in jobs:
+                self._apart.submit(self._work_alone, mode, loop, job)
+            jobs, results = [], []
+        except Exception as error:
+            results = [_failure(jobs[0], error)] * len(jobs)
+        _tell(loop, line.answer, loop, jobs, results)
+
+    def _work_alone(self, session: "_Session", mode: _Mode, loop: asyncio.AbstractEventLoop, job: Job) -> None:
+        try:
+            (result,) = self._attempt(mode, session, [job])
+        except Exception as error:
+            result = _failure(job, error)
+        _tell(loop, job.done, result)
+
+    def _run(self, jobs: Sequence[Job], transaction: "_Transaction", known: dict[Hashable, Any]) -> list[Any]:
         """What the jobs come to, in one transaction. Raises _Spoiled if that must not be kept."""
         now = self._world.now()
         results = []
@@ -209,37 +235,43 @@ class Postgres(Driver):
             )
             try:
                 results.append(job.work(tx))
+                continue
             except Error as refusal:
-                if transaction.wrote:
-                    raise _Spoiled(refusal) from refusal
-                results.append(refusal)
+                result: Error = refusal
             except psycopg.Error:
                 raise
             except Exception as error:
-                failure = _failure(job, error)
-                if transaction.wrote:
-                    raise _Spoiled(failure) from error
-                results.append(failure)
+                if transaction.wrote and len(jobs) > 1:
+                    raise _SetApart from error
+                result = _failure(job, error)
+            if transaction.wrote:
+                raise _Spoiled(result)
+            results.append(result)
         return results
 
-    def _attempt(self, begin: str, known: "_Known", session: "_Session", jobs: Sequence[_Job]) -> list[Any]:
-        """What the jobs come to: in one transaction if that can be, and again as far as that helps."""
+    def _attempt(self, mode: _Mode, session: "_Session", jobs: Sequence[Job]) -> list[Any]:
+        """What the jobs come to, in one transaction that is run again as far as that helps. Raises _SetApart."""
         pause_seconds = FIRST_PAUSE_SECONDS
         result: Any = ServiceUnavailable("Others change the same things all the time; nothing was changed.")
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
-                with session.transaction(begin) as transaction:
-                    results = self._run(jobs, transaction, known(transaction.execute, jobs))
-                self._find()
+                with session.transaction(mode.begin) as transaction:
+                    results = self._run(jobs, transaction, mode.known(transaction.execute, jobs))
+                session.place.find()
                 return results
             except _MET_ANOTHER as error:
                 log.info("request %s meets others: %s", jobs[0].request_id, str(error).strip())
                 self._closing.wait(self._world.random.random() * 2 * pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            except _WAITED as error:
+                log.warning("request %s has waited too long: %s", jobs[0].request_id, str(error).strip())
+                result = ServiceUnavailable("The store has taken too long; nothing was changed.")
+                break
             except _LOST as error:
                 if session.committing or not session.was_idle:
-                    self._lose(error)
-                    return [ServiceUnavailable(session.excuse)] * len(jobs)
+                    session.place.lose(error)
+                    if session.committing or session.is_at_the_last:
+                        return [ServiceUnavailable(session.excuse)] * len(jobs)
             except _Spoiled as spoiled:
                 result = spoiled.result
                 break
@@ -247,139 +279,110 @@ class Postgres(Driver):
                 result = BadRequest(f"The store cannot keep a value: {error}.")
                 break
             except psycopg.Error as error:
-                result = _failure(jobs[0], error)
+                if len(jobs) == 1:
+                    result = _failure(jobs[0], error)
                 break
-        if len(jobs) == 1:
-            return [result]
-        return [self._attempt(begin, known, session, [job])[0] for job in jobs]
-
-    def _lose(self, error: psycopg.Error) -> None:
-        """Say that the store is lost, the first time."""
-        if not self._is_lost:
-            self._is_lost = True
-            log.warning("the store is lost, and requests are refused: %s", str(error).strip())
-
-    def _find(self) -> None:
-        """Say that it is there again."""
-        if self._is_lost:
-            self._is_lost = False
-            log.warning("the store is there again")
+        if len(jobs) > 1:
+            raise _SetApart
+        return [result]
 
 
-def _failure(job: _Job, error: Exception) -> ServiceFailure:
+def _failure(job: Job, error: Exception) -> ServiceFailure:
     log.error("request %s failed", job.request_id, exc_info=error)
     return ServiceFailure("The service encountered an unexpected error.")
 
 
-_Known = Callable[[Execute, Sequence[_Job]], dict[Hashable, Any]]
-"""What a group reads at its beginning, so that its jobs need not."""
+def _tell(loop: asyncio.AbstractEventLoop, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    try:
+        loop.call_soon_threadsafe(partial(function, *args, **kwargs))
+    except RuntimeError:
+        log.warning("transactions were done when nobody waited for them any more")
 
 
-def _nothing(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+def _nothing(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return {}
 
 
-def _numbers(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+def _numbers(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return dict(phone_numbers.find_all(execute, _names(jobs), lock=False))
 
 
-def _locked(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+def _locked(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return dict(phone_numbers.find_all(execute, _names(jobs), lock=True))
 
 
-def _locked_with_pending(execute: Execute, jobs: Sequence[_Job]) -> dict[Hashable, Any]:
+def _locked_with_pending(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return {**_locked(execute, jobs), **pending_changes.find_all(execute, _names(jobs))}
 
 
-def _names(jobs: Sequence[_Job]) -> Iterator[tuple[str, str]]:
+def _names(jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
     for job in jobs:
         if job.e164:
             with suppress(BadRequest):  # which the job itself will meet
                 yield job.caller.account_id, normalize_id(job.e164)
 
 
-def _conninfo(url: str, target_session_attrs: str) -> str:
-    given = conninfo_to_dict(url)
-    defaults = {**_DEFAULTS, "target_session_attrs": target_session_attrs}
-    return make_conninfo(url, **{name: value for name, value in defaults.items() if name not in given})
+class _Place:
+    """Servers that are asked for by one connection string, and whether one of them is there."""
+
+    def __init__(self, name: str, conninfo: str) -> None:
+        self.name = name
+        self.conninfo = conninfo
+        self._is_lost = False
+        self._away_seconds = FIRST_AWAY_SECONDS
+        self._away_until = 0.0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it was lost so lately that it is not worth an attempt, if there is another."""
+        return monotonic() < self._away_until
+
+    def lose(self, error: psycopg.Error) -> None:
+        """It is out of reach: say so, the first time."""
+        if not self.is_away:
+            self._away_until = monotonic() + self._away_seconds
+            self._away_seconds = min(2 * self._away_seconds, LONGEST_AWAY_SECONDS)
+        if not self._is_lost:
+            self._is_lost = True
+            log.warning("%s is lost: %s", self.name, str(error).strip())
+
+    def find(self) -> None:
+        """It is there: say so, if it was lost."""
+        if self._is_lost:
+            self._is_lost = False
+            self._away_seconds, self._away_until = FIRST_AWAY_SECONDS, 0.0
+            log.warning("%s is there again", self.name)
 
 
-class _Line:
-    """Jobs that wait, and the threads that run them in groups."""
+class _Threads:
+    """Threads, each with a session of its own."""
 
-    def __init__(
-        self,
-        conninfo: str,
-        threads: int,
-        run: Callable[["_Session", Sequence[_Job]], list[Any]],
-    ) -> None:
-        self._conninfo = conninfo
-        self._run = run
-        self._threads = threads
-        self._executor = ThreadPoolExecutor(threads, "numberkeep-postgres")
+    def __init__(self, count: int, places: Sequence[_Place]) -> None:
+        self._places = places
+        self._executor = ThreadPoolExecutor(count, "numberkeep-postgres", self._begin)
         self._local = threading.local()
         self._sessions: list[_Session] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._jobs: list[_Job] = []
-        self._busy = 0
 
-    def put(self, job: _Job) -> None:
-        if job.loop is not self._loop:  # the one before has ended, and with it whoever waited there
-            self._loop, self._jobs, self._busy = job.loop, [], 0
-        if not self._jobs:
-            job.loop.call_soon(self._hand_over)
-        self._jobs.append(job)
+    def submit(self, function: Callable[Concatenate["_Session", P], None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have one of them run ``function(session, ...)``."""
+        self._executor.submit(lambda: function(self._local.session, *args, **kwargs))
 
     def close(self) -> None:
         self._executor.shutdown()
         for session in self._sessions:
             session.close()
 
-    def _hand_over(self) -> None:
-        while self._loop and self._jobs and self._busy < self._threads:
-            jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
-            self._busy += 1
-            self._executor.submit(self._work, self._loop, jobs)
-
-    def _work(self, loop: asyncio.AbstractEventLoop, jobs: list[_Job]) -> None:
-        session = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = _Session(self._conninfo)
-            self._sessions.append(session)
-        try:
-            results = self._run(session, jobs)
-        except Exception as error:
-            results = [_failure(jobs[0], error)] * len(jobs)
-        try:
-            loop.call_soon_threadsafe(self._give, loop, jobs, results)
-        except RuntimeError:
-            log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
-
-    def _give(self, loop: asyncio.AbstractEventLoop, jobs: list[_Job], results: list[Any]) -> None:
-        if loop is not self._loop:
-            return
-        waiting = len(self._jobs)
-        for job, result in zip(jobs, results, strict=True):
-            try:
-                job.done(result)
-            except Exception:
-                log.exception("request %s is done, and nobody could be told", job.request_id)
-        self._listen(LISTENING_TURNS if self._threads == 1 else 0, waiting + len(jobs))
-
-    def _listen(self, turns: int, expected: int) -> None:
-        """Let `turns` of the loop pass, or fewer once `expected` wait; then begin the next group."""
-        if turns and len(self._jobs) < expected:
-            asyncio.get_running_loop().call_soon(self._listen, turns - 1, expected)
-        else:
-            self._busy -= 1
-            self._hand_over()
+    def _begin(self) -> None:
+        self._local.session = _Session(self._places)
+        self._sessions.append(self._local.session)
 
 
 class _Session:
-    """A thread's connection, made when it is needed and made anew when it is lost."""
+    """A thread's connection, made when it is needed and made anew when it is lost: to the first place that is there."""
 
-    def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
+    def __init__(self, places: Sequence[_Place]) -> None:
+        self._places = places
+        self.place = places[0]
         self._connection: psycopg.Connection[Any] | None = None
         self._settings: list[str] = []
         self._warning: str | None = None
@@ -387,6 +390,11 @@ class _Session:
         """Whether a COMMIT may have been made of which nothing was heard."""
         self.was_idle = False
         """Whether the connection that was lost had served before: it may have been lost long ago."""
+
+    @property
+    def is_at_the_last(self) -> bool:
+        """Whether there is no other place to go to."""
+        return self.place is self._places[-1]
 
     @property
     def excuse(self) -> str:
@@ -399,6 +407,8 @@ class _Session:
     def transaction(self, begin: str) -> "Iterator[_Transaction]":
         """Commits what was written when the block ends, unless by an exception. Raises psycopg's errors."""
         self.was_idle, self.committing, self._warning = self._connection is not None, False, None
+        if self.place is not self._places[0] and not self._places[0].is_away:
+            self.close()  # it may be there again
         connection = self._connection = self._connection or self._connect()
         try:
             with connection.pipeline() as pipeline:
@@ -417,7 +427,7 @@ class _Session:
         except BaseException as error:
             if isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "ERROR":
                 self.committing = False  # the server tells that it has not committed
-            if isinstance(error, _LOST) and not isinstance(error, _MET_ANOTHER):
+            if isinstance(error, _LOST) and not isinstance(error, (*_MET_ANOTHER, *_WAITED)):
                 self.close()
             elif connection.info.transaction_status != TransactionStatus.IDLE:
                 connection.rollback()
@@ -434,12 +444,14 @@ class _Session:
             self._warning = notice.message_primary
 
     def _connect(self) -> "psycopg.Connection[Any]":
-        connection = psycopg.connect(self._conninfo, autocommit=True)
+        self.place = next((place for place in self._places if not place.is_away), self._places[-1])
+        connection = psycopg.connect(self.place.conninfo, autocommit=True)
         connection.add_notice_handler(self._hear)
         sql = "SELECT pg_backend_pid(), current_setting('synchronous_commit', true)"
         (pid, durable) = connection.execute(sql).fetchone() or (0, None)
         settings = [
             f"statement_timeout = '{STATEMENT_SECONDS}s'",
+            f"lock_timeout = '{LOCK_SECONDS}s'",
             f"idle_in_transaction_session_timeout = '{STATEMENT_SECONDS}s'",
             *["synchronous_commit = on"] * (durable in ("off", "local")),
         ]
@@ -484,11 +496,13 @@ class _Looked:
         self._waiting: list[Callable[[], None]] | None = []
 
     def settle(self, result: Any) -> None:
+        """Have those who wait begin again; whoever comes later has it read anew."""
         self._result = result
         waiting, self._waiting = self._waiting, None
-        self._forget()
+        loop = asyncio.get_running_loop()
         for resume in waiting or ():
-            resume()
+            loop.call_soon(resume)
+        loop.call_soon(self._forget)
 
     def result(self) -> Any:
         if self._waiting is not None:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .driver import StoreError
 from .migrations import migrations, of_postgres, refuse_newer_version, refuse_other_versions
@@ -14,11 +14,23 @@ from .store import TOKEN_SECRET
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
 
-CONNECT_SECONDS = 5
 SCHEMA_VERSION = "schema_version"
 """The fact that tells of which version the schema is."""
 
+_DEFAULTS = {
+    "application_name": "numberkeep",
+    "connect_timeout": "5",
+    # A machine that has gone away says nothing; the kernel has to notice.
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+"""What holds for a connection unless the URL says otherwise."""
+
 _VERSION = f"SELECT value FROM store WHERE name = '{SCHEMA_VERSION}'"
+
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 
 
 def version_of(url: str) -> int:
@@ -49,21 +61,27 @@ def token_secret(url: str) -> bytes:
 
 def without_password(url: str) -> str:
     """Who is where in the URL, to be shown."""
-    given = conninfo_to_dict(url)
+    given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     user = f"{given['user']}@" if "user" in given else ""
-    port = str(given.get("port", "")).strip(",")
-    return f"postgresql://{user}{given.get('host', '')}{':' * bool(port)}{port}/{given.get('dbname', '')}"
+    hosts, ports = given.get("host", "").split(","), given.get("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    servers = ",".join(f"{host}{':' * bool(port)}{port}" for host, port in zip(hosts, ports, strict=False))
+    return f"postgresql://{user}{servers}/{given.get('dbname', '')}"
+
+
+def conninfo(url: str, target_session_attrs: str, **defaults: str) -> str:
+    """The connection string for the URL; of several servers, for one with those attributes."""
+    given = conninfo_to_dict(url)
+    defaults = {**_DEFAULTS, "target_session_attrs": target_session_attrs, **defaults}
+    return make_conninfo(url, **{name: value for name, value in defaults.items() if name not in given})
 
 
 def connect(url: str, application_name: str = "numberkeep schema") -> Connection:
-    """A connection that can go through a pooler. Raises StoreError."""
+    """A connection to the one server that writes, which can go through a pooler. Raises StoreError."""
     try:
         return psycopg.connect(
-            url,
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            prepare_threshold=None,
-            application_name=application_name,
+            conninfo(url, "read-write", application_name=application_name), autocommit=True, prepare_threshold=None
         )
     except psycopg.Error as error:
         raise _cannot_be_opened(url, error) from error
@@ -92,6 +110,12 @@ def _version(connection: Connection) -> int:
 def _migrate(connection: Connection, secret: str) -> list[str]:
     done: list[str] = []
     refuse_newer_version(_version(connection))
+    there = {name for (name,) in connection.execute(_TABLES).fetchall()}
+    if there and "store" not in there:
+        raise StoreError(
+            f"The database {connection.info.dbname} has tables of something else ({min(there)}, say): "
+            "a store needs one to itself, or a schema of its own at the head of the search_path."
+        )
     while True:
         try:
             connection.execute(of_postgres(migrations()[0].statements[0]))  # which makes the table `store`
@@ -105,7 +129,7 @@ def _migrate(connection: Connection, secret: str) -> list[str]:
             row = connection.execute(f"{_VERSION} FOR UPDATE").fetchone()
             if row and int(row[0]) < migration.version:
                 for statement in migration.statements:
-                    connection.execute(of_postgres(statement).replace("%", "%%"))
+                    connection.execute(of_postgres(statement))
                 connection.execute(
                     "UPDATE store SET value = %s WHERE name = %s", (str(migration.version), SCHEMA_VERSION)
                 )

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..world import World
-from .driver import Done, Driver, StoreError, Work
+from .driver import Done, Driver, Job, Line, StoreError, Work
 from .migrations import migrations, of_sqlite, refuse_newer_version
 from .tx import Pool, Tx
 
@@ -30,13 +30,7 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Job = tuple[Caller, str, Work, Done]
 
-GROUP_JOBS = 256
-"""How many transactions share one commit at most, so that the first of them does not wait for ever."""
-LISTENING_TURNS = 16
-"""How many turns of the event loop at most those who were just answered have to come back, so that they share the
-next commit: else two halves of the clients take turns, and twice as many commits are made."""
 CACHE_KIBIBYTES = 24_576
 """How much of the file each of the two connections keeps in memory."""
 KNOWN_BYTES = 16 * 1024 * 1024
@@ -51,6 +45,9 @@ QUICK_COMMIT_SECONDS = 0.002
 """A disk that takes no longer for a commit holds up nobody: to wait for it costs less than to have a thread do so."""
 BUSY_SECONDS = 5.0
 """How long a transaction waits for another process (a command at the shell) to finish with the file."""
+
+
+_OF_SOMETHING_ELSE = "SELECT name FROM sqlite_schema, pragma_user_version WHERE user_version = 0 LIMIT 1"
 
 
 class Sqlite(Driver):
@@ -73,6 +70,8 @@ class Sqlite(Driver):
                 if not os.access(path, os.W_OK):
                     raise PermissionError("it cannot be written")
                 self._writer = stack.enter_context(closing(_Connection(path)))
+                if other := self._writer.execute(_OF_SOMETHING_ELSE).fetchone():
+                    raise StoreError(f"The file {path} is a database of something else: it has {other[0]}.")
                 self._prepare()
                 self._reader = stack.enter_context(closing(_Connection(path)))
                 self._reader.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
@@ -85,11 +84,9 @@ class Sqlite(Driver):
         self._known_bytes = 0
         self._rows: dict[Hashable, Any] = {}
         self._rows_version = 0
-        self._jobs: list[Job] = []
-        self._busy = False
+        self._line = Line(self._run_group)
         self._commit_seconds = 0.0
         self._writing = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
         self._thread.start()
@@ -180,44 +177,19 @@ class Sqlite(Driver):
         self._known_bytes = 0
 
     def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # the one before has ended, and with it whoever waited there
-            self._loop, self._jobs, self._busy = loop, [], False
-        if not self._jobs:
-            loop.call_soon(self._hand_over)
-        self._jobs.append((caller, request_id, work, done))
+        self._line.put(Job(caller, request_id, work, done))
 
-    def _hand_over(self) -> None:
-        """Run what has gathered, unless a group is under way: then more will have gathered when it is done.
-
-        It is run here if the disk was quick the last time and nobody else writes, else by the writer's thread.
-        """
-        if self._loop and self._jobs and not self._busy:
-            self._busy = True
-            jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
-            results = self._commit(jobs, wait=False) if self._commit_seconds < QUICK_COMMIT_SECONDS else None
-            if results is None:
-                self._groups.put((self._loop, jobs))
-            else:
-                self._loop.call_soon(self._give, jobs, results)
-
-    def _give(self, jobs: list[Job], results: list[Any]) -> None:
-        self._end_snapshot()
-        waiting = len(self._jobs)
-        for (_, request_id, _, done), result in zip(jobs, results, strict=True):
-            try:
-                done(result)
-            except Exception:
-                log.exception("request %s is done, and nobody could be told", request_id)
-        self._listen(LISTENING_TURNS, waiting + len(jobs))
-
-    def _listen(self, turns: int, expected: int) -> None:
-        """Let `turns` of the loop pass, or fewer once `expected` wait; then begin the next group."""
-        if turns and len(self._jobs) < expected:
-            asyncio.get_running_loop().call_soon(self._listen, turns - 1, expected)
+    def _run_group(self, loop: asyncio.AbstractEventLoop, jobs: list[Job]) -> None:
+        """Run a group here if the disk was quick the last time and nobody else writes, else by the writer's thread."""
+        results = self._commit(jobs, wait=False) if self._commit_seconds < QUICK_COMMIT_SECONDS else None
+        if results is None:
+            self._groups.put((loop, jobs))
         else:
-            self._busy = False
-            self._hand_over()
+            loop.call_soon(self._answer, loop, jobs, results)
+
+    def _answer(self, loop: asyncio.AbstractEventLoop, jobs: list[Job], results: list[Any]) -> None:
+        self._end_snapshot()
+        self._line.answer(loop, jobs, results)
 
     def scrub(self) -> None:
         """Write the file anew, so that nothing is left in it of what was overwritten. Nobody is served meanwhile."""
@@ -236,7 +208,7 @@ class Sqlite(Driver):
             results = self._commit(jobs, wait=True)
             assert results is not None
             try:
-                loop.call_soon_threadsafe(self._give, jobs, results)
+                loop.call_soon_threadsafe(self._answer, loop, jobs, results)
             except RuntimeError:
                 log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
 
@@ -284,7 +256,7 @@ class Sqlite(Driver):
                 self._rows.clear()
                 self._rows_version = version
             now, rows = self._world.now(), self._rows
-            results = [self._run(writer, rows, now, caller, request_id, work) for caller, request_id, work, _ in jobs]
+            results = [self._run(writer, rows, now, job.caller, job.request_id, job.work) for job in jobs]
             began = perf_counter()
             writer.execute("COMMIT")
             self._commit_seconds = perf_counter() - began
