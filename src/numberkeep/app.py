@@ -26,6 +26,7 @@ from .aws.sigv4 import Identity, Verifier, read_unverified
 from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
+from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
 from .domain.caller import Caller
@@ -43,7 +44,7 @@ from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
-from .storage.tx import Tx
+from .storage.tx import Pool, Tx
 from .trail import File, StandardOutput, Trail
 from .worker import Worker
 from .world import World
@@ -83,12 +84,12 @@ class App:
             if seat
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
-        carrier = SimulatedCarrier(settings.order_seconds)
+        carriers = _carriers(settings)
         if isinstance(settings.database, Path):
             stack.enter_context(_lock(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        self.store = open_store(settings.database, world, carrier, stack, quotas, settings.standby)
-        worker = Worker(self.store, carrier, world)
+        self.store = open_store(settings.database, world, carriers, stack, quotas, settings.standby)
+        worker = Worker(self.store, carriers.of, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
@@ -266,6 +267,14 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     return new_key(tx, sealer, "developer")
 
 
+def _carriers(settings: Settings) -> Carriers:
+    try:
+        path = settings.carriers
+        return carriers_of(read_routing(path) if path else simulated_only(settings.order_seconds))
+    except RoutingError as error:
+        raise StartError(f"The carriers cannot be used: {error}") from error
+
+
 def _outputs(settings: Settings) -> list[File | StandardOutput]:
     seat = settings.seat
     try:
@@ -287,7 +296,7 @@ def _of_worker(path: Path, seat: Seat | None) -> Path:
 def open_store(
     database: Location | None,
     world: World,
-    carrier: SimulatedCarrier,
+    pool: Pool,
     stack: AsyncExitStack | ExitStack,
     quotas: Mapping[str, int] | None = None,
     standby: str | None = None,
@@ -295,13 +304,13 @@ def open_store(
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
-        storage = Postgres(database, world, carrier, quotas, standby_url=standby)
+        storage = Postgres(database, world, pool, quotas, standby_url=standby)
     elif database:
-        storage = Sqlite(str(database), world, carrier, quotas)
+        storage = Sqlite(str(database), world, pool, quotas)
     else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
-        storage = Sqlite(str(Path(directory, "numberkeep.sqlite3")), world, carrier, quotas, durable=False)
+        storage = Sqlite(str(Path(directory, "numberkeep.sqlite3")), world, pool, quotas, durable=False)
     stack.callback(storage.close)
     return storage
 

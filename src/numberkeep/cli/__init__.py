@@ -20,10 +20,10 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
-from . import access, numbers
+from . import access, numbers, pending
 from .copy import copy
 from .migrate import migrate
-from .options import PORT, Postgresql, database_option, secret_key_option
+from .options import PORT, Postgresql, carriers_option, database_option, secret_key_option
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -70,7 +70,8 @@ def main() -> None:
 @click.option("--memory", is_flag=True, help="Keep nothing.")
 @click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
 @click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
-def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verify: bool) -> None:
+@carriers_option
+def dev(data: Path, memory: bool, **settings: Any) -> None:
     """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
     database = None
     if not memory:
@@ -79,7 +80,7 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
         except OSError as error:
             raise click.BadParameter(f"{data} cannot be a directory: {error.strerror}.", param_hint="--data") from error
         database = data / "numberkeep.sqlite3"
-    _run(Settings(port=port, admin_port=admin_port, database=database, dev=True, empty=empty, verify=verify))
+    _run(Settings(database=database, dev=True, **settings))
 
 
 @main.command()
@@ -129,8 +130,9 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
     "--order-seconds",
     default=4,
     type=click.IntRange(0, 86400),
-    help="How long the simulated carrier takes to provide a number.",
+    help="How long the simulated carrier takes to provide a number, where no --carriers tell of it.",
 )
+@carriers_option
 @click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
 @click.option("--workers", default=1, type=click.IntRange(1, 256), help="How many processes serve, on PostgreSQL.")
 def serve(
@@ -158,7 +160,16 @@ def serve(
         _run(given)
 
 
-for command in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate, copy):
+for command in (
+    access.keys,
+    access.users,
+    access.roles,
+    access.policies,
+    numbers.numbers,
+    pending.pending,
+    migrate,
+    copy,
+):
     main.add_command(command)
 
 

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .. import app
 from ..app import StartError
-from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
+from ..config import CARRIERS_VARIABLE, DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
 from ..storage.driver import StoreError
 
@@ -102,6 +102,17 @@ def secret_key_option(function: click.decorators.FC) -> click.decorators.FC:
         envvar=SECRET_KEY_FILE_VARIABLE,
         show_envvar=True,
         help="The file with the key that secrets are kept with: `numberkeep keys init` makes one.",
+    )(function)
+
+
+def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--carriers, for who asks carriers or tells what they did."""
+    return click.option(
+        "--carriers",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar=CARRIERS_VARIABLE,
+        show_envvar=True,
+        help="The file that tells which carriers there are, and which numbers each serves.",
     )(function)
 
 

@@ -30,6 +30,7 @@ _SELECT_HELD = (
 _INSERTED = ("account_id", *COLUMNS, "change_id")
 _INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 _NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
+REASON = "reason"
 Execute = Callable[..., Rows]
 
 _encode = msgspec.json.Encoder().encode
@@ -44,7 +45,8 @@ class Change(Struct, frozen=True):
     arn: str
     """Who asked for it."""
     change: dict[str, tuple[Any, Any]]
-    """By column, what it was and what it is since; likewise ``associations``, which are rows of their own."""
+    """By column, what it was and what it is since; likewise ``associations``, which are rows of their own, and the
+    ``reason`` that a carrier has given, which is nowhere else."""
 
 
 def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
@@ -166,8 +168,8 @@ def insert(tx: Tx, number: PhoneNumber) -> None:
     _associate(tx, number)
 
 
-def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
-    """Keep what has changed of `was`, which is as it was found, and that it has."""
+def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> None:
+    """Keep what has changed of `was`, which is as it was found, and that it has, for a `reason` that has to be told."""
     changed = {
         column: (before, after)
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
@@ -180,7 +182,8 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
         _associate(tx, number)
     if not changed:
         return
-    change_id = _remember(tx, number, changed, was.change_id)
+    told = {**changed, REASON: (None, reason)} if reason else changed
+    change_id = _remember(tx, number, told, was.change_id)
     changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)

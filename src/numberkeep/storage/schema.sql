@@ -124,6 +124,9 @@ CREATE TABLE pending_changes (
     kind TEXT NOT NULL,
     requested_at TEXT NOT NULL,
     due_at TEXT NOT NULL,
+    change_key TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    failure TEXT,
     PRIMARY KEY (account_id, e164_phone_number, kind)
 );
 
