@@ -16,6 +16,7 @@ from typing import Any, TextIO, TypeVar
 from msgspec.structs import replace
 
 from .admin import AdminServer, application
+from .admin.callbacks import Callbacks
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .aws.api import Api
 from .aws.cloudtrail import Recorder
@@ -30,11 +31,12 @@ from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing,
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
 from .domain.caller import Caller
-from .domain.errors import BadRequest, ServiceUnavailable
+from .domain.errors import Awaited, BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
+from .operations.search import filters_of
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import BACKLOG, Server, tls_context
 from .storage import identities, postgres_schema, sqlite, store
@@ -44,7 +46,7 @@ from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
-from .storage.tx import Pool, Tx
+from .storage.tx import Pool, Subscribers, Tx
 from .trail import File, StandardOutput, Trail
 from .worker import Worker
 from .world import World
@@ -84,12 +86,13 @@ class App:
             if seat
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
-        carriers = _carriers(settings)
+        carriers = await _carriers(settings, world, stack)
         if isinstance(settings.database, Path):
             stack.enter_context(_lock(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        self.store = open_store(settings.database, world, carriers, stack, quotas, settings.standby)
-        worker = Worker(self.store, carriers.of, world)
+        told, standby = carriers.subscribers, settings.standby
+        self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
+        worker = Worker(self.store, carriers.of, world, carriers.endpoint_of)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
@@ -118,6 +121,7 @@ class App:
             real_seconds=world.real_seconds,
             arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
             of_one_number=OF_ONE_NUMBER,
+            before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
         self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
@@ -126,7 +130,7 @@ class App:
         except OSError as error:
             raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(server.stop)
-        admin = AdminServer(application(controls, dev=settings.dev), listener)
+        admin = AdminServer(application(controls, Callbacks(self.store, carriers), dev=settings.dev), listener)
         await admin.start()
         stack.push_async_callback(admin.stop)
         stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
@@ -267,12 +271,31 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     return new_key(tx, sealer, "developer")
 
 
-def _carriers(settings: Settings) -> Carriers:
+async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> Carriers:
     try:
         path = settings.carriers
-        return carriers_of(read_routing(path) if path else simulated_only(settings.order_seconds))
+        routing = read_routing(path) if path else simulated_only(settings.order_seconds)
+        webhooks = None
+        if routing.has_webhooks:
+            from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
+
+            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds)
+            stack.push_async_callback(webhooks.close)
+        return carriers_of(routing, webhooks)
     except RoutingError as error:
         raise StartError(f"The carriers cannot be used: {error}") from error
+
+
+def _offers_first(carriers: Carriers) -> Callable[[Mapping[str, Any]], None]:
+    """Before numbers are searched: has the carriers asked what they sell. That is awaited."""
+
+    def ask(arguments: Mapping[str, Any]) -> None:
+        filters = filters_of(arguments)
+        if not carriers.have_offers(**filters):
+            asking = asyncio.ensure_future(carriers.fetch(**filters))
+            raise Awaited(lambda resume: asking.add_done_callback(lambda _: resume()))
+
+    return ask
 
 
 def _outputs(settings: Settings) -> list[File | StandardOutput]:
@@ -299,18 +322,21 @@ def open_store(
     pool: Pool,
     stack: AsyncExitStack | ExitStack,
     quotas: Mapping[str, int] | None = None,
+    *,
+    subscribers: Subscribers | None = None,
     standby: str | None = None,
 ) -> Driver:
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
-        storage = Postgres(database, world, pool, quotas, standby_url=standby)
+        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, standby_url=standby)
     elif database:
-        storage = Sqlite(str(database), world, pool, quotas)
+        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers)
     else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
-        storage = Sqlite(str(Path(directory, "numberkeep.sqlite3")), world, pool, quotas, durable=False)
+        path = str(Path(directory, "numberkeep.sqlite3"))
+        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -331,12 +357,17 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
-    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`. Raises StoreError, and Error."""
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
+    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`.
+
+    The subscribers that the file `carriers` names are told of what it does. Raises StartError, StoreError, and Error.
+    """
 
     async def once() -> T:
         async with AsyncExitStack() as stack:
-            storage = open_store(database, World(), SimulatedCarrier(0), stack)
+            world = World()
+            told = await _carriers(Settings(carriers=carriers), world, stack)
+            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
             return await storage.transact(caller_of(account_id), function, *args)
 
     return asyncio.run(once())

@@ -1,15 +1,17 @@
-"""What becomes of a number when its carrier is asked, and when it answers: each in one transaction."""
+"""What becomes of a number when its carrier is asked and answers, and of a message when it is sent: each in one
+transaction."""
 
 import logging
 from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from .carriers import Answer, Done, Pending, Refused, Request
+from .carriers import Answer, Done, Pending, Refused, Request, message_type
 from .domain.errors import BadRequest, Conflict, NotFound
-from .domain.moment import later
+from .domain.moment import Timestamp, later
 from .domain.phone_number import ChangeKind
-from .storage import account_settings, pending_changes, phone_number_orders, phone_numbers
+from .storage import account_settings, deliveries, pending_changes, phone_number_orders, phone_numbers
+from .storage.deliveries import Delivery, Status
 from .storage.pending_changes import PendingChange
 from .storage.tx import Tx
 
@@ -48,31 +50,82 @@ def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
     )
 
 
-def settle(tx: Tx, change: PendingChange, answer: Answer | Failed, dice: float) -> None:
+def settle(
+    tx: Tx, change: PendingChange, answer: Answer | Failed, dice: float, noted: tuple[str, str] | None = None
+) -> None:
     """Keep what the carrier has answered to a change that was claimed, unless it is pending no longer.
 
-    `dice`, from 0 to 1, spreads out the attempts of changes that fail together.
+    `dice`, from 0 to 1, spreads out the attempts of changes that fail together. `noted` are the receiver and the id
+    of the message, if it was one that has to be noted.
     """
     if not pending_changes.is_claimed(tx, change):
         return
+    if noted:
+        receiver, message_id = noted
+        failure = str(answer) if isinstance(answer, Failed) else None
+        status: Status = "Delivered" if failure is None else "Pending" if change.attempts + 1 < ATTEMPTS else "Failed"
+        type = message_type(change.kind)
+        deliveries.note(tx, change.e164_phone_number, receiver, message_id, type, status, failure)
     if isinstance(answer, Pending):
         pending_changes.postpone(tx, replace(change, due_at=answer.ask_at, attempts=0, failure=None))
         return
     if isinstance(answer, Failed):
         attempts = change.attempts + 1
         if attempts < ATTEMPTS:
-            pause = min(FIRST_PAUSE_SECONDS * 2**change.attempts, LONGEST_PAUSE_SECONDS) * (0.5 + dice)
-            due_at = later(tx.now, seconds=pause)
+            due_at = _again_at(tx, change.attempts, dice)
             pending_changes.postpone(tx, replace(change, due_at=due_at, attempts=attempts, failure=str(answer)))
             return
         answer = Refused(f"the carrier has failed to answer {attempts} times; the last time: {answer}")
     _settle(tx, change, answer)
 
 
-def release_claim(tx: Tx, change: PendingChange) -> None:
-    """Have a change that was claimed, and will not be worked off, due for others at once."""
-    if pending_changes.is_claimed(tx, change):
-        pending_changes.postpone(tx, replace(change, due_at=tx.now))
+def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange | Delivery]:
+    """Up to `limit` of what is due, for the caller to work off until that moment."""
+    changes = pending_changes.claim(tx, limit, until)
+    return [*changes, *deliveries.claim(tx, limit - len(changes), until)]
+
+
+def release_claim(tx: Tx, claimed: PendingChange | Delivery) -> None:
+    """Have what was claimed, and will not be worked off, due for others at once."""
+    if isinstance(claimed, Delivery):
+        if deliveries.is_claimed(tx, claimed):
+            deliveries.postpone(tx, replace(claimed, due_at=tx.now))
+    elif pending_changes.is_claimed(tx, claimed):
+        pending_changes.postpone(tx, replace(claimed, due_at=tx.now))
+
+
+def next_due_at(tx: Tx) -> Timestamp | None:
+    """When the next thing is due; None if nothing is under way."""
+    return min(filter(None, (pending_changes.next_due_at(tx), deliveries.next_due_at(tx))), default=None)
+
+
+def begin_delivery(tx: Tx, delivery: Delivery) -> bool:
+    """Whether a message that was claimed has to be sent now."""
+    if not deliveries.is_claimed(tx, delivery):
+        return False
+    if deliveries.is_over(delivery):
+        deliveries.forget(tx, delivery)
+        return False
+    if deliveries.is_first(tx, delivery):
+        return True
+    deliveries.postpone(tx, replace(delivery, due_at=later(tx.now, seconds=deliveries.LOOK_AGAIN_SECONDS)))
+    return False
+
+
+def settle_delivery(tx: Tx, delivery: Delivery, failed: Failed | None, dice: float) -> None:
+    """Keep whether a message that was claimed has arrived."""
+    if not deliveries.is_claimed(tx, delivery):
+        return
+    attempts = delivery.attempts + 1
+    if failed and attempts < ATTEMPTS:
+        due_at, failure = _again_at(tx, delivery.attempts, dice), str(failed)
+        deliveries.postpone(tx, replace(delivery, status="Pending", attempts=attempts, failure=failure, due_at=due_at))
+    else:
+        deliveries.finish(tx, delivery, "Failed" if failed else "Delivered", str(failed) if failed else None)
+
+
+def _again_at(tx: Tx, attempts: int, dice: float) -> Timestamp:
+    return later(tx.now, seconds=min(FIRST_PAUSE_SECONDS * 2**attempts, LONGEST_PAUSE_SECONDS) * (0.5 + dice))
 
 
 def settle_now(

@@ -7,21 +7,30 @@ store: what one has claimed the others leave alone.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import msgspec
 
 from . import settling
-from .carriers import Answer, Carrier, Request
+from .carriers import Carrier, Request
 from .domain.caller import Caller
 from .domain.errors import Error, ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
 from .settling import Failed
-from .storage import pending_changes, store
+from .storage import store
+from .storage.deliveries import Delivery
 from .storage.driver import Driver
 from .storage.pending_changes import PendingChange
+from .storage.tx import Tx
 from .world import World
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Claimed = PendingChange | Delivery
 
 POLL_SECONDS = 0.1
 """How long something that has become due waits at most to be noticed."""
@@ -33,13 +42,27 @@ CARRIER_SECONDS = 30
 """How long a carrier has to answer: less than a claim lasts, or two workers would ask by turns for ever."""
 
 
+class Endpoint(Protocol):
+    """Where messages go."""
+
+    async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes: ...
+
+
 class Worker:
     """Works off what is due, of all accounts."""
 
-    def __init__(self, store: Driver, carrier_of: Callable[[str, str], Carrier], world: World) -> None:
-        """`carrier_of` tells which carrier serves a number: by its account, and the number itself."""
+    def __init__(
+        self,
+        store: Driver,
+        carrier_of: Callable[[str, str], Carrier],
+        world: World,
+        endpoint_of: Callable[[str], Endpoint | None] = lambda receiver: None,
+    ) -> None:
+        """`carrier_of` tells which carrier serves a number: by its account, and the number itself; `endpoint_of`
+        where the messages of a subscriber go."""
         self._store = store
         self._carrier_of = carrier_of
+        self._endpoint_of = endpoint_of
         self._world = world
         self._working = asyncio.Lock()
 
@@ -61,13 +84,13 @@ class Worker:
             await self._run_due()
 
     async def _run_due(self) -> None:
-        under_way: dict[asyncio.Task[None], PendingChange] = {}
+        under_way: dict[asyncio.Task[None], Claimed] = {}
         failure: BaseException | None = None
         try:
             while True:
                 if failure is None and len(under_way) < BATCH_CHANGES:
-                    for change in await self._claim(BATCH_CHANGES - len(under_way)):
-                        under_way[asyncio.create_task(self._work_off(change))] = change
+                    for claimed in await self._claim(BATCH_CHANGES - len(under_way)):
+                        under_way[asyncio.create_task(self._work_off(claimed))] = claimed
                 if not under_way:
                     break
                 # A carrier that takes its time holds up nobody else's changes.
@@ -80,25 +103,30 @@ class Worker:
         if failure:
             raise failure
 
-    async def _give_back(self, under_way: Mapping[asyncio.Task[None], PendingChange]) -> None:
+    async def _give_back(self, under_way: Mapping[asyncio.Task[None], Claimed]) -> None:
         """Leave to others what was claimed and cannot be finished."""
         for task in under_way:
             task.cancel()
         results = await asyncio.gather(*under_way, return_exceptions=True)
-        for change, result in zip(under_way.values(), results, strict=True):
+        for claimed, result in zip(under_way.values(), results, strict=True):
             if result is None:
                 continue
-            caller, e164 = _worker_of(change.account_id), change.e164_phone_number
             try:
-                await self._store.transact_locking(caller, e164, settling.release_claim, change)
+                await self._in_turn(claimed, settling.release_claim, claimed)
             except Error as error:
-                log.warning("%s of %s stays claimed for a while: %s", change.kind, e164, error)
+                log.warning("%s stays claimed for a while: %s", claimed.e164_phone_number, error)
 
-    async def _claim(self, limit: int) -> list[PendingChange]:
+    async def _claim(self, limit: int) -> list[Claimed]:
         """What is due, as far as no other worker is at it."""
         until = later(self._world.now(), seconds=CLAIM_SECONDS)
-        claim = pending_changes.claim
-        return await self._store.transact_locking(_worker_of(""), None, claim, limit, until)
+        return await self._store.transact_locking(_worker_of(""), None, settling.claim, limit, until)
+
+    async def _in_turn(
+        self, claimed: Claimed, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function(tx, ...)`` in a transaction in which nobody else changes the number."""
+        caller = _worker_of(claimed.account_id)
+        return await self._store.transact_locking(caller, claimed.e164_phone_number, function, *args, **kwargs)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -111,9 +139,7 @@ class Worker:
         async with self._working:
             await self._run_due()
             target = later(self._world.now(), seconds=seconds)
-            while (due_at := await self._store.transact(_worker_of(""), pending_changes.next_due_at)) and (
-                due_at <= target
-            ):
+            while (due_at := await self._store.transact(_worker_of(""), settling.next_due_at)) and (due_at <= target):
                 await self._move_to(due_at)
                 await self._run_due()
             await self._move_to(target)
@@ -125,29 +151,40 @@ class Worker:
         await self._store.transact(_worker_of(""), store.put, store.CLOCK_OFFSET_SECONDS, str(offset))
         self._world.offset_seconds = offset
 
-    async def _work_off(self, change: PendingChange) -> None:
-        caller, e164 = _worker_of(change.account_id), change.e164_phone_number
-        question = await self._store.transact_locking(caller, e164, settling.begin, change)
-        if question is not None:
-            answer = await self._ask(question) if isinstance(question, Request) else question
-            dice = self._world.random.random()
-            await self._store.transact_locking(caller, e164, settling.settle, change, answer, dice)
+    async def _work_off(self, claimed: Claimed) -> None:
+        dice = self._world.random.random()
+        if isinstance(claimed, Delivery):
+            if await self._in_turn(claimed, settling.begin_delivery, claimed):
+                failed = await self._send(claimed)
+                await self._in_turn(claimed, settling.settle_delivery, claimed, failed, dice)
+            return
+        question = await self._in_turn(claimed, settling.begin, claimed)
+        if isinstance(question, Request):
+            carrier = self._carrier_of(question.account_id, question.e164_phone_number)
+            answer = await self._answer_of(getattr(carrier, question.kind)(question), f"{question.kind} of", question)
+            noted = (carrier.receiver, question.id) if carrier.receiver else None
+            await self._in_turn(claimed, settling.settle, claimed, answer, dice, noted)
+        elif question:
+            await self._in_turn(claimed, settling.settle, claimed, question, dice)
 
-    async def _ask(self, request: Request) -> Answer | Failed:
-        carrier = self._carrier_of(request.account_id, request.e164_phone_number)
+    async def _send(self, delivery: Delivery) -> Failed | None:
+        """Deliver a message; what went wrong, if anything did."""
+        endpoint = self._endpoint_of(delivery.receiver)
+        if endpoint is None:
+            return Failed(f"there is no subscriber {delivery.receiver} any more")
+        data = msgspec.Raw(delivery.data.encode())
+        sending = endpoint.send(delivery.message_id, delivery.type, delivery.created_at, data)
+        answer = await self._answer_of(sending, f"{delivery.type} to {delivery.receiver} about", delivery)
+        return answer if isinstance(answer, Failed) else None
+
+    async def _answer_of(self, asking: Awaitable[T], what: str, about: Request | Delivery) -> T | Failed:
         try:
             async with asyncio.timeout(CARRIER_SECONDS) as limit:
-                return await getattr(carrier, request.kind)(request)  # type: ignore[no-any-return]
+                return await asking
         except Exception as error:
             why = f"it has not answered in {CARRIER_SECONDS} s" if limit.expired() else str(error) or repr(error)
-            expected = isinstance(error, OSError)  # which a TimeoutError is too
-            log.warning(
-                "the carrier failed at %s of %s: %s",
-                request.kind,
-                request.e164_phone_number,
-                why,
-                exc_info=None if expected else error,
-            )
+            trace = None if isinstance(error, OSError) else error  # which a TimeoutError is too
+            log.warning("%s %s has failed: %s", what, about.e164_phone_number, why, exc_info=trace)
             return Failed(why)
 
 

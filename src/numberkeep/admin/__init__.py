@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
-from . import control
+from . import callbacks, control
+from .callbacks import Callbacks
 from .control import Controls
 
 
@@ -28,9 +29,9 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": str(error)}, status)
 
 
-def application(controls: Controls, *, dev: bool) -> Starlette:
+def application(controls: Controls, answers: Callbacks, *, dev: bool) -> Starlette:
     """The admin port's pages; the controls are there only in `dev`."""
-    routes = [Route("/_numberkeep/health", health)]
+    routes = [Route("/_numberkeep/health", health), *callbacks.routes(answers)]
     app = Starlette(routes=routes + (control.routes() if dev else []), exception_handlers={Error: refused})
     app.state.controls = controls
     return app

@@ -1,7 +1,7 @@
 """The whole request path: a request comes in, its answer goes out."""
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -65,10 +65,12 @@ class Api:
         real_seconds: Callable[[], float],
         arn_of: Callable[[str, str, str], str | None] = lambda account_id, kind, id: None,
         of_one_number: frozenset[str] = frozenset(),
+        before: Mapping[str, Callable[[Mapping[str, Any]], None]] | None = None,
     ) -> None:
         """`real_seconds` is the time that policies see, in epoch seconds. `arn_of` gives the ARN of an account's
         resource by kind and id, if it is there. `of_one_number` are the operations that touch nothing but the number
-        in their path."""
+        in their path. `before` has, by the name of an operation, what is called with its arguments before it runs, and
+        may raise Awaited."""
         self._flavours = flavours
         self._identify = identify
         self._recall = store.recall
@@ -81,6 +83,7 @@ class Api:
         self._real_seconds = real_seconds
         self._arn_of = arn_of
         self._of_one_number = of_one_number
+        self._before = before or {}
         self._by_host: dict[str, Flavour] = {}
         self._allowed: set[tuple[Policy, Operation]] = set()
 
@@ -106,6 +109,11 @@ class Api:
             e164 = parameters["PhoneNumberId"] if operation.name in self._of_one_number else None
             if not operation.reads:
                 self._write(caller, answer.request_id, operation.bind(parameters, request), answer, e164)
+                return
+            if operation.name in self._before:
+                call = operation.bind(parameters, request)
+                self._before[operation.name](call.arguments)
+                self._read(caller, answer.request_id, call, answer, None, e164)
                 return
             is_short = len(request.path) + len(request.query) <= LONGEST_KEY
             key = (operation, caller.account_id, request.path, request.query) if is_short else None

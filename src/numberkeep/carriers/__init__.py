@@ -49,8 +49,17 @@ class Request(Struct, frozen=True):
     """For `Carrier.set_calling_name`: the name to be shown to whom the number calls; empty for none."""
 
 
+def message_type(kind: ChangeKind) -> str:
+    """What a message is called that asks a carrier for a change."""
+    return f"number.{kind}"
+
+
 class Carrier(Protocol):
     """One carrier. Whatever a question raises is a failure to answer: it is put again later."""
+
+    @property
+    def receiver(self) -> str | None:
+        """The name under which what it is asked is noted as messages; None if it is asked in another way."""
 
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
         """The numbers for sale that meet all filters, in the order of E.164, those after `after`."""

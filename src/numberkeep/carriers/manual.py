@@ -12,6 +12,8 @@ LOOK_AGAIN_HOURS = 1
 class ManualCarrier:
     """Does nothing by itself."""
 
+    receiver = None
+
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
         """Nothing is known to be for sale; a number that is may be ordered all the same."""
         return iter(())

@@ -29,6 +29,8 @@ ENDLESS_HOURS = 24
 class SimulatedCarrier:
     """Behaves as its scenario says."""
 
+    receiver = None
+
     def __init__(
         self,
         order_seconds: float = 4,

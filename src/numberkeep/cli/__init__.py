@@ -20,7 +20,7 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
-from . import access, numbers, pending
+from . import access, deliveries, numbers, pending
 from .copy import copy
 from .migrate import migrate
 from .options import PORT, Postgresql, carriers_option, database_option, secret_key_option
@@ -167,6 +167,7 @@ for command in (
     access.policies,
     numbers.numbers,
     pending.pending,
+    deliveries.deliveries,
     migrate,
     copy,
 ):

@@ -133,9 +133,9 @@ def output_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
     """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
-    return refusing(lambda: app.run(database, account_id, function, *args))
+    return refusing(lambda: app.run(database, account_id, function, *args, carriers=carriers))
 
 
 def refusing(act: Callable[[], T]) -> T:

@@ -1,5 +1,7 @@
 """What carriers have still to do, and what they did, told by hand."""
 
+from pathlib import Path
+
 import click
 import msgspec
 
@@ -8,7 +10,7 @@ from ..carriers import Done, Refused
 from ..config import Location
 from ..domain.number_plan import normalize_id
 from ..storage import pending_changes
-from .options import of_account, output_option, refusing, run, show
+from .options import carriers_option, of_account, output_option, refusing, run, show
 
 KINDS = ("order", "set_calling_name", "release")
 
@@ -34,6 +36,7 @@ def list_(database: Location, account: str, output: str) -> None:
 @click.option("--succeed", "succeeded", is_flag=True, help="The carrier has made the change.")
 @click.option("--fail", "failed", is_flag=True, help="It has not, and will not.")
 @click.option("--reason", help="Why not: this is kept in the number's history.")
+@carriers_option
 @click.option("--change", type=click.Choice(KINDS), help="Which change, if several are pending.")
 def settle(
     database: Location,
@@ -43,6 +46,7 @@ def settle(
     failed: bool,
     reason: str | None,
     change: str | None,
+    carriers: Path | None,
 ) -> None:
     """Say what came of a pending change of a number, for a carrier that does not say so itself."""
     if succeeded == failed:
@@ -51,5 +55,5 @@ def settle(
         raise click.UsageError("--fail needs a --reason, and --succeed has none.")
     e164 = refusing(lambda: normalize_id(phone_number))
     answer = Refused(reason) if reason else Done()
-    kind = run(database, account, settling.settle_now, e164, answer, change)
+    kind = run(database, account, settling.settle_now, e164, answer, change, carriers=carriers)
     click.echo(f"{kind} of {e164} has {'failed' if failed else 'succeeded'}.")

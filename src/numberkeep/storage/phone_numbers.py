@@ -11,10 +11,12 @@ from msgspec import Struct, structs
 from msgspec.structs import astuple
 
 from ..domain.errors import NotFound
+from ..domain.events import event_of
 from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import IN_DELETION_QUEUE, Association, AssociationName, PhoneNumber
-from .tx import Row, Rows, Tx
+from . import deliveries
+from .tx import Row, Rows, Subscribers, Tx
 
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
 """What is true of a number, and changes. Its associations are rows of their own."""
@@ -289,4 +291,20 @@ def _remember(tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, ob
         " request_id, arn, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (tx.account_id, change_id, previous, e164, tx.now, tx.request_id, tx.caller.arn, text),
     )
+    if tx.subscribers:
+        _tell(tx, tx.subscribers, e164, change)
     return change_id
+
+
+def _tell(tx: Tx, subscribers: Subscribers, e164: str, change: Mapping[str, tuple[object, object]]) -> None:
+    event = event_of(change)
+    for receiver in subscribers(tx.account_id, e164, event):
+        told = {
+            "account_id": tx.account_id,
+            "e164_phone_number": e164,
+            "changed_at": tx.now,
+            "arn": tx.caller.arn,
+            "request_id": tx.request_id,
+            "change": change,
+        }
+        deliveries.put(tx, e164, receiver, event, _encode(told).decode())

@@ -37,6 +37,7 @@ def clear(tx: Tx) -> None:
         "departed_phone_numbers",
         "phone_number_orders",
         "pending_changes",
+        "deliveries",
         "account_settings",
         "voice_connectors",
         "voice_connector_groups",
