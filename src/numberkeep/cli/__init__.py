@@ -21,6 +21,7 @@ from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
 from . import access, numbers
+from .check import check
 from .copy import copy
 from .migrate import migrate
 from .options import PORT, Postgresql, database_option, secret_key_option
@@ -158,7 +159,7 @@ def serve(
         _run(given)
 
 
-for command in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate, copy):
+for command in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate, copy, check):
     main.add_command(command)
 
 
