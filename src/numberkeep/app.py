@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -39,9 +39,10 @@ from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import BACKLOG, Server, tls_context
-from .storage import identities, postgres_schema, sqlite, store
-from .storage.copying import UNFINISHED, Copy, PostgresSide, SqliteSide
-from .storage.driver import Driver
+from .storage import checking, identities, postgres_schema, sqlite, store
+from .storage.checking import Finding
+from .storage.copying import UNFINISHED, Copy, PostgresSide, explained, side_of
+from .storage.driver import Driver, StoreError
 from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
@@ -396,18 +397,38 @@ def open_copy(source: Location, target: Location) -> Iterator[Copy]:
     """
     if source == target:
         raise StartError("A store cannot be copied to itself.")
-    if isinstance(source, Path) and not source.exists():
-        raise StartError(f"There is no store {source}.")
+    _refuse_absent(source)
     with ExitStack() as stack:
         for location in (source, target):
             if isinstance(location, Path):
                 stack.enter_context(_lock(location))
         refuse_other_versions(schema_version(source))
         migrate(target)
-        sides = [PostgresSide(one) if isinstance(one, str) else SqliteSide(one) for one in (source, target)]
+        sides = [stack.enter_context(closing(side_of(one))) for one in (source, target)]
         for side in sides:
-            stack.callback(side.close)
+            if isinstance(side, PostgresSide):
+                side.refuse_served()
         yield Copy(*sides)
+
+
+def check(database: Location) -> Iterator[Finding]:
+    """What breaks a rule in the store as it is now; it may be served meanwhile.
+
+    Raises StartError or StoreError if it cannot be read, or is the target of a copy that has not ended.
+    """
+    _refuse_absent(database)
+    refuse_other_versions(schema_version(database))
+    with closing(side_of(database)) as side, explained("The store cannot be read"):
+        side.view()
+        if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
+            raise StoreError(UNFINISHED)
+        damage = [Finding("", str(database), "the file is sound", found) for found in side.damage()]
+        yield from damage or checking.check(side.execute)
+
+
+def _refuse_absent(database: Location) -> None:
+    if isinstance(database, Path) and not database.exists():
+        raise StartError(f"There is no store {database}.")
 
 
 def reseal(database: Location, sealer: Sealer) -> int:

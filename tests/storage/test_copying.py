@@ -13,7 +13,7 @@ from conftest import Start
 from numberkeep.app import StartError, migrate, open_copy
 from numberkeep.config import Location
 from numberkeep.storage import copying
-from numberkeep.storage.copying import Copy, PostgresSide, Side, SqliteSide
+from numberkeep.storage.copying import Copy, SqliteSide, side_of
 from numberkeep.storage.driver import StoreError
 from numberkeep.storage.schema import Table, tables
 from postgres import PostgresServer
@@ -44,10 +44,6 @@ def make(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[s
             return made[-1]
 
         yield make_one
-
-
-def side_of(location: Location) -> Side:
-    return PostgresSide(location) if isinstance(location, str) else SqliteSide(location)
 
 
 def fill(location: Location) -> Location:

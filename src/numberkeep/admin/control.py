@@ -234,6 +234,8 @@ def _put(tx: Tx, seed: _Seed) -> PhoneNumber:
         ),
     )
     phone_numbers.insert(tx, number)
+    if status == "AcquireFailed":
+        phone_numbers.disclaim(tx, e164)
     return number
 
 

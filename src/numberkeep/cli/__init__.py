@@ -21,6 +21,7 @@ from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
 from . import access, deliveries, numbers, pending
+from .check import check
 from .copy import copy
 from .migrate import migrate
 from .options import PORT, Postgresql, carriers_option, database_option, secret_key_option
@@ -170,6 +171,7 @@ for command in (
     deliveries.deliveries,
     migrate,
     copy,
+    check,
 ):
     main.add_command(command)
 

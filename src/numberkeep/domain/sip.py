@@ -8,7 +8,7 @@ from msgspec import Struct
 from .errors import BadRequest
 from .moment import Timestamp
 from .tags import Tag
-from .voice_connector import REGIONS
+from .voice_connector import REGIONS, id_of_host_name
 
 TriggerType = Literal["ToPhoneNumber", "RequestUriHostname"]
 
@@ -51,6 +51,14 @@ class SipRule(Struct, frozen=True, kw_only=True):
     target_applications: tuple[TargetApplication, ...]
     created_timestamp: Timestamp
     updated_timestamp: Timestamp
+
+    @property
+    def needs(self) -> list[str]:
+        """The ids of its applications, and of the Voice Connector whose host name is its trigger."""
+        needed = [target.sip_media_application_id for target in self.target_applications]
+        if self.trigger_type == "RequestUriHostname":
+            needed.append(id_of_host_name(self.trigger_value))
+        return [one for one in needed if one]
 
 
 def check_region(aws_region: str) -> None:

@@ -117,7 +117,7 @@ def create_sip_rule(
     if not rule.disabled:
         _enable(tx, rule)
     SIP_RULES.insert(tx, rule)
-    _link(tx, rule)
+    link(tx, rule.sip_rule_id, rule.needs)
     return {"SipRule": rule}
 
 
@@ -172,7 +172,7 @@ def update_sip_rule(
     elif rule.disabled and not was.disabled:
         _disable(tx, rule)
     SIP_RULES.replace(tx, rule)
-    _link(tx, rule)
+    link(tx, rule.sip_rule_id, rule.needs)
     return {"SipRule": rule}
 
 
@@ -225,14 +225,6 @@ def _trigger_value(tx: Tx, trigger_type: TriggerType, value: str) -> str:
     if voice_connector_id is None or VOICE_CONNECTORS.find(tx, voice_connector_id) is None:
         raise BadRequest(f"TriggerValue must be the OutboundHostName of a VoiceConnector; {value!r} is none.")
     return value.lower()
-
-
-def _link(tx: Tx, rule: SipRule) -> None:
-    """Note what the rule needs: its applications, and the Voice Connector whose host name is its trigger."""
-    needed = [target.sip_media_application_id for target in rule.target_applications]
-    if rule.trigger_type == "RequestUriHostname":
-        needed.append(id_of_host_name(rule.trigger_value))
-    link(tx, rule.sip_rule_id, [one for one in needed if one])
 
 
 def _enable(tx: Tx, rule: SipRule) -> None:

@@ -34,8 +34,16 @@ class Side(ABC):
     """One of the two stores. Statements are in portable SQL."""
 
     @abstractmethod
+    def view(self) -> None:
+        """See the store from now on as it is now, whatever others write meanwhile."""
+
+    @abstractmethod
     def hold(self) -> None:
-        """See the store as it is now from now on; where the engine can, keep everybody else from changing it."""
+        """`view`; and where the engine can, keep everybody else from changing it."""
+
+    @abstractmethod
+    def damage(self) -> Iterator[str]:
+        """What the engine finds wrong with its own files, as far as it can be asked."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[object]:
@@ -59,7 +67,7 @@ class Side(ABC):
 
 
 class SqliteSide(Side):
-    """A file that is there, and that nobody serves. Raises StoreError if it cannot be opened."""
+    """A file that is there. Raises StoreError if it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         uri = f"{path.resolve().as_uri()}?mode=rw"
@@ -68,8 +76,15 @@ class SqliteSide(Side):
         except sqlite3.Error as error:
             raise StoreError(f"The store {path} cannot be opened: {error}.") from error
 
+    def view(self) -> None:
+        self._connection.execute("BEGIN")
+        self.execute("SELECT 1 FROM store LIMIT 1")  # from which on it is seen as it is
+
     def hold(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
+
+    def damage(self) -> Iterator[str]:
+        return (found for (found,) in self._connection.execute("PRAGMA integrity_check") if found != "ok")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -94,17 +109,27 @@ class SqliteSide(Side):
 
 
 class PostgresSide(Side):
-    """A database. Raises StoreError if it cannot be used, or is seen to be served."""
+    """A database. Raises StoreError if it cannot be used."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._connection = connect(url, "numberkeep copy")
+
+    def refuse_served(self) -> None:
+        """Raises StoreError if somebody is seen to serve it."""
         served = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'numberkeep'"
         if self.execute(served):
-            self.close()
-            raise StoreError(f"The store {without_password(url)} is in use by another process: stop that first.")
+            raise StoreError(f"The store {without_password(self._url)} is in use by another process: stop that first.")
+
+    def view(self) -> None:
+        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.execute("SELECT 1 FROM store LIMIT 1")  # from which on it is seen as it is
 
     def hold(self) -> None:
-        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.view()
+
+    def damage(self) -> Iterator[str]:
+        return iter(())
 
     def transaction(self) -> AbstractContextManager[object]:
         return self._connection.transaction()
@@ -129,6 +154,11 @@ class PostgresSide(Side):
         self._connection.close()
 
 
+def side_of(location: Path | str) -> Side:
+    """A store that is there: the file, or the database behind the URL. Raises StoreError if it cannot be used."""
+    return PostgresSide(location) if isinstance(location, str) else SqliteSide(location)
+
+
 class Compared(NamedTuple):
     """What a table has on both sides."""
 
@@ -151,17 +181,22 @@ class _Note(msgspec.Struct, frozen=True):
 class Copy:
     """A copy of `source` to `target`, or the rest of one: run `copy` to its end, then `compare`.
 
+    While it goes on, the source is held; or only viewed, if it `is_served`.
+
     Both of them yield how many rows they have come on. They raise StoreError if the stores cannot be read or written,
     and `compare` if they are not the same.
     """
 
-    def __init__(self, source: Side, target: Side) -> None:
+    def __init__(self, source: Side, target: Side, *, is_served: bool = False) -> None:
         """Raises StoreError if the target has something that is not of this copy."""
         self._source = source
         self._target = target
         self._tables = [table for table in tables().values() if table.name != "store"]
         with _explained("store"):
-            source.hold()
+            if is_served:
+                source.view()
+            else:
+                source.hold()
             self._facts = _facts(source)
             if store.COPY_PROGRESS in self._facts:
                 raise StoreError(UNFINISHED)
@@ -270,10 +305,14 @@ def _hash(row: tuple[Any, ...]) -> int:
 
 @contextmanager
 def _explained(table: str) -> Iterator[None]:
+    with explained(f"The copy has stopped in {table}", "\nWhat was copied stays; the same command goes on from there."):
+        yield
+
+
+@contextmanager
+def explained(what: str, more: str = "") -> Iterator[None]:
+    """What an engine complains of in the block becomes a StoreError that says `what` has failed, and `more`."""
     try:
         yield
     except (sqlite3.Error, psycopg.Error) as error:
-        raise StoreError(
-            f"The copy has stopped in {table}: {str(error).strip()}\n"
-            "What was copied stays; the same command goes on from there."
-        ) from error
+        raise StoreError(f"{what}: {str(error).strip()}{more}") from error

@@ -163,7 +163,9 @@ def _with_associations(execute: Execute, account_id: str, rows: Sequence[Row]) -
 def insert(tx: Tx, number: PhoneNumber) -> None:
     """A number that the account does not have yet."""
     previous = _departed(tx, number.e164_phone_number)
-    change = {column: (None, value) for column, value in _known_of(number)}
+    change: dict[str, tuple[object, object]] = {column: (None, value) for column, value in _known_of(number)}
+    if number.associations:
+        change["associations"] = (None, number.associations)
     change_id = _remember(tx, number, change, previous)
     tx.write(_INSERT, (tx.account_id, *astuple(number)[:-2], change_id))
     tx.known.pop((tx.account_id, number.e164_phone_number), None)

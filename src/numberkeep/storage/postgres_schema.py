@@ -120,7 +120,7 @@ def _migrate(connection: Connection, secret: str) -> list[str]:
         try:
             connection.execute(of_postgres(migrations()[0].statements[0]))  # which makes the table `store`
             break
-        except (errors.UniqueViolation, errors.DuplicateTable):
+        except (errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
             continue  # another is making it at this moment
     for name, value in ((SCHEMA_VERSION, "0"), (TOKEN_SECRET, secret)):
         connection.execute("INSERT INTO store VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, value))

@@ -1,0 +1,23 @@
+"""Whether a store is sound."""
+
+import click
+
+from .. import app
+from ..config import Location
+from ..storage.checking import Finding
+from .options import database_option, output_option, refusing, show
+
+
+@click.command()
+@database_option
+@output_option
+@click.pass_context
+def check(context: click.Context, database: Location, output: str) -> None:
+    """Look for what breaks a rule in a store, which may be served meanwhile. The exit code is 1 if anything does."""
+    found = refusing(lambda: list(app.check(database)))
+    if found or output == "json":
+        show((one._asdict() for one in found), Finding._fields, output)
+    if found:
+        click.echo(f"{len(found)} findings: the store is not sound.", err=True)
+        context.exit(1)
+    click.echo("All rules hold.", err=True)
