@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from .admin import AdminServer, application
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
+from .admin.faults import Faults, FaultyCarrier
 from .aws.api import Api
 from .aws.cloudtrail import Recorder
 from .aws.errors import Refusal
@@ -26,6 +27,7 @@ from .aws.sigv4 import Identity, Verifier, read_unverified
 from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
+from .carriers import Carrier
 from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
@@ -89,9 +91,11 @@ class App:
             stack.enter_context(_lock(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
         self.store = open_store(settings.database, world, carriers, stack, quotas, settings.standby)
-        worker = Worker(self.store, carriers.of, world)
+        compiled = flavours(OPERATIONS, INSTEAD)
+        faults = Faults(compiled.values(), world.new_dice())
+        worker = Worker(self.store, self._faulty(carriers, faults) if settings.dev else carriers.of, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
-        controls = Controls(world, self.store, worker, demonstration)
+        controls = Controls(world, self.store, worker, demonstration, faults)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
             raise StartError(UNFINISHED)
         await self._set_clock()
@@ -108,13 +112,14 @@ class App:
         rate = settings.rate
         throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
         api = Api(
-            flavours(OPERATIONS, INSTEAD),
+            compiled,
             self._identify(keyring, settings.regions),
             self.store,
             world.new_id,
             sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
             throttle=throttle,
             recorder=recorder,
+            faults=faults if settings.dev else None,
             real_seconds=world.real_seconds,
             arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
             of_one_number=OF_ONE_NUMBER,
@@ -136,6 +141,10 @@ class App:
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
+
+    def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
+        """As `Carriers.of`: each fails as it is asked to."""
+        return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)

@@ -59,6 +59,11 @@ class World:
         """Seconds since 1970 by the machine's clock."""
         return self._clock()
 
+    def new_dice(self) -> random.Random:
+        """Dice for one purpose: those of a world with a seed fall the same way, however often other dice are thrown
+        meanwhile."""
+        return random.Random(self.random.getrandbits(64))  # noqa: S311
+
     def new_id(self) -> str:
         """A random UUID (version 4) in lower case."""
         digits = self.random.randbytes(16).hex()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..domain.caller import Caller
+from ..domain.caller import Caller, check_account_id
 from ..domain.errors import BadRequest, Error
 from ..domain.moment import Timestamp, later, moment, seconds_of
 from ..domain.number_plan import check_product_type, describe, normalize_id
@@ -31,6 +31,7 @@ from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS
 from ..storage.tx import Tx
 from ..worker import Worker
 from ..world import World
+from .faults import Fault, Faults
 
 DEFAULT_ACCOUNT_ID = "123456789012"
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -41,7 +42,8 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 class Controls:
     """The world, the store and the worker, for those who may turn them."""
 
-    def __init__(self, world: World, storage: Driver, worker: Worker, demonstration: bytes) -> None:
+    def __init__(self, world: World, storage: Driver, worker: Worker, demonstration: bytes, faults: Faults) -> None:
+        self.faults = faults
         self._world = world
         self._storage = storage
         self._worker = worker
@@ -58,7 +60,7 @@ class Controls:
         return self._world.now()
 
     async def reset(self) -> None:
-        """Forget everything but the keys, and begin with the demonstration inventory at the real time."""
+        """Forget everything but the keys, faults too, and begin with the demonstration inventory at the real time."""
         async with self._worker.paused():
             offset_seconds = self._world.offset_seconds
             self._world.reset()
@@ -67,6 +69,7 @@ class Controls:
             except Error:
                 self._world.offset_seconds = offset_seconds
                 raise
+            self.faults.put([])
 
     async def begin(self) -> None:
         """Put the demonstration inventory into a store that is new."""
@@ -93,6 +96,10 @@ def routes() -> list[Route]:
         Route("/_numberkeep/clock", _not_for_pages(_turn_clock), methods=["POST"]),
         Route("/_numberkeep/reset", _not_for_pages(_reset), methods=["POST"]),
         Route("/_numberkeep/numbers", _not_for_pages(_seed_numbers), methods=["POST"]),
+        Route("/_numberkeep/faults", _list_faults, methods=["GET"]),
+        Route("/_numberkeep/faults", _not_for_pages(_add_fault), methods=["POST"]),
+        Route("/_numberkeep/faults", _not_for_pages(_remove_all_faults), methods=["DELETE"]),
+        Route("/_numberkeep/faults/{id}", _not_for_pages(_remove_fault), methods=["DELETE"]),
     ]
 
 
@@ -100,7 +107,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def _not_for_pages(control: Handler) -> Handler:
-    """A browser says where a POST comes from: a page that somebody visits must not reset his inventory."""
+    """A browser says where what is no GET comes from: a page that somebody visits must not reset his inventory."""
 
     async def guarded(request: Request) -> Response:
         if "origin" in request.headers:
@@ -130,11 +137,31 @@ async def _reset(request: Request) -> Response:
 async def _seed_numbers(request: Request) -> JSONResponse:
     if unknown := set(request.query_params) - {"account"}:
         raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have account alone.")
-    account_id = request.query_params.get("account", DEFAULT_ACCOUNT_ID)
-    if not re.fullmatch(r"[0-9]{12}", account_id):
-        raise BadRequest("account must be an account id, twelve digits.")
+    account_id = check_account_id(request.query_params.get("account", DEFAULT_ACCOUNT_ID))
     seeded = await request.app.state.controls.seed(account_id, await request.body())
     return JSONResponse({"PhoneNumberIds": seeded}, 201)
+
+
+async def _list_faults(request: Request) -> JSONResponse:
+    return JSONResponse({"faults": [armed.told() for armed in request.app.state.controls.faults]})
+
+
+async def _add_fault(request: Request) -> JSONResponse:
+    try:
+        fault = msgspec.json.decode(await request.body(), type=Fault)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body must be a fault: {error}.") from error
+    return JSONResponse(request.app.state.controls.faults.add(fault).told(), 201)
+
+
+async def _remove_all_faults(request: Request) -> Response:
+    request.app.state.controls.faults.put([])
+    return Response(status_code=204)
+
+
+async def _remove_fault(request: Request) -> Response:
+    request.app.state.controls.faults.remove(request.path_params["id"])
+    return Response(status_code=204)
 
 
 class _Advance(Struct, forbid_unknown_fields=True):
