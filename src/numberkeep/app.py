@@ -18,8 +18,9 @@ from msgspec.structs import replace
 from .admin import AdminServer, application
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
+from .admin.request_log import RequestLog
 from .aws.api import Api
-from .aws.cloudtrail import Recorder
+from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
 from .aws.message import Request
 from .aws.model import flavours
@@ -92,10 +93,11 @@ class App:
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
         self.store = open_store(settings.database, world, carriers, stack, quotas, settings.standby)
         compiled = flavours(OPERATIONS, INSTEAD)
-        faults = Faults(compiled.values(), world.new_dice())
+        requests = RequestLog(world.now, world.steady_seconds)
+        faults = Faults(compiled.values(), world.new_dice(), requests.struck)
         worker = Worker(self.store, self._faulty(carriers, faults) if settings.dev else carriers.of, world)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
-        controls = Controls(world, self.store, worker, demonstration, faults)
+        controls = Controls(world, self.store, worker, demonstration, faults, requests)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
             raise StartError(UNFINISHED)
         await self._set_clock()
@@ -104,7 +106,7 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = None
+        recorder: Records | None = requests if settings.dev else None
         if outputs := _outputs(settings):
             trail = Trail(outputs)
             stack.callback(trail.close)
@@ -124,7 +126,8 @@ class App:
             arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
             of_one_number=OF_ONE_NUMBER,
         )
-        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        watched = requests.watch(api) if settings.dev else api
+        self._server = server = Server(watched, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
             its = socket.socket(fileno=seat.api_fd) if seat else None
             await server.start(settings.host, settings.port, its)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -32,6 +33,7 @@ from ..storage.tx import Tx
 from ..worker import Worker
 from ..world import World
 from .faults import Fault, Faults
+from .request_log import MOST_REQUESTS, RequestLog
 
 DEFAULT_ACCOUNT_ID = "123456789012"
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -42,8 +44,17 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 class Controls:
     """The world, the store and the worker, for those who may turn them."""
 
-    def __init__(self, world: World, storage: Driver, worker: Worker, demonstration: bytes, faults: Faults) -> None:
+    def __init__(
+        self,
+        world: World,
+        storage: Driver,
+        worker: Worker,
+        demonstration: bytes,
+        faults: Faults,
+        requests: RequestLog,
+    ) -> None:
         self.faults = faults
+        self.requests = requests
         self._world = world
         self._storage = storage
         self._worker = worker
@@ -100,6 +111,8 @@ def routes() -> list[Route]:
         Route("/_numberkeep/faults", _not_for_pages(_add_fault), methods=["POST"]),
         Route("/_numberkeep/faults", _not_for_pages(_remove_all_faults), methods=["DELETE"]),
         Route("/_numberkeep/faults/{id}", _not_for_pages(_remove_fault), methods=["DELETE"]),
+        Route("/_numberkeep/requests", _list_requests, methods=["GET"]),
+        Route("/_numberkeep/requests", _not_for_pages(_forget_requests), methods=["DELETE"]),
     ]
 
 
@@ -135,9 +148,7 @@ async def _reset(request: Request) -> Response:
 
 
 async def _seed_numbers(request: Request) -> JSONResponse:
-    if unknown := set(request.query_params) - {"account"}:
-        raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have account alone.")
-    account_id = check_account_id(request.query_params.get("account", DEFAULT_ACCOUNT_ID))
+    account_id = check_account_id(_query(request, "account").get("account", DEFAULT_ACCOUNT_ID))
     seeded = await request.app.state.controls.seed(account_id, await request.body())
     return JSONResponse({"PhoneNumberIds": seeded}, 201)
 
@@ -162,6 +173,32 @@ async def _remove_all_faults(request: Request) -> Response:
 async def _remove_fault(request: Request) -> Response:
     request.app.state.controls.faults.remove(request.path_params["id"])
     return Response(status_code=204)
+
+
+async def _list_requests(request: Request) -> JSONResponse:
+    query = _query(request, "limit", "account", "operation", "number")
+    limit = query.get("limit", str(MOST_REQUESTS))
+    if not re.fullmatch(r"[0-9]{1,9}", limit) or not 1 <= int(limit) <= MOST_REQUESTS:
+        raise BadRequest(f"limit must be a whole number from 1 to {MOST_REQUESTS}.")
+    if account_id := query.get("account"):
+        check_account_id(account_id)
+    number = query.get("number")
+    found = request.app.state.controls.requests.find(
+        account_id, query.get("operation"), normalize_id(number) if number else None
+    )
+    return JSONResponse({"requests": list(islice(found, int(limit)))})
+
+
+async def _forget_requests(request: Request) -> Response:
+    request.app.state.controls.requests.clear()
+    return Response(status_code=204)
+
+
+def _query(request: Request, *allowed: str) -> dict[str, str]:
+    """What the query has. Raises BadRequest if that is more than it can have."""
+    if unknown := set(request.query_params) - set(allowed):
+        raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have {', '.join(allowed)} alone.")
+    return dict(request.query_params)
 
 
 class _Advance(Struct, forbid_unknown_fields=True):

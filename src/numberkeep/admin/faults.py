@@ -1,6 +1,6 @@
 """Faults on request: what is to go wrong, with whose requests or numbers, and how often."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from random import Random
 from typing import Annotated, Any, get_args
@@ -77,9 +77,11 @@ class Armed(Struct, frozen=True):
 class Faults:
     """Those that are in force, in the order in which they were added."""
 
-    def __init__(self, flavours: Iterable[Flavour], dice: Random) -> None:
-        """`flavours` tell which operations and exceptions there are, `dice` whether a fault fires that may not."""
+    def __init__(self, flavours: Iterable[Flavour], dice: Random, struck: Callable[[Request, Armed], None]) -> None:
+        """`flavours` tell which operations and exceptions there are, `dice` whether a fault fires that may not.
+        `struck` is called for every fault that fires at a request."""
         self._dice = dice
+        self._struck = struck
         self._armed: dict[str, Armed] = {}
         self._last_id = 0
         self._declared: dict[str, set[str]] = {}
@@ -157,6 +159,7 @@ class Faults:
                 and self._fires(armed)
             ):
                 fired = fault
+                self._struck(request, self._armed[armed.id])
                 delay_ms += fault.delay_ms or 0
                 if fault.error or fault.drop:
                     break

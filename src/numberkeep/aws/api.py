@@ -11,7 +11,7 @@ import msgspec
 
 from ..domain.caller import Caller
 from ..domain.errors import Awaited, Error, ServiceFailure, ServiceUnavailable
-from .cloudtrail import Recorder
+from .cloudtrail import Records
 from .errors import Dropped, Refusal, declared, shape_of
 from .message import DROPPED, Request, Response
 from .model import RESOURCE_ARN, Flavour, Operation
@@ -89,7 +89,7 @@ class Api:
         *,
         sts: Sts | None = None,
         throttle: Throttle | None = None,
-        recorder: Recorder | None = None,
+        recorder: Records | None = None,
         faults: Faults | None = None,
         real_seconds: Callable[[], float],
         arn_of: Callable[[str, str, str], str | None] = lambda account_id, kind, id: None,
@@ -253,7 +253,7 @@ class _Answer:
 
     __slots__ = ("_recorder", "_reply", "_request", "identity", "operation", "parameters", "request_id")
 
-    def __init__(self, request: Request, request_id: str, reply: Reply, recorder: Recorder | None) -> None:
+    def __init__(self, request: Request, request_id: str, reply: Reply, recorder: Records | None) -> None:
         self._request = request
         self.request_id = request_id
         self._reply = reply
