@@ -174,7 +174,7 @@ class Faults:
 
     def _refusal(self, error: str, operation: str) -> Refusal:
         message = f"{error} was asked for at /_numberkeep/faults."
-        if error not in self._declared[operation]:
+        if error not in self._declared.get(operation, ()):
             return Refusal(COMMON_ERRORS[error], error, message)
         code = error.removesuffix("Exception").removesuffix("Client").removesuffix("Entity")
         return Refusal(self._statuses[error], error, message, code)
