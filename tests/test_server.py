@@ -29,7 +29,7 @@ from msgspec.structs import asdict
 
 from certificates import make_certificate, private_pem
 from numberkeep.aws.errors import Refusal
-from numberkeep.aws.message import Request, Response
+from numberkeep.aws.message import DROPPED, Request, Response
 from numberkeep.proxies import Network
 from numberkeep.server import Limits, Server, tls_context
 
@@ -431,6 +431,34 @@ def test_what_waits_behind_a_write_is_not_read(loop):
         assert connection._held
         assert len(running.api.requests) == 1
         client.setblocking(True)
+
+
+class Dropping(Patient):
+    """Answers nothing to requests for /drop, and closes their connections."""
+
+    def answer(self, request: Request) -> Response:
+        return DROPPED if request.path == "/drop" else super().answer(request)
+
+
+def test_a_request_that_is_dropped_ends_the_connection_after_the_answers_before_it(loop):
+    with serving(Dropping(), loop) as running, running.connect() as client:
+        client.sendall(get("/a") + get("/drop") + get("/b") + post(b"body"))
+        until(lambda: len(running.api.requests) == 3)
+        drop, b, a = (running.api.waiting.pop(i) for i in (1, 1, 0))
+        running.call(lambda: [answer() for answer in (b, drop, a)] and None)
+        ((response, body),) = answers(read_to_end(client))
+        assert json.loads(body)["path"] == "/a"
+        assert response.status_code == 200
+        assert len(running.api.requests) == 3, "what comes after it is not read"
+
+
+def test_a_request_that_is_dropped_alone_is_not_answered(loop):
+    with serving(Dropping(), loop) as running, running.connect() as client:
+        client.sendall(get("/drop"))
+        until(lambda: running.api.requests)
+        running.answer_all()
+        assert read_to_end(client) == b""
+        until(lambda: not running.server._connections)
 
 
 def test_a_second_reply_is_not_heard():

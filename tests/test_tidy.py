@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "settling": {"domain", "storage", "carriers"},
     "worker": {"domain", "storage", "carriers", "settling", "world"},
     "aws": {"domain"},
-    "admin": {"carriers", "domain", "operations", "settling", "storage", "worker", "world"},
+    "admin": {"aws", "carriers", "domain", "operations", "settling", "storage", "worker", "world"},
     "proxies": set(),
     "server": {"aws", "proxies"},
     "keyring": {"aws", "domain", "sealing", "storage", "world"},

@@ -18,8 +18,10 @@ from msgspec.structs import replace
 from .admin import AdminServer, application
 from .admin.callbacks import Callbacks
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
+from .admin.faults import Faults, FaultyCarrier
+from .admin.request_log import RequestLog
 from .aws.api import Api
-from .aws.cloudtrail import Recorder
+from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
 from .aws.message import Request
 from .aws.model import flavours
@@ -27,6 +29,7 @@ from .aws.sigv4 import Identity, Verifier, read_unverified
 from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
+from .carriers import Carrier
 from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
@@ -93,9 +96,13 @@ class App:
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
         told, standby = carriers.subscribers, settings.standby
         self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
-        worker = Worker(self.store, carriers.of, world, carriers.endpoint_of)
+        compiled = flavours(OPERATIONS, INSTEAD)
+        requests = RequestLog(world.now, world.steady_seconds)
+        faults = Faults(compiled.values(), world.new_dice(), requests.struck)
+        carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
-        controls = Controls(world, self.store, worker, demonstration)
+        controls = Controls(world, self.store, worker, demonstration, faults, requests)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
             raise StartError(UNFINISHED)
         await self._set_clock()
@@ -104,7 +111,7 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = None
+        recorder: Records | None = requests if settings.dev else None
         if outputs := _outputs(settings):
             trail = Trail(outputs)
             stack.callback(trail.close)
@@ -112,19 +119,21 @@ class App:
         rate = settings.rate
         throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
         api = Api(
-            flavours(OPERATIONS, INSTEAD),
+            compiled,
             self._identify(keyring, settings.regions),
             self.store,
             world.new_id,
             sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
             throttle=throttle,
             recorder=recorder,
+            faults=faults if settings.dev else None,
             real_seconds=world.real_seconds,
             arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
             of_one_number=OF_ONE_NUMBER,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
-        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        watched = requests.watch(api) if settings.dev else api
+        self._server = server = Server(watched, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
             its = socket.socket(fileno=seat.api_fd) if seat else None
             await server.start(settings.host, settings.port, its)
@@ -141,6 +150,10 @@ class App:
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
+
+    def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
+        """As `Carriers.of`: each fails as it is asked to."""
+        return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)

@@ -31,7 +31,7 @@ from httptools import HttpParserError, HttpParserInvalidMethodError, HttpRequest
 from msgspec.structs import replace
 
 from .aws.errors import Refusal
-from .aws.message import Request, Response
+from .aws.message import DROPPED, Request, Response
 from .proxies import Network, Proxies, normalised
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Api(Protocol):
     """Who answers."""
 
     def handle(self, request: Request, reply: Callable[[Response], None]) -> None:
-        """Take up `request`; call `reply` with its answer once, now or later, on the loop's thread."""
+        """Take up `request`; call `reply` with its answer, or DROPPED, once, now or later, on the loop's thread."""
 
     def refuse(self, error: Exception) -> Response:
         """The answer that tells `error`; never raises."""
@@ -589,6 +589,12 @@ class _Connection(asyncio.Protocol):
         exchanges = self._exchanges
         output = b""
         while exchanges and (response := exchanges[0].response) is not None:
+            if response is DROPPED:
+                self._stopped = True
+                self._unheard += len(self._input)
+                self._input = b""
+                exchanges.clear()
+                break
             exchange = exchanges.popleft()
             if exchange.last or (self.leaving and not exchanges and self._is_done()):
                 self._stopped = True

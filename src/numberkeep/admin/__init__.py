@@ -11,10 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
+from ..domain.errors import Error, NotFound, ServiceFailure, ServiceUnavailable
 from . import callbacks, control
 from .callbacks import Callbacks
 from .control import Controls
+
+_STATUSES = {NotFound: 404, ServiceFailure: 500, ServiceUnavailable: 503}
 
 
 async def health(request: Request) -> JSONResponse:
@@ -25,7 +27,7 @@ async def health(request: Request) -> JSONResponse:
 
 def refused(request: Request, error: Exception) -> JSONResponse:
     """What is answered to input that breaks a rule, or while the store is out of reach."""
-    status = 503 if isinstance(error, ServiceUnavailable) else 500 if isinstance(error, ServiceFailure) else 400
+    status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 400)
     return JSONResponse({"message": str(error)}, status)
 
 

@@ -105,6 +105,7 @@ class Operation:
         """What a policy can name of it: the kind that stands in an ARN, and the member that has its id; no kind if the
         member is the ARN."""
         self.uri_members: dict[str, str] = {}
+        self._query_names: dict[str, str] = {}
         if function is None:
             return
         self._function = function
@@ -146,10 +147,7 @@ class Operation:
         if not self.served:
             raise OperationNotImplemented(f"The operation {self.name} is not implemented by this server.")
         if request.query and self._query_names:
-            for pair in request.query.split("&"):
-                name, _, value = pair.partition("=")
-                if member := self._query_names.get(unquote(name)):
-                    parameters[member] = unquote(value.replace("+", " "))
+            parameters.update(self.in_query(request.query))
         try:
             arguments = msgspec.structs.asdict(msgspec.convert(parameters, self._located, strict=False))
             if self._decode_body is not None:
@@ -161,6 +159,13 @@ class Operation:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise self._explain(parameters, request.body, str(error)) from error
         return Call(self._function, arguments, self._output)
+
+    def in_query(self, query: str) -> Iterator[tuple[str, str]]:
+        """The members in a query."""
+        for pair in query.split("&"):
+            name, _, value = pair.partition("=")
+            if member := self._query_names.get(unquote(name)):
+                yield member, unquote(value.replace("+", " "))
 
     def _with_booleans(self, body: bytes) -> Any:
         """CloudFormation makes every property a string, and what is behind its custom resources sends those on:
