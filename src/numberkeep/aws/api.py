@@ -137,6 +137,8 @@ class Api:
                 self._authorize(identity, policy, operation, parameters, request)
             if self._throttle is not None:
                 self._throttle.take(caller.account_id, operation.name)
+            if operation.name in self._before:
+                self._prepare(caller, operation, parameters, request)
             if self._faults is not None and (
                 strike := self._faults.strike(request, operation, caller.account_id, parameters)
             ):
@@ -147,12 +149,7 @@ class Api:
             if not operation.reads:
                 self._write(caller, answer.request_id, operation.bind(parameters, request), done, e164)
                 return
-            if operation.name in self._before:
-                call = operation.bind(parameters, request)
-                self._before[operation.name](call.arguments)
-                self._read(caller, answer.request_id, call, answer, None, e164)
-                return
-            is_short = len(request.path) + len(request.query) <= LONGEST_KEY
+            is_short = len(request.path) + len(request.query) <= LONGEST_KEY and operation.name not in self._before
             key = (operation, caller.account_id, request.path, request.query) if is_short else None
             known = self._recall(key)
             if known is not None:
@@ -166,6 +163,15 @@ class Api:
                 answer(ServiceUnavailable("The store is too slow at the moment."))
         except (Error, Refusal) as error:
             done(error)
+
+    def _prepare(self, caller: Caller, operation: Operation, parameters: dict[str, str], request: Request) -> None:
+        """Have done what has to be done before the operation runs. Raises Awaited if that takes its time."""
+        try:
+            self._before[operation.name](operation.bind(parameters, request).arguments)
+        except Awaited:
+            if self._throttle is not None:
+                self._throttle.give_back(caller.account_id, operation.name)  # for it comes again
+            raise
 
     def _handle_again(self, request: Request, reply: Reply, attempts: int) -> None:
         try:
