@@ -410,4 +410,6 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket
 
 
 def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
-    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see {option}).")
+    # The text that socket and uvloop give a system's error names the address once more; a resolver's number is below 0.
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+    return StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).")
