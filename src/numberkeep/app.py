@@ -27,7 +27,7 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers.simulated import SimulatedCarrier
-from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
 from .domain.errors import BadRequest
 from .domain.identity import AccessKey, AttachedPolicy
@@ -267,18 +267,13 @@ def _outputs(settings: Settings) -> list[File | StandardOutput]:
     seat = settings.seat
     try:
         return [
-            StandardOutput(seat.lock if seat else None)
+            StandardOutput(seat.lock_fd if seat else None)
             if target == "stdout"
-            else File(_of_worker(Path(target), seat), settings.trail_file_bytes, settings.trail_files)
+            else File(Path(target), settings.trail_file_bytes, settings.trail_files)
             for target in settings.trail
         ]
     except OSError as error:
         raise StartError(f"The trail cannot be written: {error}.") from error
-
-
-def _of_worker(path: Path, seat: Seat | None) -> Path:
-    """The file that each of several workers has for itself: ``trail-1.jsonl`` for ``trail.jsonl``."""
-    return path.with_stem(f"{path.stem}-{seat.number}") if seat else path
 
 
 def open_store(

@@ -57,8 +57,8 @@ class Supervisor:
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, again.set)
         seats = range(len(self._listeners))
-        with tempfile.NamedTemporaryFile(prefix="numberkeep-") as lock:
-            self._lock = lock.name
+        with tempfile.TemporaryFile() as lock:
+            self._lock_fd = lock.fileno()
             try:
                 for filled in await asyncio.gather(*map(self._fill, seats), return_exceptions=True):
                     if filled is not None:
@@ -107,8 +107,8 @@ class Supervisor:
         lifeline, theirs = socket.socketpair()
         lifeline.setblocking(False)
         with theirs:
-            fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno())
-            environment = environment_of(Seat(seat + 1, *fds, self._lock))
+            fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno(), self._lock_fd)
+            environment = environment_of(Seat(*fds))
             process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=fds)
         worker = _Worker(process, lifeline)
         try:

@@ -238,20 +238,27 @@ def test_a_file_has_one_process(tmp_path: Path) -> None:
     assert "a SQLite file has one writer, and so one process" in done.stderr
 
 
-def test_every_worker_keeps_its_trail(database: str, key: tuple[str, str], tmp_path: Path) -> None:
-    trail = tmp_path / "trail.jsonl"
-    options = ("serve", "--database", database, "--workers", "2", "--trail", str(trail), "--trail", "stdout")
-    with test_cli.running(*options) as (supervisor, url, _):
-        for _ in range(40):
+def test_workers_keep_one_trail(database: str, key: tuple[str, str], tmp_path: Path) -> None:
+    """Each record is in it once, though two workers replace two others meanwhile and files are turned over."""
+    trail, printed = tmp_path / "trail.jsonl", tmp_path / "printed"
+    targets = ("--trail", str(trail), "--trail", "stdout", "--trail-file-bytes", "10000", "--trail-files", "1000")
+    options = ("serve", "--database", database, "--workers", "2", *targets)
+    with printed.open("w") as stdout, test_cli.running(*options, stdout=stdout) as (supervisor, url, _):
+        replacing = threading.Thread(target=replace_all, args=(supervisor,))
+        replacing.start()
+        asked = 0
+        while replacing.is_alive() or asked < 60:
             test_cli.client(url, *key).list_phone_numbers()
+            asked += 1
         supervisor.terminate()
-        printed, _ = supervisor.communicate(timeout=20)
-    kept = [path.read_text().splitlines() for path in sorted(tmp_path.glob("trail-*.jsonl"))]
-    assert len(kept) == 2
-    assert all(kept), "each has served some of them"
-    assert sorted(line for lines in kept for line in lines) == sorted(printed.splitlines())
-    assert len(printed.splitlines()) == 40
-    assert all(json.loads(line)["eventName"] == "ListPhoneNumbers" for line in printed.splitlines())
+        assert supervisor.wait(20) == 0
+    files = list(tmp_path.glob("trail.jsonl*"))
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    assert sorted(lines) == sorted(printed.read_text().splitlines())
+    assert len(lines) == len(set(lines)) == asked
+    assert trail in files
+    assert len(files) > 2
+    assert all(json.loads(line)["eventName"] == "ListPhoneNumbers" for line in lines)
 
 
 def test_a_database_that_was_not_migrated_is_refused(postgres_server: PostgresServer) -> None:
