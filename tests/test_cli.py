@@ -41,11 +41,11 @@ def running(*arguments: str, **options: Any) -> Iterator[tuple["subprocess.Popen
         says = process.stderr or process.stdout
         assert says
         try:
-            api = re.search(r"https?://\S+", says.readline())
+            api = next(filter(None, (re.search(r" at (https?://\S+)", line) for line in says)), None)
             admin = re.search(r"http://\S+", says.readline())
             assert api, "the program ended before it was ready"
             assert admin
-            yield process, api[0], admin[0].removesuffix("/health")
+            yield process, api[1], admin[0].removesuffix("/health")
         finally:
             process.kill()
 

@@ -180,8 +180,10 @@ def _supervise(settings: Settings) -> None:
             supervisor = Supervisor(command, [first, *map(stack.enter_context, others)], admin)
             welcome = _welcome(settings, port, admin.getsockname()[1])
             uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
-    except (StartError, WorkerFailed) as error:
+    except StartError as error:
         raise click.ClickException(str(error)) from error
+    except WorkerFailed as error:
+        raise click.ClickException(f"{error}.") from error
 
 
 async def _serve(settings: Settings) -> None:
