@@ -84,7 +84,7 @@ async def supervised(program: Path) -> AsyncIterator[None]:
 
 async def supervise(program: Path, ready: Callable[[], None]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        await Supervisor([str(program)], [listener] * 2, listener).run(ready)
+        await Supervisor([str(program)], [], [listener] * 2, listener).run(ready)
 
 
 def workers(program: Path) -> set[int]:

@@ -45,9 +45,12 @@ class _Worker(NamedTuple):
 class Supervisor:
     """Keeps one worker in every seat."""
 
-    def __init__(self, command: Sequence[str], listeners: Sequence[socket.socket], admin: socket.socket) -> None:
-        """`command` starts a worker; each gets one of `listeners`, and all share `admin`."""
+    def __init__(
+        self, command: Sequence[str], arguments: Sequence[str], listeners: Sequence[socket.socket], admin: socket.socket
+    ) -> None:
+        """`command` starts a worker, which is told `arguments`; each gets one of `listeners`, and all share `admin`."""
         self._command = command
+        self._arguments = tuple(arguments)
         self._listeners = listeners
         self._admin = admin
         self._seats: dict[int, _Worker] = {}
@@ -153,7 +156,7 @@ class Supervisor:
             lifeline.setblocking(False)
             with theirs:
                 fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno(), self._lock_fd)
-                environment = environment_of(Seat(*fds))
+                environment = environment_of(Seat(*fds, self._arguments))
                 try:
                     process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=fds)
                 except BaseException:

@@ -236,6 +236,23 @@ def test_workers_that_cannot_start_are_said_once() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_nobody_reads_the_password_off_a_worker(database: str) -> None:
+    """A command line can be read by all on the machine, the environment by the same user alone."""
+    secret = database.replace("postgres@", "postgres:swordfish@")
+    options = ("serve", "--trail", "none", "--database", secret, "--workers", "2")
+    with test_cli.running(*options) as (supervisor, _, _):
+        for pid in children(supervisor.pid):
+            assert Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"-m\0numberkeep\0worker\0")
+            assert "swordfish" in Path(f"/proc/{pid}/environ").read_text()
+            assert Path(f"/proc/{pid}/environ").stat().st_mode & 0o077 == 0
+
+
+def test_a_worker_is_nobody_without_a_supervisor() -> None:
+    done = test_cli.run("worker")
+    assert done.returncode == 2
+    assert "started by `numberkeep serve --workers`" in done.stderr
+
+
 def test_a_file_has_one_process(tmp_path: Path) -> None:
     done = test_cli.run("serve", "--database", f"sqlite:///{tmp_path / 'store'}", "--workers", "2")
     assert done.returncode == 2
