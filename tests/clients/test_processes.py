@@ -165,25 +165,31 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class Load:
-    """Clients that ask without pause, each time on a new connection, until they are told to stop."""
+    """Clients that ask without pause, on a new connection each time or on one, until they are told to stop."""
 
     def __init__(self, url: str, key: tuple[str, str], number: str) -> None:
         self.answered = 0
         self.failures: list[Exception] = []
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(url, key, number)) for _ in range(2)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(url, key, number, lasting)) for lasting in (False, True, True)
+        ]
         for thread in self._threads:
             thread.start()
 
-    def _run(self, url: str, key: tuple[str, str], number: str) -> None:
+    def _run(self, url: str, key: tuple[str, str], number: str, lasting: bool) -> None:
+        client = test_cli.client(url, *key)
         while not self._stopping.is_set():
-            client = test_cli.client(url, *key)
+            if not lasting:
+                client = test_cli.client(url, *key)
             try:
                 client.get_phone_number(PhoneNumberId=number)
                 self.answered += 1
             except Exception as failure:
                 self.failures.append(failure)
-            client.close()
+            if not lasting:
+                client.close()
+        client.close()
 
     def stop(self) -> None:
         self._stopping.set()
