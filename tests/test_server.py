@@ -543,6 +543,48 @@ def test_stop_answers_who_has_only_just_connected(loop):
         stopping.result(PATIENCE_SECONDS)
 
 
+def test_stop_answers_one_more_request_of_an_idle_connection(loop):
+    """Whoever asks without pause on one connection could not know; the rest of a request has its usual time."""
+    with (
+        serving(loop=loop, drain_seconds=PATIENCE_SECONDS) as running,
+        running.connect() as asking,
+        running.connect() as slow,
+        running.connect() as silent,
+    ):
+        for client in (asking, slow, silent):
+            client.sendall(get("/before"))
+            read_answer(client)
+        stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
+        until(lambda: running.server._draining)
+        asking.sendall(get("/a"))
+        slow.sendall(get("/b")[:-2])
+        ((response, body),) = answers(read_to_end(asking))
+        assert (json.loads(body)["path"], header(response, "connection")) == ("/a", "close")
+        assert read_to_end(silent) == b""
+        time.sleep(1)
+        slow.sendall(b"\r\n")
+        ((response, body),) = answers(read_to_end(slow))
+        assert (json.loads(body)["path"], header(response, "connection")) == ("/b", "close")
+        stopping.result(PATIENCE_SECONDS)
+
+
+def test_stop_resets_nobody_who_asks_on_before_the_last_answer_is_read(loop):
+    with serving(Patient(), loop, drain_seconds=PATIENCE_SECONDS) as running, running.connect() as client:
+        client.sendall(get("/a"))
+        until(lambda: len(running.api.requests) == 1)
+        stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
+        until(lambda: running.server._draining)
+        (connection,) = running.server._connections
+        running.answer_all()
+        until(lambda: connection._ending)
+        client.sendall(get("/b"))
+        until(lambda: connection._unheard)
+        ((response, body),) = answers(read_to_end(client))
+        assert (json.loads(body)["path"], header(response, "connection")) == ("/a", "close")
+        client.close()
+        stopping.result(PATIENCE_SECONDS)
+
+
 def test_stop_cuts_what_takes_too_long(loop):
     with serving(Patient(), loop, drain_seconds=0.1) as running, running.connect() as client:
         client.sendall(get("/a"))

@@ -32,7 +32,7 @@ from .aws.throttle import Throttle
 from .carriers import Carrier
 from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
 from .carriers.simulated import SimulatedCarrier
-from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
 from .domain.errors import Awaited, BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
@@ -316,18 +316,13 @@ def _outputs(settings: Settings) -> list[File | StandardOutput]:
     seat = settings.seat
     try:
         return [
-            StandardOutput(seat.lock if seat else None)
+            StandardOutput(seat.lock_fd if seat else None)
             if target == "stdout"
-            else File(_of_worker(Path(target), seat), settings.trail_file_bytes, settings.trail_files)
+            else File(Path(target), settings.trail_file_bytes, settings.trail_files)
             for target in settings.trail
         ]
     except OSError as error:
         raise StartError(f"The trail cannot be written: {error}.") from error
-
-
-def _of_worker(path: Path, seat: Seat | None) -> Path:
-    """The file that each of several workers has for itself: ``trail-1.jsonl`` for ``trail.jsonl``."""
-    return path.with_stem(f"{path.stem}-{seat.number}") if seat else path
 
 
 def open_store(
@@ -487,4 +482,6 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket
 
 
 def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
-    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see {option}).")
+    # The text that socket and uvloop give a system's error names the address once more; a resolver's number is below 0.
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+    return StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).")

@@ -45,15 +45,16 @@ Location = Path | str
 class Seat(Struct, frozen=True):
     """What a worker among several gets from its supervisor."""
 
-    number: int
-    """From one."""
     api_fd: int
     """The listening socket of the AWS API."""
     admin_fd: int
     lifeline_fd: int
     """Where the worker says that it serves, and sees when the supervisor has gone."""
-    lock: str
-    """The file to be locked for what the workers do one after the other."""
+    lock_fd: int
+    """The file to be locked for what the workers do one after the other; it has no name, so nobody removes it."""
+    arguments: tuple[str, ...]
+    """The command line that it serves by: not its own, which everybody on the machine can read, since passwords may
+    stand in it."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

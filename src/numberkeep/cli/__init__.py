@@ -161,6 +161,15 @@ def serve(
         _run(given)
 
 
+@main.command(hidden=True)
+def worker() -> None:
+    """Be one of the processes of `serve --workers`, which starts them."""
+    seat = config.seat()
+    if seat is None:
+        raise click.UsageError("this is started by `numberkeep serve --workers`.")
+    main(seat.arguments, "numberkeep")
+
+
 for command in (
     access.keys,
     access.users,
@@ -190,12 +199,14 @@ def _supervise(settings: Settings) -> None:
             port = first.getsockname()[1]
             others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
             admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
-            command = [sys.executable, "-m", "numberkeep", *sys.argv[1:]]
-            supervisor = Supervisor(command, [first, *map(stack.enter_context, others)], admin)
+            command = [sys.executable, "-m", "numberkeep", "worker"]
+            supervisor = Supervisor(command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin)
             welcome = _welcome(settings, port, admin.getsockname()[1])
             uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
-    except (StartError, WorkerFailed) as error:
+    except StartError as error:
         raise click.ClickException(str(error)) from error
+    except WorkerFailed as error:
+        raise click.ClickException(f"{error}.") from error
 
 
 async def _serve(settings: Settings) -> None:
