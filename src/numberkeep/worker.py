@@ -57,9 +57,11 @@ class Worker:
         carrier_of: Callable[[str, str], Carrier],
         world: World,
         endpoint_of: Callable[[str], Endpoint | None] = lambda receiver: None,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         """`carrier_of` tells which carrier serves a number: by its account, and the number itself; `endpoint_of`
-        where the messages of a subscriber go."""
+        where the messages of a subscriber go; `poll_seconds` how long what has become due waits at most."""
+        self._poll_seconds = poll_seconds
         self._store = store
         self._carrier_of = carrier_of
         self._endpoint_of = endpoint_of
@@ -76,7 +78,7 @@ class Worker:
             except Exception:
                 log.exception("the worker failed and goes on")
                 await asyncio.sleep(1)
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(self._poll_seconds)
 
     async def run_due(self) -> None:
         """Work until nothing is due."""
@@ -94,7 +96,7 @@ class Worker:
                 if not under_way:
                     break
                 # A carrier that takes its time holds up nobody else's changes.
-                done, _ = await asyncio.wait(under_way, timeout=POLL_SECONDS)
+                done, _ = await asyncio.wait(under_way, timeout=self._poll_seconds)
                 for task in done:
                     del under_way[task]
                     failure = task.exception() or failure
