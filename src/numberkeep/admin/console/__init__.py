@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import numbers, sign_in
+from . import number, numbers, sign_in
 from .visit import Console, Handler, open_page
 
 __all__ = ["Console", "routes"]
@@ -38,6 +38,8 @@ def routes(console: Console) -> list[BaseRoute]:
         get("/numbers", numbers.show, "chime:ListPhoneNumbers"),
         post("/numbers/selected", numbers.selected, "chime:ListPhoneNumbers"),
         post("/numbers/change", numbers.change),
+        get("/numbers/{e164}", number.show, "chime:GetPhoneNumber"),
+        post("/numbers/{e164}/{action}", number.change, "chime:GetPhoneNumber"),
     ]
     if console.dev:
         found += [get("/accounts", sign_in.accounts), post("/accounts", sign_in.switch)]

@@ -107,12 +107,11 @@ async def selected(visit: Visit) -> Response:
     ways: dict[str, dict[str, Any]] = {}
     for name, kind in KINDS.items():
         reasons = {number.e164_phone_number: kind.why_not(number, now) for number in numbers}
-        denial = "" if visit.allows(f"chime:{kind.operation}") else visit.denial(f"chime:{kind.operation}")
         possible = sum(not reason for reason in reasons.values())
         ways[name] = {
             "possible": possible,
             "reasons": {e164: reason for e164, reason in reasons.items() if reason},
-            "denial": denial or ("" if possible else "It is possible for none of them now."),
+            "denial": visit.why_denied(kind.operation) or ("" if possible else "It is possible for none of them now."),
         }
     return visit.page(
         "selected.html", title="Selected numbers", numbers=numbers, ways=ways, product_types=PRODUCT_TYPES

@@ -183,6 +183,12 @@ class Visit:
         )
         return self.identity.policy.decide(action, resource, context) == "Allow"
 
+    def why_denied(self, operation: str) -> str:
+        """Why the policies do not allow an operation of the API's; empty if they do, or if that depends on what it is
+        asked for."""
+        action = f"chime:{operation}"
+        return "" if self.console.calls.is_of_resource(operation) or self.allows(action) else self.denial(action)
+
     def denial(self, action: str) -> str:
         """Why something cannot be done that the policies do not allow."""
         return f"No policy of {self.caller.user_name or self.caller.arn} allows {action}."
