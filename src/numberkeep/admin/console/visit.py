@@ -37,7 +37,11 @@ THEME_COOKIE = "numberkeep-theme"
 THEMES = ("auto", "light", "dark")
 LONGEST_FORM = 64 * 1024
 MOST_FIELDS = 1000
-PLACES = (("/numbers", "Numbers", "chime:ListPhoneNumbers"),)
+PLACES = (
+    ("/numbers", "Numbers", "chime:ListPhoneNumbers"),
+    ("/orders", "Orders", "chime:ListPhoneNumberOrders"),
+    ("/deletion-queue", "Deletion queue", "chime:ListPhoneNumbers"),
+)
 """The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
 dev."""
 SIGN_INS_AT_ONCE = 5
