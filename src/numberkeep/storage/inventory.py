@@ -64,9 +64,10 @@ def counts(tx: Tx) -> dict[str, int]:
 
 
 def deletion_queue(tx: Tx, after: tuple[str, str], limit: int) -> list[PhoneNumber]:
-    """Up to `limit` numbers in the deletion queue: those that the carrier did not take back, then those that leave first.
+    """Up to `limit` numbers in the deletion queue: those that no carrier has taken back, then those that leave first.
 
-    They are those after `after`, which is when one leaves (empty if it does not) and which it is."""
+    They are those after `after`, which is when one leaves (empty if it does not) and which it is.
+    """
     where = f"status IN {IN_DELETION_QUEUE!r} AND (coalesce(deletion_timestamp, ''), e164_phone_number) > (?, ?)"
     order = "coalesce(deletion_timestamp, ''), e164_phone_number"
     return phone_numbers.select(tx, f"{where} ORDER BY {order} LIMIT ?", (*after, limit))
