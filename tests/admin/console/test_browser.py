@@ -119,6 +119,8 @@ def paths(service: Service) -> list[str]:
         "/orders/new?country=US&area_code=206",
         f"/orders/{order['PhoneNumberOrder']['PhoneNumberOrderId']}",
         "/deletion-queue",
+        "/voice-connectors",
+        "/sip-rules",
         "/accounts",
     ]
 

@@ -41,6 +41,8 @@ PLACES = (
     ("/numbers", "Numbers", "chime:ListPhoneNumbers"),
     ("/orders", "Orders", "chime:ListPhoneNumberOrders"),
     ("/deletion-queue", "Deletion queue", "chime:ListPhoneNumbers"),
+    ("/voice-connectors", "Voice Connectors", "chime:ListVoiceConnectors"),
+    ("/sip-rules", "SIP rules", "chime:ListSipRules"),
 )
 """The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
 dev."""
