@@ -21,7 +21,7 @@ from .admin.callbacks import Callbacks
 from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
-from .admin.request_log import RequestLog, WatchedApi
+from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
@@ -114,7 +114,9 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = self._recorder(requests, stack)
+        trail = self._trail(stack)
+        latest = requests if settings.dev else LatestRequests(world.second, trail)
+        recorder: Records = trail or requests if settings.dev else latest
         rate = settings.rate
         throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
         api_of = partial(
@@ -137,7 +139,7 @@ class App:
             sealer,
             world,
             controls,
-            requests,
+            latest,
             lambda identify: watched(api_of(identify)),
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
@@ -154,12 +156,13 @@ class App:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
 
-    def _recorder(self, requests: RequestLog, stack: AsyncExitStack) -> Records | None:
-        if outputs := _outputs(self.settings):
-            trail = Trail(outputs)
-            stack.callback(trail.close)
-            return Recorder(trail, self.world.second)
-        return requests if self.settings.dev else None
+    def _trail(self, stack: AsyncExitStack) -> Recorder | None:
+        outputs = _outputs(self.settings)
+        if not outputs:
+            return None
+        trail = Trail(outputs)
+        stack.callback(trail.close)
+        return Recorder(trail, self.world.second)
 
     async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
         settings, seat = self.settings, self.settings.seat

@@ -121,6 +121,7 @@ def paths(service: Service) -> list[str]:
         "/deletion-queue",
         "/voice-connectors",
         "/sip-rules",
+        "/requests",
         "/accounts",
     ]
 

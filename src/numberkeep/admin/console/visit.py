@@ -24,7 +24,7 @@ from ...storage.driver import Driver
 from ...storage.tx import Tx
 from ...world import World
 from ..control import DEFAULT_ACCOUNT_ID, Controls
-from ..request_log import RequestLog
+from ..request_log import LatestRequests, RequestLog
 from .calls import Answer, ApiOf, Calls
 from .session import LONGEST_SECONDS, Session, Sessions
 from .words import FILTERS
@@ -43,6 +43,7 @@ PLACES = (
     ("/deletion-queue", "Deletion queue", "chime:ListPhoneNumbers"),
     ("/voice-connectors", "Voice Connectors", "chime:ListVoiceConnectors"),
     ("/sip-rules", "SIP rules", "chime:ListSipRules"),
+    ("/requests", "Requests", "cloudtrail:LookupEvents"),
 )
 """The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
 dev."""
@@ -70,7 +71,7 @@ class Console:
         sealer: Sealer,
         world: World,
         controls: Controls,
-        requests: RequestLog,
+        requests: RequestLog | LatestRequests,
         api_of: ApiOf,
         operations: Mapping[str, Operation],
         proxies: Proxies,
