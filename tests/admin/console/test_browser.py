@@ -122,6 +122,7 @@ def paths(service: Service) -> list[str]:
         "/voice-connectors",
         "/sip-rules",
         "/requests",
+        "/access",
         "/accounts",
     ]
 

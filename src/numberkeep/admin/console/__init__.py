@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import deletion_queue, number, numbers, orders, requests, sign_in, voice_connectors
+from . import access, deletion_queue, number, numbers, orders, requests, sign_in, voice_connectors
 from .visit import Console, Handler, open_page
 
 __all__ = ["Console", "routes"]
@@ -48,6 +48,7 @@ def routes(console: Console) -> list[BaseRoute]:
         post("/deletion-queue", deletion_queue.restore),
         get("/voice-connectors", voice_connectors.show, "chime:ListVoiceConnectors"),
         get("/sip-rules", voice_connectors.sip, "chime:ListSipRules"),
+        get("/access", access.show, "iam:ListUsers"),
         get("/requests", requests.show, "cloudtrail:LookupEvents"),
         post("/sip-rules/{id}", voice_connectors.change_rule, "chime:ListSipRules"),
     ]

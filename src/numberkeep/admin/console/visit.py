@@ -44,6 +44,7 @@ PLACES = (
     ("/voice-connectors", "Voice Connectors", "chime:ListVoiceConnectors"),
     ("/sip-rules", "SIP rules", "chime:ListSipRules"),
     ("/requests", "Requests", "cloudtrail:LookupEvents"),
+    ("/access", "Access", "iam:ListUsers"),
 )
 """The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
 dev."""
