@@ -123,6 +123,7 @@ def paths(service: Service) -> list[str]:
         "/sip-rules",
         "/requests",
         "/access",
+        "/dev",
         "/accounts",
     ]
 

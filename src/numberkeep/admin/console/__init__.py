@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import access, deletion_queue, number, numbers, orders, requests, sign_in, voice_connectors
+from . import access, deletion_queue, developer, number, numbers, orders, requests, sign_in, voice_connectors
 from .visit import Console, Handler, open_page
 
 __all__ = ["Console", "routes"]
@@ -53,7 +53,12 @@ def routes(console: Console) -> list[BaseRoute]:
         post("/sip-rules/{id}", voice_connectors.change_rule, "chime:ListSipRules"),
     ]
     if console.dev:
-        found += [get("/accounts", sign_in.accounts), post("/accounts", sign_in.switch)]
+        found += [
+            get("/accounts", sign_in.accounts),
+            post("/accounts", sign_in.switch),
+            get("/dev", developer.show),
+            post("/dev/{action}", developer.act),
+        ]
     return found
 
 

@@ -45,6 +45,7 @@ PLACES = (
     ("/sip-rules", "SIP rules", "chime:ListSipRules"),
     ("/requests", "Requests", "cloudtrail:LookupEvents"),
     ("/access", "Access", "iam:ListUsers"),
+    ("/dev", "Dev", ""),
 )
 """The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
 dev."""
@@ -167,7 +168,7 @@ class Visit:
     def places(self) -> list[tuple[str, str]]:
         """The pages that there are for who has signed in: address and name."""
         return [
-            (address, name) for address, name, action in PLACES if self.allows(action) and (action or self.console.dev)
+            (address, name) for address, name, action in PLACES if (self.allows(action) if action else self.console.dev)
         ]
 
     def text(self, name: str) -> str:
