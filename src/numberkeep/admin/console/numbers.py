@@ -1,5 +1,6 @@
 """Numbers: find them, and change many."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -35,7 +36,6 @@ class Page(Struct, frozen=True):
     """Some of the numbers that were looked for."""
 
     numbers: list[PhoneNumber]
-    counts: dict[str, int]
     has_before: bool
     has_after: bool
 
@@ -43,7 +43,9 @@ class Page(Struct, frozen=True):
 async def show(visit: Visit) -> Response:
     """The numbers that are looked for, a page of them."""
     search = Search(**{name: visit.query(name).strip() for name in Search.__struct_fields__})
-    found = await visit.survey(_look, search, visit.query("after"), visit.query("before"))
+    found, counts = await asyncio.gather(
+        visit.survey(_look, search, visit.query("after"), visit.query("before")), visit.survey(inventory.counts)
+    )
     wanted = {name: value for name in Search.__struct_fields__ if (value := getattr(search, name))}
 
     def address(**more: str) -> str:
@@ -55,6 +57,7 @@ async def show(visit: Visit) -> Response:
         title="Numbers",
         search=search,
         found=found,
+        counts=counts,
         statuses=STATUSES,
         product_types=PRODUCT_TYPES,
         types=TYPES,
@@ -69,7 +72,6 @@ def _look(tx: Tx, search: Search, after: str, before: str) -> Page:
     some = some[-PAGE_NUMBERS:] if before else some[:PAGE_NUMBERS]
     return Page(
         numbers=some,
-        counts=inventory.counts(tx),
         has_before=is_more if before else bool(after),
         has_after=bool(before) or is_more,
     )
