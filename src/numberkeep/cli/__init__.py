@@ -21,6 +21,7 @@ from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
 from . import access, numbers
+from .backup import backup
 from .check import check
 from .copy import copy
 from .migrate import migrate
@@ -159,7 +160,17 @@ def serve(
         _run(given)
 
 
-for command in (access.keys, access.users, access.roles, access.policies, numbers.numbers, migrate, copy, check):
+for command in (
+    access.keys,
+    access.users,
+    access.roles,
+    access.policies,
+    numbers.numbers,
+    migrate,
+    copy,
+    check,
+    backup,
+):
     main.add_command(command)
 
 
