@@ -6,26 +6,34 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
 from numberkeep.app import check
 from numberkeep.config import Location
 
 State = dict[str, str | None]
-"""What a client sees of its number: ProductType, Name and Status."""
-MEMBERS = ("ProductType", "Name", "Status")
+"""What a client sees of its number."""
+MEMBERS = ("ProductType", "Name", "Status", "CallingNameStatus")
 NOTHING_CHANGED = "nothing was changed"
+
+
+def looked(client: Any, number: str, can_be: Sequence[State] = ()) -> State:
+    """What a client sees of a number, which must be what it can be, if that is known."""
+    shown = client.get_phone_number(PhoneNumberId=number)["PhoneNumber"]
+    state = {member: shown.get(member) for member in MEMBERS}
+    assert not can_be or state in can_be, f"{number} is {state}; it can be one of {can_be}"
+    return state
 
 
 class Writer:
     """A client of ``chime-sdk-voice`` that changes one number that nobody else changes."""
 
     def __init__(self, client: Any, number: str, can_be: list[State]) -> None:
-        """`can_be` is what the number can be; none if that is not known yet."""
+        """`can_be` is what the number can be, which is looked at first; none if that is not known yet."""
         self.number = number
         self.can_be = can_be
         """As it was last answered, or as was asked since and not answered for sure."""
@@ -46,10 +54,7 @@ class Writer:
 
     def look(self, client: Any) -> None:
         """Have a client, which need not be its own, see whether the number is what it can be."""
-        shown = client.get_phone_number(PhoneNumberId=self.number)["PhoneNumber"]
-        state = {member: shown.get(member) for member in MEMBERS}
-        assert not self.can_be or state in self.can_be, f"{self.number} is {state}; it can be one of {self.can_be}"
-        self.can_be = [state]
+        self.can_be = [looked(client, self.number, self.can_be)]
 
     def _run(self) -> None:
         try:
@@ -57,11 +62,11 @@ class Writer:
                 if self._stopping.is_set():
                     return
                 try:
-                    if len(self.can_be) == 1:
+                    if round and len(self.can_be) == 1:
                         self._change(self.can_be[0], round)
                     else:
                         self.look(self._client)
-                except (ClientError, HTTPClientError) as error:
+                except (ClientError, HTTPClientError, EndpointConnectionError) as error:
                     if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] != 503:
                         raise
                     self.unserved += 1
@@ -75,9 +80,12 @@ class Writer:
             operation, arguments, after = "restore_phone_number", {}, {**state, "Status": "Unassigned"}
         elif (die := self._dice.randrange(8)) == 0:
             operation, arguments, after = "delete_phone_number", {}, {**state, "Status": "ReleaseInProgress"}
+        elif die == 1 and state["CallingNameStatus"] == "Unassigned":
+            operation, arguments = "update_phone_number", {"CallingName": "Acme"}
+            after = {**state, "CallingNameStatus": "UpdateInProgress"}
         else:
             others = {"VoiceConnector", "SipMediaApplicationDialIn"} - {state["ProductType"]}
-            arguments = {"ProductType": min(others)} if die == 1 else {"Name": f"name {round} {self._dice.random()}"}
+            arguments = {"ProductType": min(others)} if die == 2 else {"Name": f"name {round} {self._dice.random()}"}
             operation, after = "update_phone_number", {**state, **arguments}
         try:
             answer = getattr(self._client, operation)(**of_number, **arguments)
@@ -92,19 +100,45 @@ class Writer:
         self.can_be = [after]
 
 
+class Buyer:
+    """A client that orders numbers without pause, three at a time, until it is not served."""
+
+    def __init__(self, client: Any, numbers: Iterator[str]) -> None:
+        """`numbers` are those to be ordered."""
+        self.made: list[str] = []
+        """The ids of the orders that were answered."""
+        self._client = client
+        self._numbers = numbers
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with suppress(HTTPClientError, EndpointConnectionError):
+            while True:
+                e164s = list(itertools.islice(self._numbers, 3))
+                order = self._client.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=e164s)
+                self.made.append(order["PhoneNumberOrder"]["PhoneNumberOrderId"])
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Once it is not served."""
+        self._thread.join()
+
+
 @contextmanager
 def writing(
-    connect: Callable[[int], Any], numbers: Sequence[str], can_be: dict[str, list[State]] | None = None
+    client: Any, numbers: Sequence[str], can_be: dict[str, list[State]] | None = None
 ) -> Iterator[list[Writer]]:
-    """A writer for each of the numbers, with the client that ``connect(index)`` gives; stopped in the end."""
+    """A writer for each of the numbers, all with the same client, which threads can share; stopped in the end."""
     can_be = can_be or {}
-    writers = [Writer(connect(index), number, can_be.get(number, [])) for index, number in enumerate(numbers)]
+    writers = [Writer(client, number, can_be.get(number, [])) for number in numbers]
     try:
         yield writers
     finally:
         for writer in writers:
             writer.stop()
-    assert [failure for writer in writers for failure in writer.failures] == []
+    for failure in (failure for writer in writers for failure in writer.failures):
+        raise failure
 
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> None:

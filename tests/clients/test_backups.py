@@ -2,7 +2,6 @@
 
 import stat
 from pathlib import Path
-from typing import Any
 
 from click.testing import CliRunner
 
@@ -29,12 +28,9 @@ def test_a_backup_under_load_has_all_that_was_answered_before(
     key = test_cli.create_key(database)
     file = tmp_path / "backup.sqlite3"
     with serving(database, "--order-seconds", "0") as (_, url, _):
-
-        def connect(_: int) -> Any:
-            return test_cli.client(url, *key, name="chime-sdk-voice")
-
-        order(connect(0), *NUMBERS)
-        with writing(connect, NUMBERS) as writers:
+        client = test_cli.client(url, *key, name="chime-sdk-voice")
+        order(client, *NUMBERS)
+        with writing(client, NUMBERS) as writers:
             for _ in range(BACKUPS):
                 counts = [len(writer.made) + 5 for writer in writers]
                 until(lambda: all(len(one.made) > n for one, n in zip(writers, counts, strict=True)))  # noqa: B023
