@@ -52,7 +52,7 @@ def test_every_command_and_option_is_documented(name: str, command: click.Comman
             assert option.help, f"{name} {option.name} has no help"
 
 
-@pytest.mark.parametrize("name", ["run", "growth", "worker", "start", "snapshots", "drivers"])
+@pytest.mark.parametrize("name", ["run", "growth", "worker", "start", "snapshots", "drivers", "check"])
 def test_every_benchmark_and_option_is_documented(name: str) -> None:
     script = (ROOT / "scripts" / "bench").read_text()
     text = (ROOT / "bench" / "README.md").read_text()

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -44,7 +45,17 @@ from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse
 from .server import BACKLOG, Server, tls_context
 from .storage import checking, identities, postgres_schema, sqlite, store
 from .storage.checking import Finding
-from .storage.copying import UNFINISHED, Copy, PostgresSide, explained, side_of
+from .storage.copying import (
+    UNFINISHED,
+    Copy,
+    PostgresSide,
+    Progress,
+    Side,
+    SqliteSide,
+    as_one_file,
+    explained,
+    side_of,
+)
 from .storage.driver import Driver, StoreError
 from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
@@ -427,11 +438,67 @@ def check(database: Location) -> Iterator[Finding]:
     _refuse_absent(database)
     refuse_other_versions(schema_version(database))
     with closing(side_of(database)) as side, explained("The store cannot be read"):
-        side.view()
-        if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
-            raise StoreError(UNFINISHED)
+        _view(side)
         damage = [Finding("", str(database), "the file is sound", found) for found in side.damage()]
         yield from damage or checking.check(side.execute)
+
+
+def back_up(database: Location, file: Path, progress: Progress, *, force: bool) -> None:
+    """Make `file` a SQLite store with what is in the store now; that may be served meanwhile.
+
+    Raises StartError or StoreError if it cannot be, or if there is such a file and it is not `force`; then no file is
+    made or changed.
+    """
+    _refuse_absent(database)
+    refuse_other_versions(schema_version(database))
+    if isinstance(database, Path) and file.exists() and file.samefile(database):
+        raise StartError("A store cannot be its own backup.")
+    if file.exists() and not force:
+        raise StartError(f"There is {file} already: with --force it is replaced.")
+    with (
+        _replacing(file) as new,
+        explained("The store cannot be backed up"),
+        closing(side_of(database)) as source,
+    ):
+        if isinstance(source, SqliteSide):
+            _view(source)
+            source.back_up(new, progress)
+            return
+        migrate(new)
+        with closing(SqliteSide(new)) as target:
+            copy = Copy(source, target, is_served=True)
+            done = 0
+            for rows in chain(copy.copy(), copy.compare()):
+                done += rows
+                progress(done, 3 * copy.rows)
+        as_one_file(new)
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[Path]:
+    """A new file of this user's alone: when the block has ended it takes the place of `file`, and is on disk."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        new = Path(name)
+        try:
+            yield new
+            os.fsync(descriptor)
+            new.replace(file)
+            directory = os.open(file.parent, os.O_RDONLY)
+            os.fsync(directory)
+            os.close(directory)
+        finally:
+            os.close(descriptor)
+            for path in file.parent.glob(f"{new.name}*"):  # and what SQLite puts beside it
+                path.unlink()
+    except OSError as error:
+        raise StartError(f"The file {file} cannot be written: {error}.") from error
+
+
+def _view(side: Side) -> None:
+    side.view()
+    if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
+        raise StoreError(UNFINISHED)
 
 
 def _refuse_absent(database: Location) -> None:

@@ -21,6 +21,7 @@ from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
 from . import access, deliveries, numbers, pending
+from .backup import backup
 from .check import check
 from .copy import copy
 from .migrate import migrate
@@ -181,6 +182,7 @@ for command in (
     migrate,
     copy,
     check,
+    backup,
 ):
     main.add_command(command)
 
