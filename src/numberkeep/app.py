@@ -109,7 +109,7 @@ class App:
         self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
         compiled = flavours(OPERATIONS, INSTEAD)
         requests = RequestLog(world.now, world.steady_seconds)
-        faults = Faults(compiled.values(), world.new_dice(), requests.struck)
+        faults = Faults(compiled.values(), world.new_dice(), requests.struck, requests.struck_carrier)
         carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
         worker = Worker(self.store, carrier_of, world, carriers.endpoint_of)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
