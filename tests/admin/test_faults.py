@@ -361,7 +361,7 @@ def test_a_carrier_refuses(service: Service, chime: Any) -> None:
     assert calling_name(chime, OTHER) == ("Acme", "UpdateSucceeded")
     assert fired(service) == [1]
     requests = service.admin.get("/requests", params={"number": E164}).json()["requests"]
-    (noted,) = [request for request in requests if request["faults"]]
+    noted = next(request for request in requests if request["faults"])
     assert noted["parameters"] == {"change": "set_calling_name", "number": E164, "attempts": 0}
     assert noted["faults"][0]["carrier"] == "refuse"
 
