@@ -59,7 +59,7 @@ from .storage.copying import (
     explained,
     side_of,
 )
-from .storage.driver import Driver, StoreError
+from .storage.driver import Driver, StoreError, promise
 from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
@@ -70,6 +70,9 @@ from .worker import Worker
 from .world import World
 
 log = logging.getLogger(__name__)
+
+PAGE_ROWS = 1000
+"""How many rows a command reads in one transaction, and has in memory."""
 
 
 class StartError(Exception):
@@ -409,20 +412,65 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
+class Session:
+    """An account's part of a store, for a command: all that it does has one request id, and is the operator's."""
+
+    def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
+        self._storage = storage
+        self._caller = caller_of(account_id)
+        self._request_id = request_id
+        self._runner = runner
+
+    def transact(self, function: Callable[..., T], *args: Any) -> T:
+        """Run ``function(tx, ...)`` in a transaction of its own. Raises Error."""
+
+        async def once() -> T:
+            future, done = promise()
+            self._storage.write(self._caller, self._request_id, lambda tx: function(tx, *args), done)
+            return await future  # type: ignore[no-any-return]
+
+        return self._runner.run(once())
+
+    def ask(self, function: Callable[..., T], *args: Any) -> T:
+        """`transact` for what writes nothing."""
+        return self._runner.run(self._storage.ask(self._caller, function, *args))
+
+    def pages(self, fetch: Callable[[Tx, Any, int], list[T]], position_of: Callable[[T], Any]) -> Iterator[T]:
+        """All that ``fetch(tx, position, limit)`` gives, page by page: up to `limit` that follow a position, which is
+        None at the beginning. Raises Error."""
+        position = None
+        while found := self.ask(fetch, position, PAGE_ROWS):
+            yield from found
+            position = position_of(found[-1])
+
+
+@contextmanager
+def open_session(
+    database: Location | None, account_id: str, carriers: Path | None = None, *, make: bool = False
+) -> Iterator[Session]:
+    """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
+
+    The subscribers that the file `carriers` names are told of what is done. Raises StartError, StoreError.
+    """
+    if database and not make:
+        _refuse_absent(database)
+    world, stack = World(), AsyncExitStack()
+    with asyncio.Runner() as runner:
+        try:
+            told = runner.run(_carriers(Settings(carriers=carriers), world, stack))
+            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
+            yield Session(storage, account_id, world.new_id(), runner)
+        finally:
+            runner.run(stack.aclose())
+
+
 def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
-    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`.
+    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`, which is made if it is absent.
 
     The subscribers that the file `carriers` names are told of what it does. Raises StartError, StoreError, and Error.
     """
-
-    async def once() -> T:
-        async with AsyncExitStack() as stack:
-            world = World()
-            told = await _carriers(Settings(carriers=carriers), world, stack)
-            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
-            return await storage.transact(caller_of(account_id), function, *args)
-
-    return asyncio.run(once())
+    with open_session(database, account_id, carriers, make=True) as session:
+        return session.transact(function, *args)
 
 
 def schema_version(database: Location) -> int:
