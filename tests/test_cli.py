@@ -41,11 +41,11 @@ def running(*arguments: str, **options: Any) -> Iterator[tuple["subprocess.Popen
         says = process.stderr or process.stdout
         assert says
         try:
-            api = re.search(r"https?://\S+", says.readline())
+            api = next(filter(None, (re.search(r" at (https?://\S+)", line) for line in says)), None)
             admin = re.search(r"http://\S+", says.readline())
             assert api, "the program ended before it was ready"
             assert admin
-            yield process, api[0], admin[0].removesuffix("/health")
+            yield process, api[1], admin[0].removesuffix("/health")
         finally:
             process.kill()
 
@@ -180,10 +180,17 @@ def test_serve_refuses_a_store_whose_clock_was_moved(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_said(option: str) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         other = "--admin-port" if option == "--port" else "--port"
-        ended = run("dev", "--memory", option, str(taken.getsockname()[1]), other, "0")
+        port = taken.getsockname()[1]
+        ended = run("dev", "--memory", option, str(port), other, "0")
     assert ended.returncode != 0
-    assert "Cannot listen on 127.0.0.1" in ended.stderr
-    assert f"(see {option})" in ended.stderr
+    assert ended.stderr == f"Error: Cannot listen on 127.0.0.1:{port}: Address already in use (see {option}).\n"
+
+
+def test_a_host_that_is_not_known_is_said(tmp_path: Path) -> None:
+    ended = run("serve", "--database", f"sqlite:///{tmp_path / 'store'}", "--host", "nowhere.invalid", "--port", "0")
+    assert ended.returncode != 0
+    assert re.search(r"Cannot listen on nowhere\.invalid:0: [\w ]+ \(see --port\)\.", ended.stderr)
+    assert "Unknown error" not in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -29,7 +29,7 @@ from msgspec.structs import asdict
 
 from certificates import make_certificate, private_pem
 from numberkeep.aws.errors import Refusal
-from numberkeep.aws.message import Request, Response
+from numberkeep.aws.message import DROPPED, Request, Response
 from numberkeep.proxies import Network
 from numberkeep.server import Limits, Server, tls_context
 
@@ -433,6 +433,34 @@ def test_what_waits_behind_a_write_is_not_read(loop):
         client.setblocking(True)
 
 
+class Dropping(Patient):
+    """Answers nothing to requests for /drop, and closes their connections."""
+
+    def answer(self, request: Request) -> Response:
+        return DROPPED if request.path == "/drop" else super().answer(request)
+
+
+def test_a_request_that_is_dropped_ends_the_connection_after_the_answers_before_it(loop):
+    with serving(Dropping(), loop) as running, running.connect() as client:
+        client.sendall(get("/a") + get("/drop") + get("/b") + post(b"body"))
+        until(lambda: len(running.api.requests) == 3)
+        drop, b, a = (running.api.waiting.pop(i) for i in (1, 1, 0))
+        running.call(lambda: [answer() for answer in (b, drop, a)] and None)
+        ((response, body),) = answers(read_to_end(client))
+        assert json.loads(body)["path"] == "/a"
+        assert response.status_code == 200
+        assert len(running.api.requests) == 3, "what comes after it is not read"
+
+
+def test_a_request_that_is_dropped_alone_is_not_answered(loop):
+    with serving(Dropping(), loop) as running, running.connect() as client:
+        client.sendall(get("/drop"))
+        until(lambda: running.api.requests)
+        running.answer_all()
+        assert read_to_end(client) == b""
+        until(lambda: not running.server._connections)
+
+
 def test_a_second_reply_is_not_heard():
     class Api(Echo):
         def handle(self, request: Request, reply: Callable[[Response], None]) -> None:
@@ -512,6 +540,48 @@ def test_stop_answers_who_has_only_just_connected(loop):
         ((response, body),) = answers(read_to_end(asking))
         assert (json.loads(body)["path"], header(response, "connection")) == ("/a", "close")
         assert read_to_end(silent) == b""
+        stopping.result(PATIENCE_SECONDS)
+
+
+def test_stop_answers_one_more_request_of_an_idle_connection(loop):
+    """Whoever asks without pause on one connection could not know; the rest of a request has its usual time."""
+    with (
+        serving(loop=loop, drain_seconds=PATIENCE_SECONDS) as running,
+        running.connect() as asking,
+        running.connect() as slow,
+        running.connect() as silent,
+    ):
+        for client in (asking, slow, silent):
+            client.sendall(get("/before"))
+            read_answer(client)
+        stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
+        until(lambda: running.server._draining)
+        asking.sendall(get("/a"))
+        slow.sendall(get("/b")[:-2])
+        ((response, body),) = answers(read_to_end(asking))
+        assert (json.loads(body)["path"], header(response, "connection")) == ("/a", "close")
+        assert read_to_end(silent) == b""
+        time.sleep(1)
+        slow.sendall(b"\r\n")
+        ((response, body),) = answers(read_to_end(slow))
+        assert (json.loads(body)["path"], header(response, "connection")) == ("/b", "close")
+        stopping.result(PATIENCE_SECONDS)
+
+
+def test_stop_resets_nobody_who_asks_on_before_the_last_answer_is_read(loop):
+    with serving(Patient(), loop, drain_seconds=PATIENCE_SECONDS) as running, running.connect() as client:
+        client.sendall(get("/a"))
+        until(lambda: len(running.api.requests) == 1)
+        stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
+        until(lambda: running.server._draining)
+        (connection,) = running.server._connections
+        running.answer_all()
+        until(lambda: connection._ending)
+        client.sendall(get("/b"))
+        until(lambda: connection._unheard)
+        ((response, body),) = answers(read_to_end(client))
+        assert (json.loads(body)["path"], header(response, "connection")) == ("/a", "close")
+        client.close()
         stopping.result(PATIENCE_SECONDS)
 
 

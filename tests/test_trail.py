@@ -4,6 +4,9 @@ import asyncio
 import logging
 import os
 import stat
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,75 @@ class Stuck(File):
 def test_a_file_is_its_owners(tmp_path: Path) -> None:
     File(tmp_path / "trail", 10_000, 1).close()
     assert stat.S_IMODE((tmp_path / "trail").stat().st_mode) == 0o600
+
+
+def test_several_processes_write_and_turn_over_one_file(tmp_path: Path) -> None:
+    """As the old and the new worker do while one replaces the other: every record is there, once, in a full file."""
+    writer = """if True:
+        import sys
+        from pathlib import Path
+        from numberkeep.trail import File
+        name, path = sys.argv[1:]
+        file = File(Path(path), 1000, 500)
+        for number in range(500):
+            file.write(b"%s %d\\n" % (name.encode() * 20, number))
+    """
+    trail = tmp_path / "trail"
+    command = [sys.executable, "-c", writer]
+    processes = [subprocess.Popen([*command, name, str(trail)]) for name in "abc"]
+    assert [process.wait(60) for process in processes] == [0] * 3
+    files = list(tmp_path.iterdir())
+    written = Counter(line for path in files for line in path.read_bytes().splitlines())
+    assert written == Counter(b"%s %d" % (name * 20, number) for name in (b"a", b"b", b"c") for number in range(500))
+    assert all(950 < path.stat().st_size <= 1000 for path in files if path != trail), "none was turned over twice"
+
+
+def test_a_file_that_others_have_moved_is_begun_anew(tmp_path: Path) -> None:
+    file = File(tmp_path / "trail", 1000, 1)
+    file.write(b"first\n")
+    (tmp_path / "trail").rename(tmp_path / "moved")
+    file.write(b"second\n")
+    file.close()
+    assert (tmp_path / "moved").read_bytes() == b"first\n"
+    assert (tmp_path / "trail").read_bytes() == b"second\n"
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again(tmp_path: Path) -> None:
+    file = File(tmp_path / "trail", 10, 1)
+    file.write(b"line 1...\n")
+    (tmp_path / "trail").unlink()
+    (tmp_path / "trail").mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            file.write(b"line 2...\n")
+    (tmp_path / "trail").rmdir()
+    file.write(b"line 3...\n")
+    file.close()
+    assert (tmp_path / "trail").read_bytes() == b"line 3...\n"
+
+
+def test_processes_that_share_standard_output_write_one_after_the_other(tmp_path: Path) -> None:
+    """The file that they lock is one open file to all of them, as workers have it from their supervisor."""
+    writer = """if True:
+        import sys
+        from numberkeep.trail import StandardOutput
+        name, lock_fd = sys.argv[1:]
+        output = StandardOutput(int(lock_fd))
+        sys.stdin.read()  # until all are there
+        for number in range(50):
+            output.write(name.encode() * 300_000 + b"\\n")
+    """
+    reading, writing = os.pipe()
+    with (tmp_path / "lock").open("w+b") as lock:
+        fd = lock.fileno()
+        command = [sys.executable, "-c", writer]
+        waiting, go = os.pipe()
+        processes = [
+            subprocess.Popen([*command, name, str(fd)], stdin=waiting, stdout=writing, pass_fds=[fd]) for name in "abc"
+        ]
+        for end in (waiting, writing, go):
+            os.close(end)
+        with open(reading, "rb") as pipe:
+            lines = Counter(pipe.read().splitlines())
+        assert [process.wait(60) for process in processes] == [0] * 3
+    assert lines == Counter({name * 300_000: 50 for name in (b"a", b"b", b"c")})

@@ -2,22 +2,28 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from conftest import ALICE, BOB
+from numberkeep import worker
 from numberkeep.carriers import Answer, Done, Pending, Refused, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
-from numberkeep.domain.moment import later
+from numberkeep.domain.errors import NotFound
+from numberkeep.domain.moment import later, seconds_of
 from numberkeep.operations import OPERATIONS
-from numberkeep.storage import phone_numbers, store
+from numberkeep.settling import ATTEMPTS
+from numberkeep.storage import pending_changes, phone_numbers, store
 from numberkeep.storage.driver import Driver
-from numberkeep.worker import CLAIM_SECONDS, RETRY_SECONDS, Worker
+from numberkeep.worker import CLAIM_SECONDS, Worker
 from numberkeep.world import World
 
 E164 = "+12065550100"
+OTHER = "+12065550101"
+SILENT = "+12065550102"
 
 
 class Bench:
@@ -27,7 +33,7 @@ class Bench:
         self.storage = storage
         self.world = world
         self.carrier = RecordingCarrier(SimulatedCarrier(4))
-        self.worker = Worker(storage, self.carrier, world)
+        self.worker = Worker(storage, lambda *_: self.carrier, world)
 
     async def do(self, operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
         return await self.storage.transact(caller, OPERATIONS[operation], **arguments)
@@ -237,12 +243,96 @@ async def test_a_carrier_that_fails_is_asked_again(bench: Bench) -> None:
     order_id = await bench.order(E164)
     await bench.worker.run_due()
     assert await bench.order_status(order_id) == "Processing"
-    await bench.worker.advance(RETRY_SECONDS)
-    assert await bench.order_status(order_id) == "Processing"
-    await bench.worker.advance(60 - RETRY_SECONDS)
+    (change,) = await bench.storage.ask(ALICE, pending_changes.of_account)
+    assert (change.attempts, change.failure) == (1, "connection lost")
+    assert later(bench.world.now(), seconds=0.5) <= change.due_at <= later(bench.world.now(), seconds=1.5)
+    await bench.worker.advance(2)
+    (change,) = await bench.storage.ask(ALICE, pending_changes.of_account)
+    assert (change.attempts, change.failure) == (0, None), "it has answered"
+    await bench.worker.advance(58)
     assert await bench.order_status(order_id) == "Successful"
     assert len(bench.carrier.asked) == 3
-    assert len({request.requested_at for _, request in bench.carrier.asked}) == 1, "it is the same change"
+    assert len({request.id for _, request in bench.carrier.asked}) == 1, "it is the same change"
+
+
+@scenario
+async def test_a_carrier_that_never_answers_has_refused_in_the_end(bench: Bench) -> None:
+    """It is asked less and less often, and every kind of change fails so that it is seen."""
+    await bench.order(E164, OTHER)
+    await bench.worker.advance(5)
+    await bench.do("update_phone_number", phone_number_id=E164, calling_name="Acme")
+    await bench.do("delete_phone_number", phone_number_id=OTHER)
+    await bench.order(SILENT)
+    bench.carrier.asked.clear()
+    bench.carrier.answers = [ConnectionError("no route to it")] * (3 * ATTEMPTS)
+    await bench.worker.advance(8 * 86400)
+    statuses = [(await bench.number(e164=e164)).status for e164 in (E164, OTHER, SILENT)]
+    assert statuses == ["Unassigned", "ReleaseFailed", "AcquireFailed"]
+    assert (await bench.number()).calling_name_status == "UpdateFailed"
+    for e164 in (E164, OTHER, SILENT):
+        last, *_ = await bench.storage.ask(ALICE, phone_numbers.history, e164)
+        assert last.change["reason"][1] == "the carrier has failed to answer 20 times; the last time: no route to it"
+    moments = [seconds_of(request.now) for kind, request in bench.carrier.asked if kind == "set_calling_name"]
+    pauses = [later - before for before, later in pairwise(moments)]
+    assert len(moments) == ATTEMPTS
+    assert all(0.5 <= pause / min(2**attempt, 3600) <= 1.5 for attempt, pause in enumerate(pauses))
+    assert len({round(pause / min(2**attempt, 3600), 2) for attempt, pause in enumerate(pauses)}) > ATTEMPTS / 2
+
+
+@scenario
+async def test_a_slow_carrier_holds_up_no_other(bench: Bench) -> None:
+    """And who is stopped while it waits leaves the change to others at once."""
+    asked = asyncio.Event()
+
+    class Slow(SimulatedCarrier):
+        async def order(self, request: Request) -> Answer:
+            asked.set()
+            await asyncio.Event().wait()
+            return Done()
+
+    slow, quick = Slow(), SimulatedCarrier(0)
+    one = Worker(bench.storage, lambda _, e164: slow if e164 == E164 else quick, bench.world)
+    first = await bench.order(E164)
+    working = asyncio.create_task(one.run())
+    await asked.wait()
+    second = await bench.order(OTHER)
+    async with asyncio.timeout(30):
+        while await bench.order_status(second) == "Processing":
+            await asyncio.sleep(0.01)
+    assert await bench.order_status(first) == "Processing"
+    working.cancel()
+    await asyncio.wait([working])
+    await Worker(bench.storage, lambda *_: quick, bench.world).run_due()
+    assert await bench.order_status(first) == "Successful"
+
+
+def test_a_carrier_has_only_so_long_to_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "CARRIER_SECONDS", 0.1)
+
+    class Silent(SimulatedCarrier):
+        async def order(self, request: Request) -> Answer:
+            await asyncio.Event().wait()
+            return Done()
+
+    async def run() -> None:
+        silent = Silent()
+        await bench.order(E164)
+        await Worker(bench.storage, lambda *_: silent, bench.world).run_due()
+        (change,) = await bench.storage.ask(ALICE, pending_changes.of_account)
+        assert change.failure == "it has not answered in 0.1 s"
+
+    asyncio.run(run())
+
+
+@scenario
+async def test_one_change_that_fails_leaves_the_others_alone(bench: Bench) -> None:
+    await bench.order(E164, OTHER)
+    await bench.storage.transact(ALICE, lambda tx: tx.write("DELETE FROM phone_number_orders", ()))
+    await bench.do("create_phone_number_order", BOB, product_type="VoiceConnector", e164_phone_numbers=[SILENT])
+    bench.carrier.answers = [Done(), Done(), Done()]
+    with pytest.raises(NotFound):
+        await bench.worker.run_due()
+    assert (await bench.number(BOB, SILENT)).status == "Unassigned"
 
 
 @scenario
@@ -256,7 +346,7 @@ async def test_a_change_survives_a_crash_between_the_question_and_its_settling(b
     with pytest.raises(asyncio.CancelledError):
         await bench.worker.advance(7 * 86400)
     assert (await bench.number()).status == "DeleteInProgress"
-    await Worker(bench.storage, bench.carrier, bench.world).advance(CLAIM_SECONDS)
+    await Worker(bench.storage, lambda *_: bench.carrier, bench.world).advance(CLAIM_SECONDS)
     assert await bench.number() is None
 
 
@@ -305,7 +395,7 @@ def test_many_workers_do_nothing_twice(storage: Driver, world: World, seconds: l
         await storage.transact(ALICE, OPERATIONS["create_phone_number_order"], **arguments)
 
     async def work() -> None:
-        workers = [Worker(storage, carrier, world) for _ in range(10)]
+        workers = [Worker(storage, lambda *_: carrier, world) for _ in range(10)]
         await asyncio.gather(*[worker.run_due() for worker in workers])
 
     for index in range(0, 300, 50):

@@ -16,6 +16,8 @@ def test_time_moves_with_the_offset_and_never_back() -> None:
     assert world.real_seconds() == seconds
     world.reset()
     assert world.now() == "2019-10-29T17:25:30.392Z"
+    world.reset(-3600)
+    assert world.now() == "2019-10-29T16:25:30.392Z"
 
 
 def test_ids_are_uuids_of_version_4_in_lower_case() -> None:
@@ -33,3 +35,11 @@ def test_a_seed_repeats_everything() -> None:
     assert [one.new_id(), one.new_secret()] == [other.new_id(), other.new_secret()]
     assert one.new_secret() != one.new_secret()
     assert World().new_secret() != World().new_secret()
+
+
+def test_new_dice_fall_the_same_way_whatever_others_throw() -> None:
+    one, other = World(seed=7), World(seed=7)
+    of_one, of_other = one.new_dice(), other.new_dice()
+    one.new_id()
+    assert of_one.random() == of_other.random()
+    assert one.new_dice().random() != of_one.random()

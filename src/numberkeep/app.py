@@ -17,9 +17,12 @@ from typing import Any, TextIO, TypeVar
 from msgspec.structs import replace
 
 from .admin import AdminServer, application
+from .admin.callbacks import Callbacks
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
+from .admin.faults import Faults, FaultyCarrier
+from .admin.request_log import RequestLog
 from .aws.api import Api
-from .aws.cloudtrail import Recorder
+from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
 from .aws.message import Request
 from .aws.model import flavours
@@ -27,14 +30,17 @@ from .aws.sigv4 import Identity, Verifier, read_unverified
 from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
+from .carriers import Carrier
+from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
 from .carriers.simulated import SimulatedCarrier
-from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Seat, Settings, secret_key_text
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
-from .domain.errors import BadRequest, ServiceUnavailable
+from .domain.errors import Awaited, BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
+from .operations.search import filters_of
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import BACKLOG, Server, tls_context
 from .storage import checking, identities, postgres_schema, sqlite, store
@@ -55,7 +61,7 @@ from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
-from .storage.tx import Tx
+from .storage.tx import Pool, Subscribers, Tx
 from .trail import File, StandardOutput, Trail
 from .worker import Worker
 from .world import World
@@ -95,14 +101,19 @@ class App:
             if seat
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
-        carrier = SimulatedCarrier(settings.order_seconds)
+        carriers = await _carriers(settings, world, stack)
         if isinstance(settings.database, Path):
             stack.enter_context(_lock(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        self.store = open_store(settings.database, world, carrier, stack, quotas, settings.standby)
-        worker = Worker(self.store, carrier, world)
+        told, standby = carriers.subscribers, settings.standby
+        self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
+        compiled = flavours(OPERATIONS, INSTEAD)
+        requests = RequestLog(world.now, world.steady_seconds)
+        faults = Faults(compiled.values(), world.new_dice(), requests.struck, requests.struck_carrier)
+        carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
-        controls = Controls(world, self.store, worker, demonstration)
+        controls = Controls(world, self.store, worker, demonstration, faults, requests)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
             raise StartError(UNFINISHED)
         await self._set_clock()
@@ -111,7 +122,7 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = None
+        recorder: Records | None = requests if settings.dev else None
         if outputs := _outputs(settings):
             trail = Trail(outputs)
             stack.callback(trail.close)
@@ -119,25 +130,28 @@ class App:
         rate = settings.rate
         throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
         api = Api(
-            flavours(OPERATIONS, INSTEAD),
+            compiled,
             self._identify(keyring, settings.regions),
             self.store,
             world.new_id,
             sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
             throttle=throttle,
             recorder=recorder,
+            faults=faults if settings.dev else None,
             real_seconds=world.real_seconds,
             arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
             of_one_number=OF_ONE_NUMBER,
+            before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
-        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        watched = requests.watch(api) if settings.dev else api
+        self._server = server = Server(watched, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
             its = socket.socket(fileno=seat.api_fd) if seat else None
             await server.start(settings.host, settings.port, its)
         except OSError as error:
             raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(server.stop)
-        admin = AdminServer(application(controls, dev=settings.dev), listener)
+        admin = AdminServer(application(controls, Callbacks(self.store, carriers), dev=settings.dev), listener)
         await admin.start()
         stack.push_async_callback(admin.stop)
         stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
@@ -147,6 +161,10 @@ class App:
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
+
+    def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
+        """As `Carriers.of`: each fails as it is asked to."""
+        return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
@@ -278,42 +296,67 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     return new_key(tx, sealer, "developer")
 
 
+async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> Carriers:
+    try:
+        path = settings.carriers
+        routing = read_routing(path) if path else simulated_only(settings.order_seconds)
+        webhooks = None
+        if routing.has_webhooks:
+            from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
+
+            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds)
+            stack.push_async_callback(webhooks.close)
+        return carriers_of(routing, webhooks)
+    except RoutingError as error:
+        raise StartError(f"The carriers cannot be used: {error}") from error
+
+
+def _offers_first(carriers: Carriers) -> Callable[[Mapping[str, Any]], None]:
+    """Before numbers are searched: has the carriers asked what they sell. That is awaited."""
+
+    def ask(arguments: Mapping[str, Any]) -> None:
+        filters = filters_of(arguments)
+        if not carriers.have_offers(**filters):
+            asking = asyncio.ensure_future(carriers.fetch(**filters))
+            raise Awaited(lambda resume: asking.add_done_callback(lambda _: resume()))
+
+    return ask
+
+
 def _outputs(settings: Settings) -> list[File | StandardOutput]:
     seat = settings.seat
     try:
         return [
-            StandardOutput(seat.lock if seat else None)
+            StandardOutput(seat.lock_fd if seat else None)
             if target == "stdout"
-            else File(_of_worker(Path(target), seat), settings.trail_file_bytes, settings.trail_files)
+            else File(Path(target), settings.trail_file_bytes, settings.trail_files)
             for target in settings.trail
         ]
     except OSError as error:
         raise StartError(f"The trail cannot be written: {error}.") from error
 
 
-def _of_worker(path: Path, seat: Seat | None) -> Path:
-    """The file that each of several workers has for itself: ``trail-1.jsonl`` for ``trail.jsonl``."""
-    return path.with_stem(f"{path.stem}-{seat.number}") if seat else path
-
-
 def open_store(
     database: Location | None,
     world: World,
-    carrier: SimulatedCarrier,
+    pool: Pool,
     stack: AsyncExitStack | ExitStack,
     quotas: Mapping[str, int] | None = None,
+    *,
+    subscribers: Subscribers | None = None,
     standby: str | None = None,
 ) -> Driver:
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
-        storage = Postgres(database, world, carrier, quotas, standby_url=standby)
+        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, standby_url=standby)
     elif database:
-        storage = Sqlite(str(database), world, carrier, quotas)
+        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers)
     else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
-        storage = Sqlite(str(Path(directory, "numberkeep.sqlite3")), world, carrier, quotas, durable=False)
+        path = str(Path(directory, "numberkeep.sqlite3"))
+        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -334,12 +377,17 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
-    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`. Raises StoreError, and Error."""
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
+    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`.
+
+    The subscribers that the file `carriers` names are told of what it does. Raises StartError, StoreError, and Error.
+    """
 
     async def once() -> T:
         async with AsyncExitStack() as stack:
-            storage = open_store(database, World(), SimulatedCarrier(0), stack)
+            world = World()
+            told = await _carriers(Settings(carriers=carriers), world, stack)
+            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
             return await storage.transact(caller_of(account_id), function, *args)
 
     return asyncio.run(once())
@@ -501,4 +549,6 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket
 
 
 def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
-    return StartError(f"Cannot listen on {host}:{port}: {error.strerror or error} (see {option}).")
+    # The text that socket and uvloop give a system's error names the address once more; a resolver's number is below 0.
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+    return StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).")

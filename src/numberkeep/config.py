@@ -28,6 +28,9 @@ SECRET_KEY_VARIABLE = "NUMBERKEEP_SECRET_KEY"  # noqa: S105 - its name is no sec
 SECRET_KEY_FILE_VARIABLE = "NUMBERKEEP_SECRET_KEY_FILE"  # noqa: S105
 """The environment variable that names the file with that key, if no option does."""
 
+CARRIERS_VARIABLE = "NUMBERKEEP_CARRIERS"
+"""The environment variable that names the file about carriers, if no option does."""
+
 DATABASE_VARIABLE = "NUMBERKEEP_DATABASE"
 """The environment variable that every command takes the store from if no option names one."""
 
@@ -42,15 +45,16 @@ Location = Path | str
 class Seat(Struct, frozen=True):
     """What a worker among several gets from its supervisor."""
 
-    number: int
-    """From one."""
     api_fd: int
     """The listening socket of the AWS API."""
     admin_fd: int
     lifeline_fd: int
     """Where the worker says that it serves, and sees when the supervisor has gone."""
-    lock: str
-    """The file to be locked for what the workers do one after the other."""
+    lock_fd: int
+    """The file to be locked for what the workers do one after the other; it has no name, so nobody removes it."""
+    arguments: tuple[str, ...]
+    """The command line that it serves by: not its own, which everybody on the machine can read, since passwords may
+    stand in it."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -75,7 +79,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How many of a thing an account may have, where that is not what `numberkeep.domain.limits.QUOTAS` says; in dev
     there are no quotas."""
     order_seconds: float = 4.0
-    """How long the simulated carrier takes to provide a number."""
+    """How long the simulated carrier takes to provide a number, if there is no file about carriers."""
+    carriers: Path | None = None
+    """The file that tells which carriers there are, and which numbers each serves; None has the simulated one serve
+    all."""
     secret_key_file: Path | None = None
     """The key that secrets are kept with; None if the environment has it. In dev one is made beside the store."""
     rate: float = 0

@@ -31,7 +31,7 @@ from httptools import HttpParserError, HttpParserInvalidMethodError, HttpRequest
 from msgspec.structs import replace
 
 from .aws.errors import Refusal
-from .aws.message import Request, Response
+from .aws.message import DROPPED, Request, Response
 from .proxies import Network, Proxies, normalised
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Api(Protocol):
     """Who answers."""
 
     def handle(self, request: Request, reply: Callable[[Response], None]) -> None:
-        """Take up `request`; call `reply` with its answer once, now or later, on the loop's thread."""
+        """Take up `request`; call `reply` with its answer, or DROPPED, once, now or later, on the loop's thread."""
 
     def refuse(self, error: Exception) -> Response:
         """The answer that tells `error`; never raises."""
@@ -131,8 +131,9 @@ class Server:
     async def stop(self) -> None:
         """Stop listening, answer what has begun to arrive, and close.
 
-        Idle connections are closed at once; one that is new has a moment for its first request, whose sender could not
-        know. After `Limits.drain_seconds` the others are cut, answered or not.
+        What is asked meanwhile is answered too, with ``Connection: close``. So an idle connection has a moment for
+        another request, whose sender could not know; then it is closed. After `Limits.drain_seconds` the others are
+        cut, answered or not.
         """
         self._draining = True
         self._listener.close()
@@ -244,7 +245,6 @@ class _Connection(asyncio.Protocol):
         "_left",
         "_limits",
         "_message",
-        "_new",
         "_output",
         "_parser",
         "_peer",
@@ -285,8 +285,7 @@ class _Connection(asyncio.Protocol):
         self._safe = True  # the last request handed over changes nothing
         self._output = b""  # answers that are yet to be written
         self.advancing = False
-        self.leaving = False  # it ends when all that has arrived is answered
-        self._new = True  # nothing was asked yet
+        self.leaving = False  # it ends with the next answer after which nothing else has arrived
 
         self._input = b""  # arrived, and not yet parsed,
         self._starved = True  # for want of more rather than of room
@@ -387,7 +386,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         elif self._stopped or self._held:
             return  # it is not the peer who is waited for
-        elif self._awaiting and (self._input or self._request or not self.leaving):
+        elif self._awaiting and self._awaiting != _LAST_REQUEST:
             message = f"The {self._awaiting} of the request did not arrive in time."
             self._refuse(Refusal(408, "RequestTimeoutException", message))
             self.advance()
@@ -562,7 +561,6 @@ class _Connection(asyncio.Protocol):
 
     def _hand_over(self, request: Request, last: bool) -> None:
         self._stopped = last
-        self._new = False
         self._awaiting = ""
         method = request.method
         self._safe = method in ("GET", "HEAD")
@@ -589,6 +587,12 @@ class _Connection(asyncio.Protocol):
         exchanges = self._exchanges
         output = b""
         while exchanges and (response := exchanges[0].response) is not None:
+            if response is DROPPED:
+                self._stopped = True
+                self._unheard += len(self._input)
+                self._input = b""
+                exchanges.clear()
+                break
             exchange = exchanges.popleft()
             if exchange.last or (self.leaving and not exchanges and self._is_done()):
                 self._stopped = True
@@ -623,17 +627,16 @@ class _Connection(asyncio.Protocol):
 
     def _is_done(self) -> bool:
         """Whether nothing that has arrived on a connection that is leaving can still become a request."""
-        return self._starved and (self._eof or not (self._input or self._request or self._new))
+        return self._starved and (self._eof or not (self._input or self._request))
 
     def _settle(self) -> None:
         """Decide what is waited for now: room, the peer, or nothing more."""
         exchanges = self._exchanges
-        if self._stopped or self.leaving:
-            if not exchanges and (self._stopped or self._is_done()):
-                # Closing a socket that holds unread input resets the connection, and the answer with it.
-                self._end(linger=not self._eof and (self._refused or self._unheard > 0))
-            if self._stopped or self._ending:
-                return
+        if not exchanges and (self._stopped or (self._eof and self._starved)):
+            # Closing a socket that holds unread input resets the connection, and the answer with it.
+            self._end(linger=not self._eof and (self._refused or self._unheard > 0 or self.leaving))
+        if self._stopped or self._ending:
+            return
         held = self._choked or not self._starved or len(exchanges) >= self._pipelined
         if held is not self._held:
             self._held = held
@@ -656,7 +659,7 @@ class _Connection(asyncio.Protocol):
         elif exchanges:
             return
         elif self.leaving:
-            self._await("head", _NEWCOMER_SECONDS)
+            self._await(_LAST_REQUEST, _LAST_REQUEST_SECONDS)
         else:
             self._awaiting = ""
             self.deadline = self._server._idle_deadline
@@ -870,7 +873,8 @@ _HANDSHAKE = "handshake"
 _RECORD_BYTES = 16 * 1024  # which a record of TLS has at most
 _OUTPUT_BYTES = 64 * 1024  # answers that may wait to be written together
 BACKLOG = 1024  # connections that wait to be accepted
-_NEWCOMER_SECONDS = 1  # which a new connection's first request has when the server is leaving
+_LAST_REQUEST = "last request"
+_LAST_REQUEST_SECONDS = 1  # for which an idle connection is kept when the server is leaving
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _URL = re.compile(r"http://([^/?#]*)(.*)", re.IGNORECASE)

@@ -7,10 +7,12 @@ wait in its socket for the next one.
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from .config import Seat, environment_of
@@ -19,18 +21,22 @@ log = logging.getLogger(__name__)
 
 READY_SECONDS = 60
 """How long a worker has until it serves."""
+STOP_SECONDS = 20
+"""How long a worker has to end, before it is killed: its server takes ten for requests under way, its trail five."""
 SHORT_LIFE_SECONDS = 5
-"""A worker that ends sooner is replaced after a pause."""
-PAUSE_SECONDS = 1
+"""A worker that ends sooner is replaced after a pause, twice as long each time."""
+SHORTEST_PAUSE_SECONDS = 1
+LONGEST_PAUSE_SECONDS = 30
 
 READY = b"r"
 
 
 class WorkerFailed(Exception):
-    """A worker has ended before it served."""
+    """A worker has not come to serve; the text says which, and what became of it."""
 
 
 class _Worker(NamedTuple):
+    name: str
     process: asyncio.subprocess.Process
     lifeline: socket.socket
     """Open as long as the supervisor lives: so the worker notices when it does not."""
@@ -39,12 +45,19 @@ class _Worker(NamedTuple):
 class Supervisor:
     """Keeps one worker in every seat."""
 
-    def __init__(self, command: Sequence[str], listeners: Sequence[socket.socket], admin: socket.socket) -> None:
-        """`command` starts a worker; each gets one of `listeners`, and all share `admin`."""
+    def __init__(
+        self, command: Sequence[str], arguments: Sequence[str], listeners: Sequence[socket.socket], admin: socket.socket
+    ) -> None:
+        """`command` starts a worker, which is told `arguments`; each gets one of `listeners`, and all share `admin`."""
         self._command = command
+        self._arguments = tuple(arguments)
         self._listeners = listeners
         self._admin = admin
-        self._workers: dict[int, _Worker] = {}
+        self._seats: dict[int, _Worker] = {}
+        self._changing = [asyncio.Lock() for _ in listeners]
+        """Held by whoever fills a seat again."""
+        self._workers: set[_Worker] = set()
+        """All that may run, in a seat or not."""
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT; on SIGHUP replace the workers one after the other.
@@ -52,83 +65,125 @@ class Supervisor:
         `ready` is called when all of them serve. Raises WorkerFailed if one of the first does not get that far.
         """
         loop = asyncio.get_running_loop()
-        stopped, again = asyncio.Event(), asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
+        again = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, again.set)
-        seats = range(len(self._listeners))
-        with tempfile.NamedTemporaryFile(prefix="numberkeep-") as lock:
-            self._lock = lock.name
+        with tempfile.TemporaryFile() as lock:
+            self._lock_fd = lock.fileno()
+            serving = asyncio.create_task(self._serve(ready, again))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, serving.cancel)
             try:
-                for filled in await asyncio.gather(*map(self._fill, seats), return_exceptions=True):
-                    if filled is not None:
-                        raise filled
-                ready()
-                async with asyncio.TaskGroup() as tasks:
-                    keeping = [tasks.create_task(self._keep(seat)) for seat in seats]
-                    keeping.append(tasks.create_task(self._replace_on(again)))
-                    await stopped.wait()
-                    for task in keeping:
-                        task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await serving
             finally:
-                await self._stop(*self._workers.values())
+                await self._stop(*self._workers)
+                log.info("the supervisor (pid %d) has stopped all workers, and ends", os.getpid())
+
+    async def _serve(self, ready: Callable[[], None], again: asyncio.Event) -> None:
+        first, *others = range(len(self._listeners))
+        await self._fill(first)  # alone, so that what keeps all of them from serving is said once
+        for filled in await asyncio.gather(*map(self._fill, others), return_exceptions=True):
+            if filled is not None:
+                raise filled
+        ready()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._replace_on(again))
+            for seat in (first, *others):
+                tasks.create_task(self._keep(seat))
 
     async def _keep(self, seat: int) -> None:
         """Fill a seat again whenever its worker has gone."""
+        loop = asyncio.get_running_loop()
+        pause = 0.0
         while True:
-            worker = self._workers[seat]
-            began = asyncio.get_running_loop().time()
+            worker = self._seats[seat]
+            began = loop.time()
             status = await worker.process.wait()
-            if self._workers[seat] is not worker:
+            if self._seats[seat] is not worker:
                 continue  # it was replaced
-            log.error("worker %d has ended with status %d and is replaced", seat + 1, status)
-            if asyncio.get_running_loop().time() - began < SHORT_LIFE_SECONDS:
-                await asyncio.sleep(PAUSE_SECONDS)
-            try:
-                await self._fill(seat)
-            except WorkerFailed:
-                log.exception("worker %d does not start", seat + 1)
+            log.error("%s has ended with %s", worker.name, _ending(status))
+            await self._stop(worker)
+            if loop.time() - began >= SHORT_LIFE_SECONDS:
+                pause = 0.0
+            while self._seats[seat] is worker:
+                await asyncio.sleep(pause)
+                pause = min(max(2 * pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                async with self._changing[seat]:
+                    if self._seats[seat] is not worker:
+                        break  # SIGHUP was faster
+                    try:
+                        await self._fill(seat)
+                    except WorkerFailed as failure:
+                        log.error("%s; the next attempt is in %g s", failure, pause)
 
     async def _replace_on(self, again: asyncio.Event) -> None:
         while await again.wait():
             again.clear()
-            for seat in range(len(self._listeners)):
-                old = self._workers[seat]
-                try:
-                    await self._fill(seat)
-                except WorkerFailed:
-                    log.exception("worker %d is not replaced; the one that serves goes on", seat + 1)
-                    continue
+            replaced = 0
+            for seat, changing in enumerate(self._changing):
+                async with changing:
+                    old = self._seats[seat]
+                    try:
+                        await self._fill(seat)
+                    except WorkerFailed as failure:
+                        log.error("%s; it replaces nobody", failure)
+                        continue
                 await self._stop(old)
-            log.info("all workers were replaced")
+                replaced += 1
+            log.info("%d of %d workers were replaced", replaced, len(self._changing))
 
     async def _fill(self, seat: int) -> None:
         """Start a worker, and have it in its seat once it serves. Raises WorkerFailed."""
-        lifeline, theirs = socket.socketpair()
-        lifeline.setblocking(False)
-        with theirs:
-            fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno())
-            environment = environment_of(Seat(seat + 1, *fds, self._lock))
-            process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=fds)
-        worker = _Worker(process, lifeline)
+        worker = await self._start(seat)
+        self._workers.add(worker)
         try:
             async with asyncio.timeout(READY_SECONDS):
-                if await asyncio.get_running_loop().sock_recv(lifeline, 1) == READY:
-                    self._workers[seat] = worker
+                if await asyncio.get_running_loop().sock_recv(worker.lifeline, 1) == READY:
+                    log.info("%s serves", worker.name)
+                    self._seats[seat] = worker
                     return
-                await process.wait()
+                why = f"has ended with {_ending(await worker.process.wait())} before it served"
         except TimeoutError:
-            process.kill()
-        except BaseException:
-            await self._stop(worker)
-            raise
+            why = f"did not serve within {READY_SECONDS} s"
         await self._stop(worker)
-        raise WorkerFailed(f"A worker has ended before it served, with status {process.returncode}.")
+        raise WorkerFailed(f"{worker.name} {why}")
+
+    async def _start(self, seat: int) -> _Worker:
+        """A process that may come to serve. Raises WorkerFailed."""
+        name = f"worker {seat + 1}"
+        try:
+            lifeline, theirs = socket.socketpair()
+            lifeline.setblocking(False)
+            with theirs:
+                fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno(), self._lock_fd)
+                environment = environment_of(Seat(*fds, self._arguments))
+                try:
+                    process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=fds)
+                except BaseException:
+                    lifeline.close()
+                    raise
+        except OSError as error:
+            raise WorkerFailed(f"{name} cannot be started: {error}") from error
+        return _Worker(f"{name} (pid {process.pid})", process, lifeline)
 
     async def _stop(self, *workers: _Worker) -> None:
+        """Have workers end, as far as they have not, by force in the end."""
         for worker in workers:
             if worker.process.returncode is None:
+                log.info("%s is stopped", worker.name)
                 worker.process.terminate()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                for worker in workers:
+                    await worker.process.wait()
         for worker in workers:
+            if worker.process.returncode is None:
+                log.error("%s has not ended within %g s, and is killed", worker.name, STOP_SECONDS)
+                worker.process.kill()
             await worker.process.wait()
             worker.lifeline.close()
+            self._workers.discard(worker)
+
+
+def _ending(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"status {status}"

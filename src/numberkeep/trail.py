@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -25,33 +26,62 @@ CLOSING_SECONDS = 5
 
 
 class File:
-    """A file that is appended to; when it holds `most_bytes`, it becomes FILE.1, FILE.1 becomes FILE.2, and so on."""
+    """A file that is appended to; when it holds `most_bytes`, it becomes FILE.1, FILE.1 becomes FILE.2, and so on.
+
+    Several processes may write the same one: each locks it for as long as that takes, and then has to see whether it
+    is still the file of that name.
+    """
 
     def __init__(self, path: Path, most_bytes: int, kept: int) -> None:
         """`kept` is how many full files stay. Raises OSError if the file cannot be written."""
         self._path = path
         self._most_bytes = most_bytes
         self._kept = kept
-        self._open()
+        self._file = self._open()
 
-    def _open(self) -> None:
-        self._file = open(self._path, "ab", buffering=0, opener=_for_the_owner)  # noqa: SIM115 - close() closes it
-        self._bytes = self._file.tell()
+    def _open(self) -> FileIO:
+        return open(self._path, "ab", buffering=0, opener=_for_the_owner)
+
+    def _open_anew(self) -> None:
+        file = self._open()
+        self._file.close()
+        self._file = file
 
     def write(self, chunk: bytes | bytearray) -> None:
-        if self._bytes and self._bytes + len(chunk) > self._most_bytes:
-            self._file.close()
-            for number in range(self._kept, 0, -1):
-                older = self._numbered(number - 1)
-                if older.exists():
-                    older.replace(self._numbered(number))
-            if not self._kept:
-                self._path.unlink()
-            self._open()
-        self._bytes += len(chunk)
-        view = memoryview(chunk)
-        while view:  # unbuffered: a call may write a part
-            view = view[self._file.write(view) :]
+        """Append `chunk`. Raises OSError if that cannot be; the next one may be able to."""
+        while not self._append(chunk):
+            self._open_anew()
+
+    def _append(self, chunk: bytes | bytearray) -> bool:
+        """Whether it was done, or another file has to be opened for it first."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            status = os.fstat(self._file.fileno())
+            if not self._is_named(status):
+                return False
+            if status.st_size and status.st_size + len(chunk) > self._most_bytes:
+                self._turn_over()
+                return False
+            view = memoryview(chunk)
+            while view:  # unbuffered: a call may write a part
+                view = view[self._file.write(view) :]
+            return True
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _is_named(self, status: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(status, self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _turn_over(self) -> None:
+        for number in range(self._kept, 0, -1):
+            older = self._numbered(number - 1)
+            if older.exists():
+                older.replace(self._numbered(number))
+        if not self._kept:
+            self._path.unlink()
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
@@ -67,24 +97,23 @@ def _for_the_owner(path: str, flags: int) -> int:
 class StandardOutput:
     """The program's standard output."""
 
-    def __init__(self, lock: str | None = None) -> None:
-        """Whoever else writes to it locks the file `lock` for as long as that takes."""
-        self._lock = open(lock, "rb") if lock else None  # noqa: SIM115 - close() closes it
+    def __init__(self, lock_fd: int | None = None) -> None:
+        """Whoever else writes to it locks the file behind `lock_fd` for as long as that takes."""
+        self._lock_fd = lock_fd
 
     def write(self, chunk: bytes | bytearray) -> None:
-        if self._lock:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # lockf, whose locks are a process's own: flock's belong to the open file, which all have from their supervisor.
+        if self._lock_fd is not None:
+            fcntl.lockf(self._lock_fd, fcntl.LOCK_EX)
         try:
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
         finally:
-            if self._lock:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+            if self._lock_fd is not None:
+                fcntl.lockf(self._lock_fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Standard output is not ours to close."""
-        if self._lock:
-            self._lock.close()
 
 
 class Trail:

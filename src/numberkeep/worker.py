@@ -7,14 +7,20 @@ store: what one has claimed the others leave alone.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from .carriers import Answer, Carrier, Done, Pending, Refused, Request
+import msgspec
+
+from . import settling
+from .carriers import Carrier, Request
 from .domain.caller import Caller
-from .domain.errors import ServiceUnavailable
+from .domain.errors import Error, ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
-from .storage import account_settings, pending_changes, phone_number_orders, phone_numbers, store
+from .settling import Failed
+from .storage import store
+from .storage.deliveries import Delivery
 from .storage.driver import Driver
 from .storage.pending_changes import PendingChange
 from .storage.tx import Tx
@@ -22,22 +28,43 @@ from .world import World
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+Claimed = PendingChange | Delivery
+
 POLL_SECONDS = 0.1
 """How long something that has become due waits at most to be noticed."""
 BATCH_CHANGES = 256
 """How many changes are worked off side by side."""
 CLAIM_SECONDS = 60
 """For how long other workers leave a change alone that one has claimed: should that one die, they go on then."""
-RETRY_SECONDS = 30
-"""How long a change waits whose carrier failed to answer."""
+CARRIER_SECONDS = 30
+"""How long a carrier has to answer: less than a claim lasts, or two workers would ask by turns for ever."""
+
+
+class Endpoint(Protocol):
+    """Where messages go."""
+
+    async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes: ...
 
 
 class Worker:
     """Works off what is due, of all accounts."""
 
-    def __init__(self, store: Driver, carrier: Carrier, world: World) -> None:
+    def __init__(
+        self,
+        store: Driver,
+        carrier_of: Callable[[str, str], Carrier],
+        world: World,
+        endpoint_of: Callable[[str], Endpoint | None] = lambda receiver: None,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        """`carrier_of` tells which carrier serves a number: by its account, and the number itself; `endpoint_of`
+        where the messages of a subscriber go; `poll_seconds` how long what has become due waits at most."""
+        self._poll_seconds = poll_seconds
         self._store = store
-        self._carrier = carrier
+        self._carrier_of = carrier_of
+        self._endpoint_of = endpoint_of
         self._world = world
         self._working = asyncio.Lock()
 
@@ -51,7 +78,7 @@ class Worker:
             except Exception:
                 log.exception("the worker failed and goes on")
                 await asyncio.sleep(1)
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(self._poll_seconds)
 
     async def run_due(self) -> None:
         """Work until nothing is due."""
@@ -59,14 +86,49 @@ class Worker:
             await self._run_due()
 
     async def _run_due(self) -> None:
-        while changes := await self._claim():
-            await asyncio.gather(*map(self._work_off, changes))
+        under_way: dict[asyncio.Task[None], Claimed] = {}
+        failure: BaseException | None = None
+        try:
+            while True:
+                if failure is None and len(under_way) < BATCH_CHANGES:
+                    for claimed in await self._claim(BATCH_CHANGES - len(under_way)):
+                        under_way[asyncio.create_task(self._work_off(claimed))] = claimed
+                if not under_way:
+                    break
+                # A carrier that takes its time holds up nobody else's changes.
+                done, _ = await asyncio.wait(under_way, timeout=self._poll_seconds)
+                for task in done:
+                    del under_way[task]
+                    failure = task.exception() or failure
+        finally:
+            await self._give_back(under_way)
+        if failure:
+            raise failure
 
-    async def _claim(self) -> list[PendingChange]:
+    async def _give_back(self, under_way: Mapping[asyncio.Task[None], Claimed]) -> None:
+        """Leave to others what was claimed and cannot be finished."""
+        for task in under_way:
+            task.cancel()
+        results = await asyncio.gather(*under_way, return_exceptions=True)
+        for claimed, result in zip(under_way.values(), results, strict=True):
+            if result is None:
+                continue
+            try:
+                await self._in_turn(claimed, settling.release_claim, claimed)
+            except Error as error:
+                log.warning("%s stays claimed for a while: %s", claimed.e164_phone_number, error)
+
+    async def _claim(self, limit: int) -> list[Claimed]:
         """What is due, as far as no other worker is at it."""
         until = later(self._world.now(), seconds=CLAIM_SECONDS)
-        claim = pending_changes.claim
-        return await self._store.transact_locking(_worker_of(""), None, claim, BATCH_CHANGES, until)
+        return await self._store.transact_locking(_worker_of(""), None, settling.claim, limit, until)
+
+    async def _in_turn(
+        self, claimed: Claimed, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function(tx, ...)`` in a transaction in which nobody else changes the number."""
+        caller = _worker_of(claimed.account_id)
+        return await self._store.transact_locking(caller, claimed.e164_phone_number, function, *args, **kwargs)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -79,9 +141,7 @@ class Worker:
         async with self._working:
             await self._run_due()
             target = later(self._world.now(), seconds=seconds)
-            while (due_at := await self._store.transact(_worker_of(""), pending_changes.next_due_at)) and (
-                due_at <= target
-            ):
+            while (due_at := await self._store.transact(_worker_of(""), settling.next_due_at)) and (due_at <= target):
                 await self._move_to(due_at)
                 await self._run_due()
             await self._move_to(target)
@@ -93,82 +153,42 @@ class Worker:
         await self._store.transact(_worker_of(""), store.put, store.CLOCK_OFFSET_SECONDS, str(offset))
         self._world.offset_seconds = offset
 
-    async def _work_off(self, change: PendingChange) -> None:
-        caller, e164 = _worker_of(change.account_id), change.e164_phone_number
-        question = await self._store.transact_locking(caller, e164, _begin, change)
-        if question is not None:
-            answer = await self._ask(change, question) if isinstance(question, Request) else question
-            await self._store.transact_locking(caller, e164, _settle, change, answer)
+    async def _work_off(self, claimed: Claimed) -> None:
+        dice = self._world.random.random()
+        if isinstance(claimed, Delivery):
+            if await self._in_turn(claimed, settling.begin_delivery, claimed):
+                failed = await self._send(claimed)
+                await self._in_turn(claimed, settling.settle_delivery, claimed, failed, dice)
+            return
+        question = await self._in_turn(claimed, settling.begin, claimed)
+        if isinstance(question, Request):
+            carrier = self._carrier_of(question.account_id, question.e164_phone_number)
+            answer = await self._answer_of(getattr(carrier, question.kind)(question), f"{question.kind} of", question)
+            noted = (carrier.receiver, question.id) if carrier.receiver else None
+            await self._in_turn(claimed, settling.settle, claimed, answer, dice, noted)
+        elif question:
+            await self._in_turn(claimed, settling.settle, claimed, question, dice)
 
-    async def _ask(self, change: PendingChange, request: Request) -> Answer:
+    async def _send(self, delivery: Delivery) -> Failed | None:
+        """Deliver a message; what went wrong, if anything did."""
+        endpoint = self._endpoint_of(delivery.receiver)
+        if endpoint is None:
+            return Failed(f"there is no subscriber {delivery.receiver} any more")
+        data = msgspec.Raw(delivery.data.encode())
+        sending = endpoint.send(delivery.message_id, delivery.type, delivery.created_at, data)
+        answer = await self._answer_of(sending, f"{delivery.type} to {delivery.receiver} about", delivery)
+        return answer if isinstance(answer, Failed) else None
+
+    async def _answer_of(self, asking: Awaitable[T], what: str, about: Request | Delivery) -> T | Failed:
         try:
-            return await getattr(self._carrier, change.kind)(request)  # type: ignore[no-any-return]
-        except Exception:
-            log.exception("the carrier failed at %s of %s", change.kind, change.e164_phone_number)
-            return Pending(later(self._world.now(), seconds=RETRY_SECONDS))
+            async with asyncio.timeout(CARRIER_SECONDS) as limit:
+                return await asking
+        except Exception as error:
+            why = f"it has not answered in {CARRIER_SECONDS} s" if limit.expired() else str(error) or repr(error)
+            trace = None if isinstance(error, OSError) else error  # which a TimeoutError is too
+            log.warning("%s %s has failed: %s", what, about.e164_phone_number, why, exc_info=trace)
+            return Failed(why)
 
 
 def _worker_of(account_id: str) -> Caller:
     return Caller(account_id, f"arn:aws:chime::{account_id}:worker", "")
-
-
-def _begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
-    """What the carrier is to be asked; None if the change is pending no longer."""
-    e164 = change.e164_phone_number
-    if not pending_changes.is_claimed(tx, change):
-        return None
-    number = phone_numbers.get(tx, e164)
-    if change.kind == "order" and not phone_numbers.claim(tx, e164):
-        return Refused("another account owns the number")
-    if change.kind == "release" and number.status == "ReleaseInProgress":
-        phone_numbers.replace(tx, number, number.begin_release(tx.now))
-    return Request(e164, change.requested_at, tx.now, calling_name=number.requested_calling_name or "")
-
-
-def _settle(tx: Tx, change: PendingChange, answer: Answer) -> None:
-    e164 = change.e164_phone_number
-    if not pending_changes.is_claimed(tx, change):
-        return
-    if isinstance(answer, Pending):
-        pending_changes.postpone(tx, change, answer.ask_at)
-        return
-    pending_changes.delete(tx, e164, change.kind)
-    if isinstance(answer, Refused):
-        log.info("%s of %s was refused: %s", change.kind, e164, answer.reason)
-    _SETTLE[change.kind](tx, e164, isinstance(answer, Done))
-
-
-def _settle_order(tx: Tx, e164: str, done: bool) -> None:
-    was = phone_numbers.get(tx, e164)
-    if done:
-        number = was.acquire(account_settings.get(tx).calling_name, tx.now)
-        if number.calling_name_status == "UpdateInProgress":
-            pending_changes.put(tx, e164, "set_calling_name", due_at=tx.now)
-    else:
-        number = was.fail_to_acquire(tx.now)
-        phone_numbers.disclaim(tx, e164)
-    phone_numbers.replace(tx, was, number)
-    if was.order_id:
-        order = phone_number_orders.get(tx, was.order_id, lock=True)
-        phone_number_orders.replace(tx, order.settle(e164, done, tx.now))
-
-
-def _settle_calling_name(tx: Tx, e164: str, done: bool) -> None:
-    was = phone_numbers.get(tx, e164)
-    phone_numbers.replace(tx, was, was.settle_calling_name(done, tx.now))
-
-
-def _settle_release(tx: Tx, e164: str, done: bool) -> None:
-    was = phone_numbers.get(tx, e164)
-    if done:
-        phone_numbers.delete(tx, was)
-        pending_changes.delete_all(tx, e164)
-    else:
-        phone_numbers.replace(tx, was, was.fail_to_release(tx.now))
-
-
-_SETTLE: dict[str, Callable[[Tx, str, bool], None]] = {
-    "order": _settle_order,
-    "set_calling_name": _settle_calling_name,
-    "release": _settle_release,
-}

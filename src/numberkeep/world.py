@@ -51,13 +51,18 @@ class World:
             self._second, self._second_text = second, moment(second)[:19] + "Z"
         return self._second_text
 
-    def reset(self) -> None:
-        """Back to the real time."""
-        self._latest, self.offset_seconds = -1.0, 0.0
+    def reset(self, offset_seconds: float = 0.0) -> None:
+        """Back to the real time, or to what is so far ahead of it."""
+        self._latest, self.offset_seconds = -1.0, offset_seconds
 
     def real_seconds(self) -> float:
         """Seconds since 1970 by the machine's clock."""
         return self._clock()
+
+    def new_dice(self) -> random.Random:
+        """Dice for one purpose: those of a world with a seed fall the same way, however often other dice are thrown
+        meanwhile."""
+        return random.Random(self.random.getrandbits(64))  # noqa: S311
 
     def new_id(self) -> str:
         """A random UUID (version 4) in lower case."""

@@ -67,7 +67,7 @@ def test_the_offset_survives_a_restart(start: Start, tmp_path: Any) -> None:
     assert time_of(start(database=database)) < time
 
 
-@pytest.mark.parametrize("control", ["clock", "reset", "numbers"])
+@pytest.mark.parametrize("control", ["clock", "reset", "numbers", "faults", "snapshots", "snapshots/x/restore"])
 def test_a_web_page_cannot_reach_the_controls(service: Service, control: str) -> None:
     service.seed(SEED)
     answer = service.admin.post(f"/{control}", headers={"Origin": "http://evil.example"}, json={"advance": "1h"})
@@ -76,7 +76,7 @@ def test_a_web_page_cannot_reach_the_controls(service: Service, control: str) ->
     assert len(service.client().list_phone_numbers()["PhoneNumbers"]) == 1
 
 
-@pytest.mark.parametrize("control", ["clock", "numbers"])
+@pytest.mark.parametrize("control", ["clock", "numbers", "faults", "snapshots"])
 @pytest.mark.parametrize("body", [b'"\xff"', b"[" * 100_000])
 def test_what_is_no_text_or_too_deep_is_refused(service: Service, control: str, body: bytes) -> None:
     assert service.admin.post(f"/{control}", content=body).status_code == 400

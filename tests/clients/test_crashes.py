@@ -215,14 +215,14 @@ def test_a_torn_log_loses_what_follows_the_damage_and_nothing_before(tmp_path: P
 
 
 def refuse_writing(url: str, key: Key) -> None:
-    """Every change is answered 503 and not made; reads go on."""
+    """Every change of the first number, which nobody else changes, is answered 503 and not made; reads go on."""
     client = client_of(url, key)
     for round in range(3):
         with pytest.raises(ClientError) as refused:
             client.update_phone_number(PhoneNumberId=NUMBERS[0], Name=f"refused {round}")
-        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503, refused.value
         assert refused.value.response["Error"]["Code"] == "ServiceUnavailableException"
-    assert not client.get_phone_number(PhoneNumberId=NUMBERS[0])["PhoneNumber"]["Name"].startswith("refused")
+    assert "Name" not in client.get_phone_number(PhoneNumberId=NUMBERS[0])["PhoneNumber"]
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     with serving(database) as (process, url, _):
         client = client_of(url, key)
         order(client, *NUMBERS)
-        with writing(client, NUMBERS) as writers:
+        with writing(client, NUMBERS[1:]) as writers:
             until(lambda: all(writer.made for writer in writers))
             limit = Path(f"{path}-wal").stat().st_size + 64 * 1024
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -277,7 +277,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         inside = Path(f"/proc/{process.pid}/root{disk}")
         client = client_of(url, key)
         order(client, *NUMBERS)
-        with writing(client, NUMBERS) as writers:
+        with writing(client, NUMBERS[1:]) as writers:
             until(lambda: all(writer.made for writer in writers))
             with (inside / "filler").open("wb", buffering=0) as filler, suppress(OSError):
                 while filler.write(bytes(4096)):
@@ -369,10 +369,10 @@ def test_what_is_due_waits_for_a_clock_that_was_set_back(location: Location) -> 
         world, carrier = World(clock=lambda: seconds[0]), SimulatedCarrier(4)
         with ExitStack() as stack:
             store = open_store(location, world, carrier, stack)
-            asyncio.run(Worker(store, carrier, world).run_due())
+            asyncio.run(Worker(store, lambda *_: carrier, world).run_due())
             for operation, arguments in acts:
                 asyncio.run(store.transact(ALICE, OPERATIONS[operation], **arguments))
-            asyncio.run(Worker(store, carrier, world).run_due())
+            asyncio.run(Worker(store, lambda *_: carrier, world).run_due())
         assert_sound(location)
         return dict(ask(location, "SELECT e164_phone_number, status FROM phone_numbers"))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -164,25 +165,31 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class Load:
-    """Clients that ask without pause, each time on a new connection, until they are told to stop."""
+    """Clients that ask without pause, on a new connection each time or on one, until they are told to stop."""
 
     def __init__(self, url: str, key: tuple[str, str], number: str) -> None:
         self.answered = 0
         self.failures: list[Exception] = []
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(url, key, number)) for _ in range(2)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(url, key, number, lasting)) for lasting in (False, True, True)
+        ]
         for thread in self._threads:
             thread.start()
 
-    def _run(self, url: str, key: tuple[str, str], number: str) -> None:
+    def _run(self, url: str, key: tuple[str, str], number: str, lasting: bool) -> None:
+        client = test_cli.client(url, *key)
         while not self._stopping.is_set():
-            client = test_cli.client(url, *key)
+            if not lasting:
+                client = test_cli.client(url, *key)
             try:
                 client.get_phone_number(PhoneNumberId=number)
                 self.answered += 1
             except Exception as failure:
                 self.failures.append(failure)
-            client.close()
+            if not lasting:
+                client.close()
+        client.close()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -224,12 +231,32 @@ def test_workers_do_not_outlive_their_supervisor(database: str, key: tuple[str, 
         until(lambda: not any(map(runs, workers)))
 
 
-def test_workers_that_cannot_start_are_said(tmp_path: Path) -> None:
+def test_workers_that_cannot_start_are_said_once() -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     done = test_cli.run("serve", "--database", nowhere, "--workers", "2", "--port", "0", "--admin-port", "0")
     assert done.returncode == 1
-    assert "The store postgresql://nobody@127.0.0.1:1/nothing cannot be opened" in done.stderr
-    assert done.stderr.splitlines()[-1] == "Error: A worker has ended before it served, with status 1."
+    assert done.stderr.count("The store postgresql://nobody@127.0.0.1:1/nothing cannot be opened") == 1
+    assert re.fullmatch(
+        r"Error: worker 1 \(pid \d+\) has ended with status 1 before it served\.", done.stderr.splitlines()[-1]
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_nobody_reads_the_password_off_a_worker(database: str) -> None:
+    """A command line can be read by all on the machine, the environment by the same user alone."""
+    secret = database.replace("postgres@", "postgres:swordfish@")
+    options = ("serve", "--trail", "none", "--database", secret, "--workers", "2")
+    with test_cli.running(*options) as (supervisor, _, _):
+        for pid in children(supervisor.pid):
+            assert Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"-m\0numberkeep\0worker\0")
+            assert "swordfish" in Path(f"/proc/{pid}/environ").read_text()
+            assert Path(f"/proc/{pid}/environ").stat().st_mode & 0o077 == 0
+
+
+def test_a_worker_is_nobody_without_a_supervisor() -> None:
+    done = test_cli.run("worker")
+    assert done.returncode == 2
+    assert "started by `numberkeep serve --workers`" in done.stderr
 
 
 def test_a_file_has_one_process(tmp_path: Path) -> None:
@@ -238,20 +265,27 @@ def test_a_file_has_one_process(tmp_path: Path) -> None:
     assert "a SQLite file has one writer, and so one process" in done.stderr
 
 
-def test_every_worker_keeps_its_trail(database: str, key: tuple[str, str], tmp_path: Path) -> None:
-    trail = tmp_path / "trail.jsonl"
-    options = ("serve", "--database", database, "--workers", "2", "--trail", str(trail), "--trail", "stdout")
-    with test_cli.running(*options) as (supervisor, url, _):
-        for _ in range(40):
+def test_workers_keep_one_trail(database: str, key: tuple[str, str], tmp_path: Path) -> None:
+    """Each record is in it once, though two workers replace two others meanwhile and files are turned over."""
+    trail, printed = tmp_path / "trail.jsonl", tmp_path / "printed"
+    targets = ("--trail", str(trail), "--trail", "stdout", "--trail-file-bytes", "10000", "--trail-files", "1000")
+    options = ("serve", "--database", database, "--workers", "2", *targets)
+    with printed.open("w") as stdout, test_cli.running(*options, stdout=stdout) as (supervisor, url, _):
+        replacing = threading.Thread(target=replace_all, args=(supervisor,))
+        replacing.start()
+        asked = 0
+        while replacing.is_alive() or asked < 60:
             test_cli.client(url, *key).list_phone_numbers()
+            asked += 1
         supervisor.terminate()
-        printed, _ = supervisor.communicate(timeout=20)
-    kept = [path.read_text().splitlines() for path in sorted(tmp_path.glob("trail-*.jsonl"))]
-    assert len(kept) == 2
-    assert all(kept), "each has served some of them"
-    assert sorted(line for lines in kept for line in lines) == sorted(printed.splitlines())
-    assert len(printed.splitlines()) == 40
-    assert all(json.loads(line)["eventName"] == "ListPhoneNumbers" for line in printed.splitlines())
+        assert supervisor.wait(20) == 0
+    files = list(tmp_path.glob("trail.jsonl*"))
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    assert sorted(lines) == sorted(printed.read_text().splitlines())
+    assert len(lines) == len(set(lines)) == asked
+    assert trail in files
+    assert len(files) > 2
+    assert all(json.loads(line)["eventName"] == "ListPhoneNumbers" for line in lines)
 
 
 def test_a_database_that_was_not_migrated_is_refused(postgres_server: PostgresServer) -> None:

@@ -8,7 +8,7 @@ from numberkeep.domain.errors import BadRequest
 
 def test_owned_numbers_are_not_offered(do: Do, put: Do) -> None:
     offered = do("search_available_phone_numbers", area_code="206")["E164PhoneNumbers"]
-    assert offered == [f"+1206555{n:04}" for n in range(100, 199)]  # 0199 is one that can't be had
+    assert offered == [f"+1206555{n:04}" for n in range(100, 195)]  # those after that are magic
     put(*offered[:50], caller=BOB)
     assert do("search_available_phone_numbers", area_code="206")["E164PhoneNumbers"] == offered[50:]
     put(*offered[50:])

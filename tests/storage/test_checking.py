@@ -36,8 +36,9 @@ def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         seconds = [1_572_373_530.392]
         world = World(clock=lambda: seconds[0], seed=1)
         with ExitStack() as used:
-            storage = open_store(location, world, SimulatedCarrier(4), used)
-            ids = fill(storage, Worker(storage, SimulatedCarrier(4), world), seconds)
+            carrier = SimulatedCarrier(4)
+            storage = open_store(location, world, carrier, used)
+            ids = fill(storage, Worker(storage, lambda *_: carrier, world), seconds)
         yield stack.enter_context(closing(side_of(location))), ids
 
 
@@ -158,7 +159,7 @@ BREAKS: list[tuple[str, str, str]] = [
     ),
     (f"UPDATE phone_numbers SET status = 'Lost' {OF} '{N[0]}'", "statuses and product types are known", N[0]),
     (
-        f"INSERT INTO pending_changes VALUES ('{ALICE.account_id}', '{N[0]}', 'release', '2019', '2019')",
+        f"INSERT INTO pending_changes VALUES ('{ALICE.account_id}', '{N[0]}', 'release', '2019', '2019', '', 0, NULL)",
         "what is pending is waited for",
         N[0],
     ),

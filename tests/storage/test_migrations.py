@@ -66,7 +66,7 @@ def test_on_postgresql(postgres_server: PostgresServer) -> None:
 def test_a_database_becomes_a_store(postgres_server: PostgresServer) -> None:
     with postgres_server.database() as url:
         assert postgres_schema.version_of(url) == 0
-        with pytest.raises(StoreError, match=f"version 0.*needs {latest()}: run `numberkeep migrate up`"):
+        with pytest.raises(StoreError, match="no store yet: run `numberkeep migrate up` first"):
             postgres_schema.token_secret(url)
         assert postgres_schema.migrate(url, "ab" * 32) == [str(migration) for migration in migrations()]
         assert postgres_schema.version_of(url) == latest()

@@ -208,7 +208,7 @@ def test_workers_of_many_processes_do_nothing_twice(
 
     def work(store: Postgres) -> None:
         ready.wait()
-        asyncio.run(Worker(store, Carrier(0), world).run_due())
+        asyncio.run(Worker(store, lambda *_: Carrier(0), world).run_due())
 
     threads = [threading.Thread(target=work, args=(open_another(),)) for _ in range(10)]
     for thread in threads:

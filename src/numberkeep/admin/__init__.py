@@ -11,9 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
-from . import control
+from ..domain.errors import Error, NotFound, ServiceFailure, ServiceUnavailable
+from . import callbacks, control
+from .callbacks import Callbacks
 from .control import Controls
+
+_STATUSES = {NotFound: 404, ServiceFailure: 500, ServiceUnavailable: 503}
 
 
 async def health(request: Request) -> JSONResponse:
@@ -24,13 +27,13 @@ async def health(request: Request) -> JSONResponse:
 
 def refused(request: Request, error: Exception) -> JSONResponse:
     """What is answered to input that breaks a rule, or while the store is out of reach."""
-    status = 503 if isinstance(error, ServiceUnavailable) else 500 if isinstance(error, ServiceFailure) else 400
+    status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 400)
     return JSONResponse({"message": str(error)}, status)
 
 
-def application(controls: Controls, *, dev: bool) -> Starlette:
+def application(controls: Controls, answers: Callbacks, *, dev: bool) -> Starlette:
     """The admin port's pages; the controls are there only in `dev`."""
-    routes = [Route("/_numberkeep/health", health)]
+    routes = [Route("/_numberkeep/health", health), *callbacks.routes(answers)]
     app = Starlette(routes=routes + (control.routes() if dev else []), exception_handlers={Error: refused})
     app.state.controls = controls
     return app

@@ -1,7 +1,9 @@
 """/_numberkeep/: what a test suite does to the world: turn the clock, put numbers in, begin anew. In dev only."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..domain.caller import Caller
-from ..domain.errors import BadRequest, Error
+from ..domain.caller import Caller, check_account_id
+from ..domain.errors import BadRequest, Error, NotFound
 from ..domain.moment import Timestamp, later, moment, seconds_of
 from ..domain.number_plan import check_product_type, describe, normalize_id
 from ..domain.phone_number import (
@@ -31,6 +33,9 @@ from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS
 from ..storage.tx import Tx
 from ..worker import Worker
 from ..world import World
+from .faults import Fault, Faults
+from .request_log import MOST_REQUESTS, RequestLog
+from .snapshots import Snapshot, take
 
 DEFAULT_ACCOUNT_ID = "123456789012"
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -41,7 +46,18 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 class Controls:
     """The world, the store and the worker, for those who may turn them."""
 
-    def __init__(self, world: World, storage: Driver, worker: Worker, demonstration: bytes) -> None:
+    def __init__(
+        self,
+        world: World,
+        storage: Driver,
+        worker: Worker,
+        demonstration: bytes,
+        faults: Faults,
+        requests: RequestLog,
+    ) -> None:
+        self.faults = faults
+        self.requests = requests
+        self.snapshots: dict[str, Snapshot] = {}
         self._world = world
         self._storage = storage
         self._worker = worker
@@ -58,14 +74,47 @@ class Controls:
         return self._world.now()
 
     async def reset(self) -> None:
-        """Forget everything but the keys, and begin with the demonstration inventory at the real time."""
+        """Forget everything but the keys, faults too, and begin with the demonstration inventory at the real time."""
+        async with self._at(None):
+            await self._storage.transact(caller_of(DEFAULT_ACCOUNT_ID), _begin_anew, self._demonstration)
+        self.faults.put([])
+
+    async def take_snapshot(self, name: str) -> Snapshot:
+        """Keep all that `reset` forgets, and the time, under a name."""
         async with self._worker.paused():
-            offset_seconds = self._world.offset_seconds
-            self._world.reset()
+            snapshot = await self._storage.transact(caller_of(""), take, name, tuple(self.faults))
+        self.snapshots[name] = snapshot
+        return snapshot
+
+    async def restore_snapshot(self, name: str) -> None:
+        """Have everything as it was when the snapshot was taken, the time too. Raises NotFound, which names those that
+        there are."""
+        snapshot = self._snapshot(name)
+        async with self._at(snapshot.time) as offset_seconds:
+            await self._storage.transact(caller_of(""), store.load, snapshot.rows, offset_seconds)
+        self.faults.put(snapshot.faults)
+
+    def remove_snapshot(self, name: str) -> None:
+        """Raises NotFound, which names those that there are."""
+        del self.snapshots[self._snapshot(name).name]
+
+    def _snapshot(self, name: str) -> Snapshot:
+        if name not in self.snapshots:
+            raise NotFound(f"There is no snapshot {name}; there is {', '.join(self.snapshots) or 'none'}.")
+        return self.snapshots[name]
+
+    @asynccontextmanager
+    async def _at(self, time: Timestamp | None) -> AsyncIterator[float]:
+        """Have it be that time, or the real one, and nothing worked off meanwhile; how far that is ahead of the real
+        one. If the block raises an `Error`, time goes on as before."""
+        async with self._worker.paused():
+            before = self._world.offset_seconds
+            offset_seconds = seconds_of(time) - self._world.real_seconds() if time else 0.0
+            self._world.reset(offset_seconds)
             try:
-                await self._storage.transact(caller_of(DEFAULT_ACCOUNT_ID), _begin_anew, self._demonstration)
+                yield offset_seconds
             except Error:
-                self._world.offset_seconds = offset_seconds
+                self._world.reset(before)
                 raise
 
     async def begin(self) -> None:
@@ -80,6 +129,10 @@ class Controls:
             raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {error}.") from error
         return await self._storage.transact(caller_of(account_id), _seed, seeds)
 
+    async def history(self, account_id: str, e164: str) -> list[phone_numbers.Change]:
+        """All that has happened to an account's number, the latest first."""
+        return await self._storage.ask(caller_of(account_id), phone_numbers.history, normalize_id(e164))
+
 
 def caller_of(account_id: str) -> Caller:
     """Who is behind the controls."""
@@ -93,6 +146,17 @@ def routes() -> list[Route]:
         Route("/_numberkeep/clock", _not_for_pages(_turn_clock), methods=["POST"]),
         Route("/_numberkeep/reset", _not_for_pages(_reset), methods=["POST"]),
         Route("/_numberkeep/numbers", _not_for_pages(_seed_numbers), methods=["POST"]),
+        Route("/_numberkeep/history", _tell_history, methods=["GET"]),
+        Route("/_numberkeep/faults", _list_faults, methods=["GET"]),
+        Route("/_numberkeep/faults", _not_for_pages(_add_fault), methods=["POST"]),
+        Route("/_numberkeep/faults", _not_for_pages(_remove_all_faults), methods=["DELETE"]),
+        Route("/_numberkeep/faults/{id}", _not_for_pages(_remove_fault), methods=["DELETE"]),
+        Route("/_numberkeep/requests", _list_requests, methods=["GET"]),
+        Route("/_numberkeep/requests", _not_for_pages(_forget_requests), methods=["DELETE"]),
+        Route("/_numberkeep/snapshots", _list_snapshots, methods=["GET"]),
+        Route("/_numberkeep/snapshots", _not_for_pages(_take_snapshot), methods=["POST"]),
+        Route("/_numberkeep/snapshots/{name}/restore", _not_for_pages(_restore_snapshot), methods=["POST"]),
+        Route("/_numberkeep/snapshots/{name}", _not_for_pages(_remove_snapshot), methods=["DELETE"]),
     ]
 
 
@@ -100,7 +164,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def _not_for_pages(control: Handler) -> Handler:
-    """A browser says where a POST comes from: a page that somebody visits must not reset his inventory."""
+    """A browser says where what is no GET comes from: a page that somebody visits must not reset his inventory."""
 
     async def guarded(request: Request) -> Response:
         if "origin" in request.headers:
@@ -128,17 +192,96 @@ async def _reset(request: Request) -> Response:
 
 
 async def _seed_numbers(request: Request) -> JSONResponse:
-    if unknown := set(request.query_params) - {"account"}:
-        raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have account alone.")
-    account_id = request.query_params.get("account", DEFAULT_ACCOUNT_ID)
-    if not re.fullmatch(r"[0-9]{12}", account_id):
-        raise BadRequest("account must be an account id, twelve digits.")
+    account_id = check_account_id(_query(request, "account").get("account", DEFAULT_ACCOUNT_ID))
     seeded = await request.app.state.controls.seed(account_id, await request.body())
     return JSONResponse({"PhoneNumberIds": seeded}, 201)
 
 
+async def _tell_history(request: Request) -> JSONResponse:
+    query = _query(request, "account", "number")
+    account_id = check_account_id(query.get("account", DEFAULT_ACCOUNT_ID))
+    changes = await request.app.state.controls.history(account_id, query.get("number", ""))
+    return JSONResponse({"changes": msgspec.to_builtins(changes)})
+
+
+async def _list_faults(request: Request) -> JSONResponse:
+    return JSONResponse({"faults": [armed.told() for armed in request.app.state.controls.faults]})
+
+
+async def _add_fault(request: Request) -> JSONResponse:
+    try:
+        fault = msgspec.json.decode(await request.body(), type=Fault)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body must be a fault: {error}.") from error
+    return JSONResponse(request.app.state.controls.faults.add(fault).told(), 201)
+
+
+async def _remove_all_faults(request: Request) -> Response:
+    request.app.state.controls.faults.put([])
+    return Response(status_code=204)
+
+
+async def _remove_fault(request: Request) -> Response:
+    request.app.state.controls.faults.remove(request.path_params["id"])
+    return Response(status_code=204)
+
+
+async def _list_requests(request: Request) -> JSONResponse:
+    query = _query(request, "limit", "account", "operation", "number")
+    limit = query.get("limit", str(MOST_REQUESTS))
+    if not re.fullmatch(r"[0-9]{1,9}", limit) or not 1 <= int(limit) <= MOST_REQUESTS:
+        raise BadRequest(f"limit must be a whole number from 1 to {MOST_REQUESTS}.")
+    if account_id := query.get("account"):
+        check_account_id(account_id)
+    number = query.get("number")
+    found = request.app.state.controls.requests.find(
+        account_id, query.get("operation"), normalize_id(number) if number else None
+    )
+    return JSONResponse({"requests": list(islice(found, int(limit)))})
+
+
+async def _forget_requests(request: Request) -> Response:
+    request.app.state.controls.requests.clear()
+    return Response(status_code=204)
+
+
+async def _list_snapshots(request: Request) -> JSONResponse:
+    return JSONResponse({"snapshots": [one.told() for one in request.app.state.controls.snapshots.values()]})
+
+
+async def _take_snapshot(request: Request) -> JSONResponse:
+    try:
+        wanted = msgspec.json.decode(await request.body(), type=_Name)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f'The body must be like {{"name": "seeded"}}: {error}.') from error
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", wanted.name):
+        raise BadRequest("name must be 1 to 64 letters, digits, dots, hyphens and underscores, and begin with no sign.")
+    return JSONResponse((await request.app.state.controls.take_snapshot(wanted.name)).told(), 201)
+
+
+async def _restore_snapshot(request: Request) -> Response:
+    await request.app.state.controls.restore_snapshot(request.path_params["name"])
+    return Response(status_code=204)
+
+
+async def _remove_snapshot(request: Request) -> Response:
+    request.app.state.controls.remove_snapshot(request.path_params["name"])
+    return Response(status_code=204)
+
+
+def _query(request: Request, *allowed: str) -> dict[str, str]:
+    """What the query has. Raises BadRequest if that is more than it can have."""
+    if unknown := set(request.query_params) - set(allowed):
+        raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have {', '.join(allowed)} alone.")
+    return dict(request.query_params)
+
+
 class _Advance(Struct, forbid_unknown_fields=True):
     advance: str
+
+
+class _Name(Struct, forbid_unknown_fields=True):
+    name: str
 
 
 def _seconds(duration: str) -> float:

@@ -1,18 +1,19 @@
 """The whole request path: a request comes in, its answer goes out."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from ..domain.caller import Caller
 from ..domain.errors import Awaited, Error, ServiceFailure, ServiceUnavailable
-from .cloudtrail import Recorder
-from .errors import Refusal, declared, shape_of
-from .message import Request, Response
+from .cloudtrail import Records
+from .errors import Dropped, Refusal, declared, shape_of
+from .message import DROPPED, Request, Response
 from .model import RESOURCE_ARN, Flavour, Operation
 from .policy import Context, Policy
 from .sigv4 import Identity
@@ -49,6 +50,33 @@ class Store(Protocol):
     def write(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
 
 
+class Strike(NamedTuple):
+    """What befalls a request on purpose."""
+
+    instead: Refusal | None
+    """What it comes to; nothing is done."""
+    afterwards: Refusal | None
+    """What is told in place of the answer when all is done."""
+    delay_seconds: float
+    """How long whatever is told waits."""
+
+    def on(self, answer: Done) -> Done:
+        """`answer`, struck."""
+
+        def struck(result: Any) -> None:
+            asyncio.get_running_loop().call_later(self.delay_seconds, answer, self.afterwards or result)
+
+        return struck
+
+
+class Faults(Protocol):
+    """What is to go wrong."""
+
+    def strike(
+        self, request: Request, operation: Operation, account_id: str, parameters: dict[str, str]
+    ) -> Strike | None: ...
+
+
 class Api:
     """Answers every request to the AWS port."""
 
@@ -61,14 +89,17 @@ class Api:
         *,
         sts: Sts | None = None,
         throttle: Throttle | None = None,
-        recorder: Recorder | None = None,
+        recorder: Records | None = None,
+        faults: Faults | None = None,
         real_seconds: Callable[[], float],
         arn_of: Callable[[str, str, str], str | None] = lambda account_id, kind, id: None,
         of_one_number: frozenset[str] = frozenset(),
+        before: Mapping[str, Callable[[Mapping[str, Any]], None]] | None = None,
     ) -> None:
         """`real_seconds` is the time that policies see, in epoch seconds. `arn_of` gives the ARN of an account's
         resource by kind and id, if it is there. `of_one_number` are the operations that touch nothing but the number
-        in their path."""
+        in their path. `before` has, by the name of an operation, what is called with its arguments before it runs, and
+        may raise Awaited."""
         self._flavours = flavours
         self._identify = identify
         self._recall = store.recall
@@ -78,15 +109,18 @@ class Api:
         self._sts = sts
         self._throttle = throttle
         self._recorder = recorder
+        self._faults = faults
         self._real_seconds = real_seconds
         self._arn_of = arn_of
         self._of_one_number = of_one_number
+        self._before = before or {}
         self._by_host: dict[str, Flavour] = {}
         self._allowed: set[tuple[Policy, Operation]] = set()
 
     def handle(self, request: Request, reply: Reply, attempts: int = ATTEMPTS) -> None:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
-        answer = _Answer(request, self._new_id(), reply, self._recorder)
+        done: Done
+        done = answer = _Answer(request, self._new_id(), reply, self._recorder)
         if self._recorder is not None and self._recorder.is_behind():
             reply(_refusal(ServiceUnavailable("The trail cannot be kept at the moment."), answer.request_id))
             return
@@ -103,24 +137,41 @@ class Api:
                 self._authorize(identity, policy, operation, parameters, request)
             if self._throttle is not None:
                 self._throttle.take(caller.account_id, operation.name)
+            if operation.name in self._before:
+                self._prepare(caller, operation, parameters, request)
+            if self._faults is not None and (
+                strike := self._faults.strike(request, operation, caller.account_id, parameters)
+            ):
+                done = strike.on(answer)
+                if strike.instead:
+                    raise strike.instead
             e164 = parameters["PhoneNumberId"] if operation.name in self._of_one_number else None
             if not operation.reads:
-                self._write(caller, answer.request_id, operation.bind(parameters, request), answer, e164)
+                self._write(caller, answer.request_id, operation.bind(parameters, request), done, e164)
                 return
-            is_short = len(request.path) + len(request.query) <= LONGEST_KEY
+            is_short = len(request.path) + len(request.query) <= LONGEST_KEY and operation.name not in self._before
             key = (operation, caller.account_id, request.path, request.query) if is_short else None
             known = self._recall(key)
             if known is not None:
-                answer(known)
+                done(known)
             else:
-                self._read(caller, answer.request_id, operation.bind(parameters, request), answer, key, e164)
+                self._read(caller, answer.request_id, operation.bind(parameters, request), done, key, e164)
         except Awaited as awaited:
             if attempts:
                 awaited.resume_with(partial(self._handle_again, request, reply, attempts - 1))
             else:
                 answer(ServiceUnavailable("The store is too slow at the moment."))
         except (Error, Refusal) as error:
-            answer(error)
+            done(error)
+
+    def _prepare(self, caller: Caller, operation: Operation, parameters: dict[str, str], request: Request) -> None:
+        """Have done what has to be done before the operation runs. Raises Awaited if that takes its time."""
+        try:
+            self._before[operation.name](operation.bind(parameters, request).arguments)
+        except Awaited:
+            if self._throttle is not None:
+                self._throttle.give_back(caller.account_id, operation.name)  # for it comes again
+            raise
 
     def _handle_again(self, request: Request, reply: Reply, attempts: int) -> None:
         try:
@@ -216,7 +267,7 @@ class _Answer:
 
     __slots__ = ("_recorder", "_reply", "_request", "identity", "operation", "parameters", "request_id")
 
-    def __init__(self, request: Request, request_id: str, reply: Reply, recorder: Recorder | None) -> None:
+    def __init__(self, request: Request, request_id: str, reply: Reply, recorder: Records | None) -> None:
         self._request = request
         self.request_id = request_id
         self._reply = reply
@@ -237,9 +288,11 @@ class _Answer:
 
 
 def _refusal(error: Error | Refusal, request_id: str, operation: Operation | None = None) -> Response:
+    if isinstance(error, Dropped):
+        return DROPPED
     if isinstance(error, Refusal):
         name, status = error.shape, error.status
-        body = {"message": str(error)}
+        body = {"Code": error.code, "Message": str(error)} if error.code else {"message": str(error)}
     else:
         if operation:
             error = declared(error, operation.errors)

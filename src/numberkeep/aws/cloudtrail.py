@@ -23,7 +23,7 @@ _LONGEST_TEXT = 1024
 _LONGEST_JSON = 100_000
 """Of parameters or an answer, in bytes; longer ones are left out, as CloudTrail leaves them out."""
 _PHONE_NUMBER = re.compile(r"(?:\+|%2B)[1-9][0-9]{6,14}")
-_HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
+HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 _MOST_BEGINNINGS = 2_000
 """Of records, that are kept: a kilobyte each, or up to seven if a user agent is long and strange."""
 
@@ -33,6 +33,31 @@ class Trail(Protocol):
 
     def write(self, line: bytes) -> None: ...
     def is_behind(self) -> bool: ...
+
+
+class Records(Protocol):
+    """Where requests are noted, and what came of them: see `Recorder`."""
+
+    def is_behind(self) -> bool: ...
+    def record(
+        self,
+        request: Request,
+        request_id: str,
+        operation: Operation | None,
+        parameters: Mapping[str, str],
+        identity: Identity | None,
+        result: bytes | Error | Refusal,
+    ) -> None: ...
+    def record_other(
+        self,
+        request: Request,
+        request_id: str,
+        source: str,
+        name: str | None,
+        parameters: Mapping[str, str],
+        identity: Identity | None,
+        result: Mapping[str, Any] | Refusal,
+    ) -> None: ...
 
 
 class Recorder:
@@ -137,7 +162,7 @@ def _error(error: Error | Refusal) -> bytes:
             message = "The signature is not complete."
     else:
         name, message = shape_of(error).name, str(error)
-    return b'"errorCode":%b,"errorMessage":%b' % (_encode(name), _encode(_PHONE_NUMBER.sub(_HIDDEN, _text(message))))
+    return b'"errorCode":%b,"errorMessage":%b' % (_encode(name), _encode(_PHONE_NUMBER.sub(HIDDEN, _text(message))))
 
 
 def _text(text: str) -> str:

@@ -14,13 +14,22 @@ from ..domain import errors
 class Refusal(Exception):
     """The request is refused before the service sees it.
 
-    `shape` is the AWS error type, `status` the HTTP status, and the text the message.
+    `shape` is the AWS error type, `status` the HTTP status, and the text the message. `code` is the ErrorCode if it is
+    refused as the service itself would do it.
     """
 
-    def __init__(self, status: int, shape: str, message: str) -> None:
+    def __init__(self, status: int, shape: str, message: str, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.shape = shape
+        self.code = code
+
+
+class Dropped(Refusal):
+    """The request gets no answer: its connection is closed."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "", "The connection was closed unanswered.")
 
 
 class Shape(NamedTuple):

@@ -30,3 +30,7 @@ class Response(Struct, frozen=True):
     head: bytes
     """The answer's own header lines in order, each ended by CR LF."""
     body: bytes
+
+
+DROPPED = Response(0, b"", b"")
+"""Instead of an answer: the connection is closed when those before it are out."""

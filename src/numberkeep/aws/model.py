@@ -105,6 +105,7 @@ class Operation:
         """What a policy can name of it: the kind that stands in an ARN, and the member that has its id; no kind if the
         member is the ARN."""
         self.uri_members: dict[str, str] = {}
+        self._query_names: dict[str, str] = {}
         if function is None:
             return
         self._function = function
@@ -138,7 +139,7 @@ class Operation:
         elif RESOURCE_ARN in members["members"]:
             self.resource = "", RESOURCE_ARN
 
-    def bind(self, parameters: dict[str, str], request: Request) -> Callable[[Any], bytes]:
+    def bind(self, parameters: dict[str, str], request: Request) -> "Call":
         """The call that `request` asks for: a function of a transaction that gives the answer's body.
 
         `parameters` are the members in the path. Raises BadRequest or Refusal for what the model does not allow.
@@ -146,10 +147,7 @@ class Operation:
         if not self.served:
             raise OperationNotImplemented(f"The operation {self.name} is not implemented by this server.")
         if request.query and self._query_names:
-            for pair in request.query.split("&"):
-                name, _, value = pair.partition("=")
-                if member := self._query_names.get(unquote(name)):
-                    parameters[member] = unquote(value.replace("+", " "))
+            parameters.update(self.in_query(request.query))
         try:
             arguments = msgspec.structs.asdict(msgspec.convert(parameters, self._located, strict=False))
             if self._decode_body is not None:
@@ -160,7 +158,14 @@ class Operation:
                 arguments.update(msgspec.structs.asdict(body))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise self._explain(parameters, request.body, str(error)) from error
-        return _Call(self._function, arguments, self._output)
+        return Call(self._function, arguments, self._output)
+
+    def in_query(self, query: str) -> Iterator[tuple[str, str]]:
+        """The members in a query."""
+        for pair in query.split("&"):
+            name, _, value = pair.partition("=")
+            if member := self._query_names.get(unquote(name)):
+                yield member, unquote(value.replace("+", " "))
 
     def _with_booleans(self, body: bytes) -> Any:
         """CloudFormation makes every property a string, and what is behind its custom resources sends those on:
@@ -173,16 +178,18 @@ class Operation:
         return explain.why(*self._input, parameters, body if self._decode_body else b"", otherwise)
 
 
-class _Call:
-    __slots__ = ("_arguments", "_function", "_output")
+class Call:
+    """What a request asks for: a function of a transaction that gives the answer's body."""
+
+    __slots__ = ("_function", "_output", "arguments")
 
     def __init__(self, function: Function, arguments: dict[str, Any], output: Any) -> None:
         self._function = function
-        self._arguments = arguments
+        self.arguments = arguments
         self._output = output
 
     def __call__(self, tx: Any) -> bytes:
-        answer = self._function(tx, **self._arguments)
+        answer = self._function(tx, **self.arguments)
         if self._output is None:
             return b""
         return _encode(msgspec.convert(answer, self._output, from_attributes=True))

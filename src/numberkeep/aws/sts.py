@@ -20,7 +20,7 @@ from ..domain.identity import (
     SHORTEST_SESSION_SECONDS,
     Role,
 )
-from .cloudtrail import Recorder
+from .cloudtrail import Records
 from .errors import Refusal
 from .message import Request, Response
 from .model import SAMPLES_PREFIX, SERVICES
@@ -79,7 +79,7 @@ class Sts:
         identify: Callable[[Request], Identity],
         sessions: Sessions,
         throttle: Throttle | None = None,
-        recorder: Recorder | None = None,
+        recorder: Records | None = None,
     ) -> None:
         """`identify` tells who signed a request for the service ``sts``."""
         self._identify = identify

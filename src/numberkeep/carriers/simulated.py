@@ -1,45 +1,87 @@
 """A carrier that exists in this process only: the service's clock is all that it waits for.
 
-It provides any valid number of a supported country, save those that end in 0199, which it never does: so that a
-test can order a number that fails. It sets any calling name after 72 hours, save ``REFUSED``, which it refuses then.
+It provides any valid number of a supported country, and sets any calling name, after the times of its scenario. What it
+does not do is known beforehand, so that a test can ask for it: by the ending of a number, by a calling name, or by the
+scenario's shares, which hit the same changes each time that the same ids come.
 """
 
 from collections.abc import Iterator
+from random import Random
 
-from ..domain.moment import later
+from ..domain.moment import Timestamp, later
 from . import Answer, Done, Pending, Refused, Request, simulated_pool
 
-CALLING_NAME_HOURS = 72
 REFUSED_ENDING = "0199"
+"""It never provides a number that ends so."""
+ENDLESS_ENDING = "0198"
+"""It is at such a number for ever: an order of one stays in Processing."""
+REFUSED_NAME_ENDING = "0197"
+"""It refuses such a number any calling name."""
+KEPT_ENDING = "0196"
+"""It does not take such a number back."""
+SILENT_ENDING = "0195"
+"""It never answers when such a number is ordered."""
 REFUSED_CALLING_NAME = "REFUSED"
+MAGIC_ENDINGS = (REFUSED_ENDING, ENDLESS_ENDING, REFUSED_NAME_ENDING, KEPT_ENDING, SILENT_ENDING)
+ENDLESS_HOURS = 24
 
 
 class SimulatedCarrier:
-    """Provides a number `order_seconds` after it was ordered."""
+    """Behaves as its scenario says."""
 
-    def __init__(self, order_seconds: float) -> None:
+    receiver = None
+
+    def __init__(
+        self,
+        order_seconds: float = 4,
+        *,
+        calling_name_hours: float = 72,
+        release_seconds: float = 0,
+        refused: float = 0,
+        failing: float = 0,
+    ) -> None:
+        """How long it takes to provide a number, to set a calling name, and to take a number back. It refuses a share
+        `refused` of the changes, and fails to answer a share `failing` of the questions, both from 0 to 1."""
         self._order_seconds = order_seconds
+        self._calling_name_hours = calling_name_hours
+        self._release_seconds = release_seconds
+        self._refused = refused
+        self._failing = failing
 
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """The numbers of the pool that it can provide."""
+        """The numbers of the pool that it can provide as if they were any others."""
         pool = simulated_pool.search(after=after, **{name: value for name, value in filters.items() if value})
-        return (e164 for e164 in pool if not e164.endswith(REFUSED_ENDING))
+        return (e164 for e164 in pool if not e164.endswith(MAGIC_ENDINGS))
 
     async def order(self, request: Request) -> Answer:
-        ready_at = later(request.requested_at, seconds=self._order_seconds)
-        if request.now < ready_at:
-            return Pending(ready_at)
-        if request.e164_phone_number.endswith(REFUSED_ENDING) or not simulated_pool.sells(request.e164_phone_number):
-            return Refused("the simulated carrier does not provide this number")
-        return Done()
+        e164 = request.e164_phone_number
+        if e164.endswith(SILENT_ENDING):
+            raise TimeoutError("the simulated carrier is never heard of again")
+        if e164.endswith(ENDLESS_ENDING):
+            return Pending(later(request.now, hours=ENDLESS_HOURS))
+        refused = e164.endswith(REFUSED_ENDING) or not simulated_pool.sells(e164)
+        return self._decide(request, later(request.requested_at, seconds=self._order_seconds), refused)
 
     async def set_calling_name(self, request: Request) -> Answer:
-        ready_at = later(request.requested_at, hours=CALLING_NAME_HOURS)
-        if request.now < ready_at:
-            return Pending(ready_at)
-        if request.calling_name.upper() == REFUSED_CALLING_NAME:
-            return Refused("the simulated carrier refuses this calling name")
-        return Done()
+        refused = (
+            request.e164_phone_number.endswith(REFUSED_NAME_ENDING)
+            or request.calling_name.upper() == REFUSED_CALLING_NAME
+        )
+        return self._decide(request, later(request.requested_at, hours=self._calling_name_hours), refused)
 
     async def release(self, request: Request) -> Answer:
+        refused = request.e164_phone_number.endswith(KEPT_ENDING)
+        return self._decide(request, later(request.requested_at, seconds=self._release_seconds), refused)
+
+    def _decide(self, request: Request, ready_at: Timestamp, refused: bool) -> Answer:
+        if _hits(self._failing, f"{request.id} {request.attempts} fails"):
+            raise ConnectionError("the simulated carrier is out of reach")
+        if request.now < ready_at:
+            return Pending(ready_at)
+        if refused or _hits(self._refused, f"{request.id} is refused"):
+            return Refused("the simulated carrier does not do that")
         return Done()
+
+
+def _hits(share: float, what: str) -> bool:
+    return share > 0 and Random(what).random() < share  # noqa: S311 - it is to be foreseen

@@ -20,12 +20,12 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
-from . import access, numbers
+from . import access, deliveries, numbers, pending
 from .backup import backup
 from .check import check
 from .copy import copy
 from .migrate import migrate
-from .options import PORT, Postgresql, database_option, secret_key_option
+from .options import PORT, Postgresql, carriers_option, database_option, secret_key_option
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -72,7 +72,8 @@ def main() -> None:
 @click.option("--memory", is_flag=True, help="Keep nothing.")
 @click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
 @click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
-def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verify: bool) -> None:
+@carriers_option
+def dev(data: Path, memory: bool, **settings: Any) -> None:
     """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
     database = None
     if not memory:
@@ -81,7 +82,7 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
         except OSError as error:
             raise click.BadParameter(f"{data} cannot be a directory: {error.strerror}.", param_hint="--data") from error
         database = data / "numberkeep.sqlite3"
-    _run(Settings(port=port, admin_port=admin_port, database=database, dev=True, empty=empty, verify=verify))
+    _run(Settings(database=database, dev=True, **settings))
 
 
 @main.command()
@@ -131,8 +132,9 @@ def dev(port: int, admin_port: int, data: Path, memory: bool, empty: bool, verif
     "--order-seconds",
     default=4,
     type=click.IntRange(0, 86400),
-    help="How long the simulated carrier takes to provide a number.",
+    help="How long the simulated carrier takes to provide a number, where no --carriers tell of it.",
 )
+@carriers_option
 @click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
 @click.option("--workers", default=1, type=click.IntRange(1, 256), help="How many processes serve, on PostgreSQL.")
 def serve(
@@ -160,12 +162,23 @@ def serve(
         _run(given)
 
 
+@main.command(hidden=True)
+def worker() -> None:
+    """Be one of the processes of `serve --workers`, which starts them."""
+    seat = config.seat()
+    if seat is None:
+        raise click.UsageError("this is started by `numberkeep serve --workers`.")
+    main(seat.arguments, "numberkeep")
+
+
 for command in (
     access.keys,
     access.users,
     access.roles,
     access.policies,
     numbers.numbers,
+    pending.pending,
+    deliveries.deliveries,
     migrate,
     copy,
     check,
@@ -188,12 +201,14 @@ def _supervise(settings: Settings) -> None:
             port = first.getsockname()[1]
             others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
             admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
-            command = [sys.executable, "-m", "numberkeep", *sys.argv[1:]]
-            supervisor = Supervisor(command, [first, *map(stack.enter_context, others)], admin)
+            command = [sys.executable, "-m", "numberkeep", "worker"]
+            supervisor = Supervisor(command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin)
             welcome = _welcome(settings, port, admin.getsockname()[1])
             uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
-    except (StartError, WorkerFailed) as error:
+    except StartError as error:
         raise click.ClickException(str(error)) from error
+    except WorkerFailed as error:
+        raise click.ClickException(f"{error}.") from error
 
 
 async def _serve(settings: Settings) -> None:

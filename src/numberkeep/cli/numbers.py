@@ -27,7 +27,7 @@ def history(database: Location, account: str, phone_number: str, output: str) ->
         raise click.BadParameter(str(error), param_hint="PHONE_NUMBER") from error
     changes = run(database, account, phone_numbers.history, e164)
     if not changes:
-        raise click.ClickException(f"The account {account} has never had {e164}.")
+        raise click.ClickException(f"The account {account} has never had {e164}; numbers begin with a country code.")
     if output == "json":
         show((msgspec.to_builtins(change) for change in changes), (), output)
         return

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .. import app
 from ..app import StartError
-from ..config import DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
+from ..config import CARRIERS_VARIABLE, DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
 from ..storage.driver import StoreError
 
@@ -105,6 +105,17 @@ def secret_key_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--carriers, for who asks carriers or tells what they did."""
+    return click.option(
+        "--carriers",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar=CARRIERS_VARIABLE,
+        show_envvar=True,
+        help="The file that tells which carriers there are, and which numbers each serves.",
+    )(function)
+
+
 def account_option(function: click.decorators.FC) -> click.decorators.FC:
     """--account, the same for every command."""
     return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)
@@ -122,9 +133,9 @@ def output_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
     """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
-    return refusing(lambda: app.run(database, account_id, function, *args))
+    return refusing(lambda: app.run(database, account_id, function, *args, carriers=carriers))
 
 
 def refusing(act: Callable[[], T]) -> T:

@@ -1,6 +1,10 @@
 """Who asks."""
 
+import re
+
 from msgspec import Struct
+
+from .errors import BadRequest
 
 
 class Caller(Struct, frozen=True):
@@ -15,3 +19,10 @@ class Caller(Struct, frozen=True):
     """None for who is no user: a role's session, or the account itself."""
     principal_id: str = ""
     """IAM's unique id of the user, or of the role together with the session's name."""
+
+
+def check_account_id(text: str) -> str:
+    """`text`. Raises BadRequest if it is no account's id."""
+    if not re.fullmatch(r"[0-9]{12}", text):
+        raise BadRequest("account must be an account id, twelve digits.")
+    return text

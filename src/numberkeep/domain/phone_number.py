@@ -26,6 +26,10 @@ Status = Literal[
 CallingNameStatus = Literal["Unassigned", "UpdateInProgress", "UpdateSucceeded", "UpdateFailed"]
 ProductType = Literal["BusinessCalling", "VoiceConnector", "SipMediaApplicationDialIn"]
 
+ChangeKind = Literal["order", "set_calling_name", "release"]
+"""What is asked of a number's carrier, which may take its time: to provide the number, to have another calling name
+shown, to take the number back."""
+
 RESTORABLE_DAYS = 7
 """How long a deleted number waits in the deletion queue, from which it can be restored."""
 

@@ -1,5 +1,6 @@
 """What can be ordered: which numbers, in which countries."""
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -8,6 +9,8 @@ from ..storage import phone_numbers
 from ..storage.tx import Tx
 from . import pages
 from .batches import Answer
+
+FILTERS = ("area_code", "city", "country", "state", "toll_free_prefix", "phone_number_type")
 
 
 def search_available_phone_numbers(
@@ -22,15 +25,16 @@ def search_available_phone_numbers(
     next_token: str | None = None,
 ) -> Answer:
     """Numbers that nobody owns and that meet every filter given. An empty list is an answer, not an error."""
-    filters: dict[str, Any] = {
-        "area_code": area_code,
-        "city": city,
-        "country": country or "US",
-        "state": state,
-        "toll_free_prefix": toll_free_prefix,
-        "phone_number_type": phone_number_type,
-    }
-    check_search(**filters)
+    filters = filters_of(
+        {
+            "area_code": area_code,
+            "city": city,
+            "country": country,
+            "state": state,
+            "toll_free_prefix": toll_free_prefix,
+            "phone_number_type": phone_number_type,
+        }
+    )
 
     def available(after: str | None, limit: int) -> list[str]:
         candidates = tx.pool.search(after=after, **filters)
@@ -43,6 +47,14 @@ def search_available_phone_numbers(
     scope = ["SearchAvailablePhoneNumbers", filters]
     page, next_token = pages.page(tx, scope, max_results, next_token, available, lambda e164: e164)
     return {"E164PhoneNumbers": page, "NextToken": next_token}
+
+
+def filters_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What `search_available_phone_numbers` looks for when it is called so. Raises BadRequest."""
+    filters = {name: arguments[name] for name in FILTERS}
+    filters["country"] = filters["country"] or "US"
+    check_search(**filters)
+    return filters
 
 
 def list_supported_phone_number_countries(tx: Tx, product_type: str) -> Answer:

@@ -1,18 +1,18 @@
 """What a carrier has still to do, and when to ask it: the rows that the worker works off."""
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Literal, get_args
+from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.moment import Timestamp
+from ..domain.phone_number import ChangeKind
 from .phone_numbers import by_account
 from .tx import Rows, Tx
 
-Kind = Literal["order", "set_calling_name", "release"]
-
-_SELECT = "SELECT account_id, e164_phone_number, kind, requested_at, due_at FROM pending_changes"
+_COLUMNS = "account_id, e164_phone_number, kind, requested_at, due_at, change_key, attempts, failure"
+_SELECT = f"SELECT {_COLUMNS} FROM pending_changes"
 _ONE = "WHERE account_id = ? AND e164_phone_number = ? AND kind = ?"
 
 
@@ -21,31 +21,39 @@ class PendingChange(Struct, frozen=True):
 
     account_id: str
     e164_phone_number: str
-    kind: Kind
+    kind: ChangeKind
     requested_at: Timestamp
     due_at: Timestamp
     """When the carrier is asked, for the first time or again; while the change is claimed, when the claim expires."""
+    change_key: str
+    """By which the carrier knows it; empty for a change that an earlier version has noted."""
+    attempts: int
+    """How often the carrier has failed to answer since it last did."""
+    failure: str | None
+    """Why it has, the last time."""
 
 
-def put(tx: Tx, e164: str, kind: Kind, due_at: Timestamp) -> None:
+def put(tx: Tx, e164: str, kind: ChangeKind, due_at: Timestamp) -> None:
     """Have the carrier asked at `due_at`. A number has one change of a kind pending at most."""
     tx.write(
-        "INSERT INTO pending_changes (account_id, e164_phone_number, kind, requested_at, due_at)"
-        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (account_id, e164_phone_number, kind)"
-        " DO UPDATE SET requested_at = excluded.requested_at, due_at = excluded.due_at",
-        (tx.account_id, e164, kind, tx.now, due_at),
+        "INSERT INTO pending_changes (account_id, e164_phone_number, kind, requested_at, due_at, change_key)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, e164_phone_number, kind)"
+        " DO UPDATE SET requested_at = excluded.requested_at, due_at = excluded.due_at,"
+        " change_key = excluded.change_key, attempts = 0, failure = NULL",
+        (tx.account_id, e164, kind, tx.now, due_at, tx.new_id()),
     )
     tx.known.pop((tx.account_id, e164, kind), None)
 
 
-def postpone(tx: Tx, change: PendingChange, due_at: Timestamp) -> None:
-    """Ask the carrier again at `due_at`."""
+def postpone(tx: Tx, change: PendingChange) -> None:
+    """Have the carrier asked again, at the moment at which `change` is due now."""
     key = (change.account_id, change.e164_phone_number, change.kind)
-    tx.write(f"UPDATE pending_changes SET due_at = ? {_ONE}", (due_at, *key))
+    sql = f"UPDATE pending_changes SET due_at = ?, attempts = ?, failure = ? {_ONE}"
+    tx.write(sql, (change.due_at, change.attempts, change.failure, *key))
     tx.known.pop(key, None)
 
 
-def delete(tx: Tx, e164: str, kind: Kind) -> None:
+def delete(tx: Tx, e164: str, kind: ChangeKind) -> None:
     """The change is pending no longer."""
     key = (tx.account_id, e164, kind)
     tx.write(f"DELETE FROM pending_changes {_ONE}", key)
@@ -56,7 +64,7 @@ def delete_all(tx: Tx, e164: str) -> None:
     """Nothing of the number is pending any longer."""
     key = (tx.account_id, e164)
     tx.write("DELETE FROM pending_changes WHERE account_id = ? AND e164_phone_number = ?", key)
-    for kind in get_args(Kind):
+    for kind in get_args(ChangeKind):
         tx.known.pop((*key, kind), None)
 
 
@@ -67,8 +75,20 @@ def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:
     sql = f"{_SELECT} WHERE due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
     claimed = [replace(PendingChange(*row), due_at=until) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
     for change in claimed:
-        postpone(tx, change, until)
+        postpone(tx, change)
     return claimed
+
+
+def of_account(tx: Tx) -> list[PendingChange]:
+    """All of the account's, by number."""
+    sql = f"{_SELECT} WHERE account_id = ? ORDER BY e164_phone_number, kind"
+    return [PendingChange(*row) for row in tx.execute(sql, (tx.account_id,)).fetchall()]
+
+
+def of_number(tx: Tx, e164: str) -> list[PendingChange]:
+    """Those of one number of the account."""
+    sql = f"{_SELECT} WHERE account_id = ? AND e164_phone_number = ? ORDER BY kind"
+    return [PendingChange(*row) for row in tx.execute(sql, (tx.account_id, e164)).fetchall()]
 
 
 def is_claimed(tx: Tx, claimed: PendingChange) -> bool:

@@ -11,10 +11,12 @@ from msgspec import Struct, structs
 from msgspec.structs import astuple
 
 from ..domain.errors import NotFound
+from ..domain.events import event_of
 from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import IN_DELETION_QUEUE, Association, AssociationName, PhoneNumber
-from .tx import Row, Rows, Tx
+from . import deliveries
+from .tx import Row, Rows, Subscribers, Tx
 
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
 """What is true of a number, and changes. Its associations are rows of their own."""
@@ -30,6 +32,7 @@ _SELECT_HELD = (
 _INSERTED = ("account_id", *COLUMNS, "change_id")
 _INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 _NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
+REASON = "reason"
 Execute = Callable[..., Rows]
 
 _encode = msgspec.json.Encoder().encode
@@ -44,7 +47,8 @@ class Change(Struct, frozen=True):
     arn: str
     """Who asked for it."""
     change: dict[str, tuple[Any, Any]]
-    """By column, what it was and what it is since; likewise ``associations``, which are rows of their own."""
+    """By column, what it was and what it is since; likewise ``associations``, which are rows of their own, and the
+    ``reason`` that a carrier has given, which is nowhere else."""
 
 
 def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
@@ -168,8 +172,8 @@ def insert(tx: Tx, number: PhoneNumber) -> None:
     _associate(tx, number)
 
 
-def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
-    """Keep what has changed of `was`, which is as it was found, and that it has."""
+def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> None:
+    """Keep what has changed of `was`, which is as it was found, and that it has, for a `reason` that has to be told."""
     changed = {
         column: (before, after)
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
@@ -182,7 +186,8 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber) -> None:
         _associate(tx, number)
     if not changed:
         return
-    change_id = _remember(tx, number, changed, was.change_id)
+    told = {**changed, REASON: (None, reason)} if reason else changed
+    change_id = _remember(tx, number, told, was.change_id)
     changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)
@@ -288,4 +293,20 @@ def _remember(tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, ob
         " request_id, arn, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (tx.account_id, change_id, previous, e164, tx.now, tx.request_id, tx.caller.arn, text),
     )
+    if tx.subscribers:
+        _tell(tx, tx.subscribers, e164, change)
     return change_id
+
+
+def _tell(tx: Tx, subscribers: Subscribers, e164: str, change: Mapping[str, tuple[object, object]]) -> None:
+    event = event_of(change)
+    for receiver in subscribers(tx.account_id, e164, event):
+        told = {
+            "account_id": tx.account_id,
+            "e164_phone_number": e164,
+            "changed_at": tx.now,
+            "arn": tx.caller.arn,
+            "request_id": tx.request_id,
+            "change": change,
+        }
+        deliveries.put(tx, e164, receiver, event, _encode(told).decode())

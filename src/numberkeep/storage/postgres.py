@@ -36,7 +36,7 @@ from . import pending_changes, phone_numbers
 from .driver import Done, Driver, Job, Line, Work, promise
 from .postgres_schema import conninfo, token_secret
 from .postgres_statements import Writes, translate
-from .tx import Pool, Rows, Tx
+from .tx import Pool, Rows, Subscribers, Tx
 
 log = logging.getLogger(__name__)
 logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every failed pipeline, which is reported here
@@ -109,6 +109,7 @@ class Postgres(Driver):
         pool: Pool,
         quotas: Mapping[str, int] | None = None,
         *,
+        subscribers: Subscribers | None = None,
         standby_url: str | None = None,
     ) -> None:
         """Use the database at `url`; what only reads is asked of the one at `standby_url`, if there is one, though that
@@ -119,6 +120,7 @@ class Postgres(Driver):
         self._world = world
         self._pool = pool
         self._quotas = quotas or {}
+        self._subscribers = subscribers
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
         leader = _Place("the store", conninfo(url, "read-write"))
@@ -232,6 +234,7 @@ class Postgres(Driver):
                 self._quotas,
                 self._world,
                 self._token_secret,
+                self._subscribers,
             )
             try:
                 results.append(job.work(tx))

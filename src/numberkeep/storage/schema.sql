@@ -124,10 +124,33 @@ CREATE TABLE pending_changes (
     kind TEXT NOT NULL,
     requested_at TEXT NOT NULL,
     due_at TEXT NOT NULL,
+    change_key TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    failure TEXT,
     PRIMARY KEY (account_id, e164_phone_number, kind)
 );
 
 CREATE INDEX pending_changes_by_due ON pending_changes (due_at);
+
+-- Messages to the operator's own systems: those that tell of what has happened, and those that ask a carrier.
+CREATE TABLE deliveries (
+    account_id TEXT NOT NULL,
+    e164_phone_number TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    delivery_id INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    data TEXT NOT NULL,
+    status TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    failure TEXT,
+    due_at TEXT NOT NULL,
+    PRIMARY KEY (account_id, e164_phone_number, receiver, delivery_id)
+);
+
+CREATE INDEX deliveries_by_due ON deliveries (due_at);
+CREATE INDEX deliveries_by_id ON deliveries (account_id, delivery_id);
 
 CREATE TABLE account_settings (
     account_id TEXT NOT NULL,

@@ -24,7 +24,7 @@ from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..world import World
 from .driver import Done, Driver, Job, Line, StoreError, Work
 from .migrations import migrations, of_sqlite, refuse_newer_version
-from .tx import Pool, Tx
+from .tx import Pool, Subscribers, Tx
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,14 @@ class Sqlite(Driver):
     """The store."""
 
     def __init__(
-        self, path: str, world: World, pool: Pool, quotas: Mapping[str, int] | None = None, *, durable: bool = True
+        self,
+        path: str,
+        world: World,
+        pool: Pool,
+        quotas: Mapping[str, int] | None = None,
+        *,
+        subscribers: Subscribers | None = None,
+        durable: bool = True,
     ) -> None:
         """Open the file at `path`, made if it is absent. If it is not `durable`, no commit waits for the disk.
 
@@ -64,6 +71,7 @@ class Sqlite(Driver):
         self._world = world
         self._pool = pool
         self._quotas = quotas or {}
+        self._subscribers = subscribers
         with ExitStack() as stack:
             try:
                 Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
@@ -287,6 +295,7 @@ class Sqlite(Driver):
             self._quotas,
             self._world,
             self._token_secret,
+            self._subscribers,
         )
         try:
             result = work(tx)

@@ -1,6 +1,9 @@
 """Facts about the store itself."""
 
-from .tx import Tx
+from collections.abc import Mapping, Sequence
+
+from .schema import Table, tables
+from .tx import Row, Tx
 
 CLOCK_OFFSET_SECONDS = "clock_offset_seconds"
 """The fact that tells how far the service's time was moved ahead of the real one."""
@@ -8,6 +11,9 @@ TOKEN_SECRET = "token_secret"  # noqa: S105 - its name is no secret
 """The fact that page tokens are sealed with: 64 hexadecimal digits."""
 COPY_PROGRESS = "copy_progress"
 """The fact that a store is the target of a copy that has not ended; see `copying`."""
+
+KEPT_TABLES = frozenset({"store", "access_keys", "users", "roles"})
+"""The tables that hold nothing of what accounts have."""
 
 
 def get(tx: Tx, name: str) -> str | None:
@@ -29,24 +35,30 @@ def is_new(tx: Tx) -> bool:
 
 def clear(tx: Tx) -> None:
     """Forget all accounts' numbers, orders and settings, and that the clock was moved; the keys stay."""
-    for table in (
-        "phone_number_owners",
-        "phone_numbers",
-        "phone_number_associations",
-        "phone_number_history",
-        "departed_phone_numbers",
-        "phone_number_orders",
-        "pending_changes",
-        "account_settings",
-        "voice_connectors",
-        "voice_connector_groups",
-        "sip_media_applications",
-        "sip_rules",
-        "resource_links",
-        "resource_configurations",
-        "business_accounts",
-        "business_users",
-    ):
-        tx.write(f"DELETE FROM {table}", ())
+    for table in _of_accounts():
+        tx.write(f"DELETE FROM {table.name}", ())
     tx.known.clear()
     tx.write("DELETE FROM store WHERE name = ?", (CLOCK_OFFSET_SECONDS,))
+
+
+def dump(tx: Tx) -> dict[str, list[Row]]:
+    """The rows of every table that `clear` empties."""
+    return {
+        table.name: tx.execute(f"SELECT {', '.join(table.columns)} FROM {table.name}", ()).fetchall()
+        for table in _of_accounts()
+    }
+
+
+def load(tx: Tx, rows: Mapping[str, Sequence[Row]], offset_seconds: float) -> None:
+    """Have these rows, as `dump` gave them, in place of all that `clear` forgets, and so far a clock."""
+    clear(tx)
+    for table in _of_accounts():
+        marks = ", ".join("?" * len(table.columns))
+        sql = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})"
+        for row in rows[table.name]:
+            tx.write(sql, row)
+    put(tx, CLOCK_OFFSET_SECONDS, str(offset_seconds))
+
+
+def _of_accounts() -> list[Table]:
+    return [table for table in tables().values() if table.name not in KEPT_TABLES]

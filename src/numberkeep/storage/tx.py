@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..domain.caller import Caller
+from ..domain.events import EventType
 from ..domain.moment import Timestamp
 
 Row = Sequence[Any]
@@ -32,6 +33,10 @@ class Dice(Protocol):
     def new_secret(self) -> str: ...
 
 
+Subscribers = Callable[[str, str, EventType], Sequence[str]]
+"""Who is to be told of an event: by the account, the number, and what it is called."""
+
+
 class Tx:
     """What an operation sees of the world. Everything that it writes is kept, or none of it is."""
 
@@ -45,6 +50,7 @@ class Tx:
         "pool",
         "quotas",
         "request_id",
+        "subscribers",
         "token_secret",
         "write",
     )
@@ -61,6 +67,7 @@ class Tx:
         quotas: Mapping[str, int],
         dice: Dice,
         token_secret: bytes,
+        subscribers: Subscribers | None,
     ) -> None:
         self.caller = caller
         self.account_id = caller.account_id
@@ -79,6 +86,8 @@ class Tx:
         self.dice = dice
         self.token_secret = token_secret
         """What the store's page tokens are sealed with."""
+        self.subscribers = subscribers
+        """None if nobody is told of anything."""
 
     def new_id(self) -> str:
         """A random UUID in lower case."""

@@ -49,6 +49,10 @@ def refuse_newer_version(version: int) -> None:
 def refuse_other_versions(version: int) -> None:
     """Raises StoreError unless the schema is of the version that this program needs."""
     refuse_newer_version(version)
+    if version == 0:
+        raise StoreError(
+            "There is no store yet: run `numberkeep migrate up` first, which makes an empty one, or `numberkeep copy`."
+        )
     if version < latest():
         raise StoreError(
             f"The store is of version {version}, this program needs {latest()}: run `numberkeep migrate up` first."

@@ -1,0 +1,285 @@
+"""Faults on request: what is to go wrong, with whose requests or numbers, and how often."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from random import Random
+from typing import Annotated, Any, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from ..aws.api import Strike
+from ..aws.errors import Dropped, Refusal
+from ..aws.message import Request
+from ..aws.model import Flavour, Operation
+from ..carriers import Answer, Carrier, Done, Pending, Refused
+from ..carriers import Request as CarrierRequest
+from ..domain.caller import Caller, check_account_id
+from ..domain.errors import BadRequest, NotFound
+from ..domain.moment import later
+from ..domain.number_plan import normalize_id
+from ..domain.phone_number import ChangeKind
+from ..settling import settle_now
+from ..storage.driver import Driver
+
+COMMON_ERRORS = {
+    "AccessDeniedException": 403,
+    "ExpiredTokenException": 403,
+    "IncompleteSignatureException": 403,
+    "InternalFailure": 500,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "RequestTimeoutException": 408,
+    "ServiceUnavailable": 503,
+    "ThrottlingException": 400,
+    "UnrecognizedClientException": 403,
+}
+"""What AWS's framework in front of every service answers, with its HTTP status."""
+DROPS = ("before", "after")
+CHANGES: tuple[str, ...] = get_args(ChangeKind)
+CARRIER_FAULTS = ("refuse", "time_out", "answer_twice", "never_answer")
+ANY = "*"
+LONGEST_DELAY_MS = 600_000
+NEVER_ANSWERED_HOURS = 1
+"""After how long a carrier that never answers is asked again."""
+
+
+class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What goes wrong with requests for an `operation`, or with a `change` that a carrier is asked for."""
+
+    operation: str | None = None
+    change: str | None = None
+    account: str | None = None
+    number: str | None = None
+    error: str | None = None
+    drop: str | None = None
+    delay_ms: Annotated[int, Meta(ge=1, le=LONGEST_DELAY_MS)] | None = None
+    carrier: str | None = None
+    count: Annotated[int, Meta(ge=1)] | None = None
+    """How often it fires; None is without end."""
+    probability: Annotated[float, Meta(gt=0, le=1)] | None = None
+    """How likely it fires at what it is for."""
+
+
+class Armed(Struct, frozen=True):
+    """A fault that waits for what it is for, and how often it has fired."""
+
+    id: str
+    fault: Fault
+    fired: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As the admin port tells it."""
+        return {"id": self.id, **msgspec.to_builtins(self.fault), "fired": self.fired}
+
+
+class Faults:
+    """Those that are in force, in the order in which they were added."""
+
+    def __init__(
+        self,
+        flavours: Iterable[Flavour],
+        dice: Random,
+        struck: Callable[[Request, Armed], None],
+        struck_carrier: Callable[[CarrierRequest, Armed], None],
+    ) -> None:
+        """`flavours` tell which operations and exceptions there are, `dice` whether a fault fires that may not.
+        `struck` is called for every fault that fires at a request, `struck_carrier` at what a carrier is asked for."""
+        self._dice = dice
+        self._struck = struck
+        self._struck_carrier = struck_carrier
+        self._armed: dict[str, Armed] = {}
+        self._last_id = 0
+        self._declared: dict[str, set[str]] = {}
+        self._statuses: dict[str, int] = {}
+        for flavour in flavours:
+            for operation in filter(lambda one: one.served, flavour.operations.values()):
+                self._declared.setdefault(operation.name, set()).update(operation.errors)
+                for name in operation.errors:
+                    self._statuses[name] = operation.shapes[name]["error"]["httpStatusCode"]
+
+    def add(self, fault: Fault) -> Armed:
+        """Have `fault` fire from now on. Raises BadRequest, which names the rule that it breaks."""
+        if (fault.operation is None) == (fault.change is None):
+            raise BadRequest("A fault has an operation, or a change for a carrier's, and not both.")
+        if fault.account is not None:
+            check_account_id(fault.account)
+        if fault.number is not None:
+            fault = replace(fault, number=normalize_id(fault.number))
+        if fault.operation is None:
+            self._check_carrier_fault(fault)
+        else:
+            self._check_request_fault(fault)
+        self._last_id += 1
+        armed = self._armed[str(self._last_id)] = Armed(str(self._last_id), fault)
+        return armed
+
+    def _check_request_fault(self, fault: Fault) -> None:
+        _check_one_of("operation", fault.operation, (ANY, *sorted(self._declared)))
+        if fault.carrier is not None:
+            raise BadRequest("carrier goes with change; with operation go error, drop and delay_ms.")
+        if fault.error is not None and fault.drop is not None:
+            raise BadRequest("A fault has one effect, error or drop; delay_ms can go with either, or alone.")
+        if fault.error is None and fault.drop is None and fault.delay_ms is None:
+            raise BadRequest("A fault at an operation has an error, a drop or a delay_ms.")
+        if fault.error is not None:
+            _check_one_of("error", fault.error, sorted(self._errors_of(fault.operation or ANY)))
+        if fault.drop is not None:
+            _check_one_of("drop", fault.drop, DROPS)
+
+    def _check_carrier_fault(self, fault: Fault) -> None:
+        _check_one_of("change", fault.change, (ANY, *CHANGES))
+        if fault.error is not None or fault.drop is not None or fault.delay_ms is not None:
+            raise BadRequest("error, drop and delay_ms go with operation; with change goes carrier.")
+        _check_one_of("carrier", fault.carrier, CARRIER_FAULTS)
+
+    def _errors_of(self, operation: str) -> set[str]:
+        """What can be answered to an operation."""
+        declared = self._declared.values() if operation == ANY else [self._declared.get(operation, set())]
+        return set().union(COMMON_ERRORS, *declared)
+
+    def __iter__(self) -> Iterator[Armed]:
+        return iter(self._armed.values())
+
+    def remove(self, id: str) -> None:
+        """Raises NotFound, which names those that there are."""
+        if self._armed.pop(id, None) is None:
+            raise NotFound(f"There is no fault {id}; there is {', '.join(self._armed) or 'none'}.")
+
+    def put(self, armed: Iterable[Armed]) -> None:
+        """Have these, and no others, in force."""
+        self._armed = {one.id: one for one in armed}
+
+    def strike(
+        self, request: Request, operation: Operation, account_id: str, parameters: Mapping[str, str]
+    ) -> Strike | None:
+        """What befalls a request: delays add up, and the first error or drop is the last."""
+        delay_ms, fired = 0, None
+        for armed in tuple(self._armed.values()):
+            fault = armed.fault
+            if (
+                fault.operation in (ANY, operation.name)
+                and fault.account in (None, account_id)
+                and (fault.error is None or fault.error in self._errors_of(operation.name))
+                and (fault.number is None or fault.number in numbers_of(parameters, request.body))
+                and self._fires(armed)
+            ):
+                fired = fault
+                self._struck(request, self._armed[armed.id])
+                delay_ms += fault.delay_ms or 0
+                if fault.error or fault.drop:
+                    break
+        if fired is None:
+            return None
+        instead: Refusal | None = None
+        if fired.error:
+            instead = self._refusal(fired.error, operation.name)
+        elif fired.drop == "before":
+            instead = Dropped()
+        return Strike(instead, Dropped() if fired.drop == "after" else None, delay_ms / 1000)
+
+    def _refusal(self, error: str, operation: str) -> Refusal:
+        message = f"{error} was asked for at /_numberkeep/faults."
+        if error not in self._declared.get(operation, ()):
+            return Refusal(COMMON_ERRORS[error], error, message)
+        code = error.removesuffix("Exception").removesuffix("Client").removesuffix("Entity")
+        return Refusal(self._statuses[error], error, message, code)
+
+    def at_carrier(self, request: CarrierRequest) -> str | None:
+        """How the carrier fails that is asked for this."""
+        for armed in tuple(self._armed.values()):
+            fault = armed.fault
+            if (
+                fault.change in (ANY, request.kind)
+                and fault.account in (None, request.account_id)
+                and fault.number in (None, request.e164_phone_number)
+                and self._fires(armed)
+            ):
+                self._struck_carrier(request, self._armed[armed.id])
+                return fault.carrier
+        return None
+
+    def _fires(self, armed: Armed) -> bool:
+        fault = armed.fault
+        if armed.fired == fault.count:
+            return False
+        if fault.probability is not None and self._dice.random() >= fault.probability:
+            return False
+        self._armed[armed.id] = replace(armed, fired=armed.fired + 1)
+        return True
+
+
+class FaultyCarrier:
+    """A carrier that fails as it is asked to, and else does what the one behind it does."""
+
+    def __init__(self, carrier: Carrier, faults: Faults, storage: Driver) -> None:
+        self._carrier = carrier
+        self._faults = faults
+        self._storage = storage
+        self.search = carrier.search
+        self.receiver = carrier.receiver
+
+    async def order(self, request: CarrierRequest) -> Answer:
+        return await self._ask(request)
+
+    async def set_calling_name(self, request: CarrierRequest) -> Answer:
+        return await self._ask(request)
+
+    async def release(self, request: CarrierRequest) -> Answer:
+        return await self._ask(request)
+
+    async def _ask(self, request: CarrierRequest) -> Answer:
+        fault = self._faults.at_carrier(request)
+        if fault == "refuse":
+            return Refused("the refusal was asked for at /_numberkeep/faults")
+        if fault == "time_out":
+            raise TimeoutError("the time-out was asked for at /_numberkeep/faults")
+        if fault == "never_answer":
+            return Pending(later(request.now, hours=NEVER_ANSWERED_HOURS))
+        answer: Answer = await getattr(self._carrier, request.kind)(request)
+        if fault == "answer_twice" and not isinstance(answer, Pending):
+            await self._tell(request, answer)
+        return answer
+
+    async def _tell(self, request: CarrierRequest, answer: Done | Refused) -> None:
+        """Have the answer settle the change as if the carrier had told it of itself, before it is given."""
+        caller = Caller(request.account_id, f"arn:aws:chime::{request.account_id}:worker", "")
+        e164 = request.e164_phone_number
+        await self._storage.transact_locking(caller, e164, settle_now, e164, answer, request.kind, request.id)
+
+
+class _Item(Struct):
+    phone_number_id: str | None = msgspec.field(name="PhoneNumberId", default=None)
+
+
+class _Named(Struct):
+    """Where a body names phone numbers."""
+
+    one: str | None = msgspec.field(name="E164PhoneNumber", default=None)
+    several: list[str] | None = msgspec.field(name="E164PhoneNumbers", default=None)
+    ids: list[str] | None = msgspec.field(name="PhoneNumberIds", default=None)
+    items: list[_Item] | None = msgspec.field(name="UpdatePhoneNumberRequestItems", default=None)
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def numbers_of(parameters: Mapping[str, str], body: bytes) -> set[str]:
+    """The phone numbers that a request names in its path or its body, in E.164."""
+    names = [parameters.get("PhoneNumberId")]
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # which the operation will refuse
+        named = _decode_named(body or b"{}")
+        names += [named.one, *(named.several or ()), *(named.ids or ())]
+        names += [item.phone_number_id for item in named.items or ()]
+    numbers = set()
+    for name in names:
+        with suppress(BadRequest):
+            numbers.add(normalize_id(name or ""))
+    return numbers
+
+
+def _check_one_of(member: str, value: str | None, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        was = "It is missing." if value is None else f"It is {value!r}."
+        raise BadRequest(f"{member} must be one of {', '.join(allowed)}. {was}")

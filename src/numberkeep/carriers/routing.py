@@ -1,0 +1,249 @@
+"""Which carrier serves which number: by account and by range, as a file says.
+
+```toml
+default = "acme"                     # serves what no route names
+
+[carriers.acme]
+kind = "webhook"
+url = "https://numbers.example.com/numberkeep"
+secret_file = "/etc/numberkeep/acme.secret"
+
+[[routes]]                           # the first one that fits
+account = "123456789012"
+numbers = "+1206"
+carrier = "desk"
+
+[carriers.desk]
+kind = "manual"
+
+[subscribers.crm]                    # is told what happens to numbers
+url = "https://crm.example.com/hooks"
+secret_file = "/etc/numberkeep/crm.secret"
+events = ["phone_number.released"]
+```
+"""
+
+import asyncio
+import heapq
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from ..domain.events import EVENT_TYPES, EventType
+from . import Carrier
+from .manual import ManualCarrier
+from .simulated import SimulatedCarrier
+
+if TYPE_CHECKING:
+    from .webhook import (
+        Endpoint,
+        WebhookCarrier,
+        Webhooks,
+    )  # which takes its time to import, and not everybody has webhooks
+
+T = TypeVar("T")
+Seconds = Annotated[float, Meta(ge=0, le=86_400 * 365)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]+")]
+Timeout = Annotated[float, Meta(gt=0, le=25)]
+Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$")]
+Range = Annotated[str, Meta(pattern=r"^\+[0-9]{0,15}$")]
+"""How numbers begin."""
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class Simulated(Struct, frozen=True, tag_field="kind", tag="simulated", forbid_unknown_fields=True):
+    """A `SimulatedCarrier` and its scenario."""
+
+    order_seconds: Seconds = 4
+    calling_name_hours: Annotated[float, Meta(ge=0, le=24 * 365)] = 72
+    release_seconds: Seconds = 0
+    refused: Share = 0
+    failing: Share = 0
+
+
+class Manual(Struct, frozen=True, tag_field="kind", tag="manual", forbid_unknown_fields=True):
+    """A `ManualCarrier`."""
+
+
+class Webhook(Struct, frozen=True, tag_field="kind", tag="webhook", forbid_unknown_fields=True):
+    """A `WebhookCarrier`: a system of the operator's own."""
+
+    url: Url
+    secret_file: str
+    """Holds what messages are signed with, base64 after ``whsec_``; named from the directory of the file that tells of
+    it."""
+    timeout_seconds: Timeout = 10
+    sells: bool = False
+    """It is asked what it has for sale."""
+
+
+class Route(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose numbers of which range a carrier serves."""
+
+    carrier: str
+    account: Account | None = None
+    numbers: Range = "+"
+
+    def fits(self, account_id: str, e164: str) -> bool:
+        return self.account in (None, account_id) and e164.startswith(self.numbers)
+
+
+class Subscriber(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told of what happens to numbers."""
+
+    url: Url
+    secret_file: str
+    timeout_seconds: Timeout = 10
+    account: Account | None = None
+    numbers: Range = "+"
+    events: Sequence[EventType] = EVENT_TYPES
+
+    def fits(self, account_id: str, e164: str, event: EventType) -> bool:
+        return self.account in (None, account_id) and e164.startswith(self.numbers) and event in self.events
+
+
+class Routing(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file says."""
+
+    default: str
+    """The carrier that serves what no route names."""
+    carriers: Mapping[Name, Simulated | Manual | Webhook]
+    routes: Sequence[Route] = ()
+    subscribers: Mapping[Name, Subscriber] = {}
+
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether messages go out."""
+        return bool(self.subscribers) or any(isinstance(told, Webhook) for told in self.carriers.values())
+
+
+class RoutingError(Exception):
+    """The file cannot be used; the text says where and why."""
+
+
+class Carriers:
+    """All carriers, and who of them serves a number; and who is told of what happens to it."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        carriers: Mapping[str, Carrier],
+        webhooks: "Mapping[str, WebhookCarrier] | None" = None,
+        endpoints: "Mapping[str, Endpoint] | None" = None,
+    ) -> None:
+        """`webhooks` are those of the carriers that are systems of the operator's own; `endpoints` are where the
+        subscribers' messages go."""
+        self._carriers = carriers
+        self._webhooks = webhooks or {}
+        self._sellers = [carrier for carrier in self._webhooks.values() if carrier.sells]
+        self._default = routing.default
+        self._routes = routing.routes
+        self._subscribers = routing.subscribers
+        self.endpoint_of = (endpoints or {}).get
+        """Where the messages of a subscriber go; None if there is no such subscriber."""
+
+    def name_of(self, account_id: str, e164: str) -> str:
+        """The name of the carrier that serves an account's number."""
+        return next((route.carrier for route in self._routes if route.fits(account_id, e164)), self._default)
+
+    def of(self, account_id: str, e164: str) -> Carrier:
+        """That carrier."""
+        return self._carriers[self.name_of(account_id, e164)]
+
+    def webhook(self, name: str) -> "WebhookCarrier | None":
+        """The carrier of that name, if it is one that may call back."""
+        return self._webhooks.get(name)
+
+    @property
+    def are_asked_for_offers(self) -> bool:
+        """Whether some have to be asked what they have for sale before `search` can tell."""
+        return bool(self._sellers)
+
+    def have_offers(self, **filters: str | None) -> bool:
+        """Whether `search` can tell."""
+        return all(seller.has_offers(**filters) for seller in self._sellers)
+
+    async def fetch(self, **filters: str | None) -> None:
+        """Ask those who have to be asked."""
+        await asyncio.gather(*[seller.fetch(**filters) for seller in self._sellers])
+
+    @property
+    def subscribers(self) -> Callable[[str, str, EventType], Sequence[str]] | None:
+        """Tells who is told of an event; None if nobody is told of anything."""
+        if not self._subscribers:
+            return None
+        return lambda account_id, e164, event: [
+            name for name, one in self._subscribers.items() if one.fits(account_id, e164, event)
+        ]
+
+    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
+        """What any of them has for sale."""
+        offers = [carrier.search(after=after, **filters) for carrier in self._carriers.values()]
+        last = None
+        for e164 in heapq.merge(*offers):
+            if e164 != last:
+                yield e164
+            last = e164
+
+
+def simulated_only(order_seconds: float) -> Routing:
+    """The simulated carrier serves all."""
+    return Routing("simulated", {"simulated": Simulated(order_seconds=order_seconds)})
+
+
+def read_routing(path: Path) -> Routing:
+    """What a file says. Raises RoutingError."""
+    try:
+        routing = msgspec.convert(tomllib.loads(path.read_text()), Routing)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise RoutingError(f"{path}: {error}") from error
+    routing = replace(
+        routing,
+        carriers={name: _beside(path, told) for name, told in routing.carriers.items()},
+        subscribers={name: _beside(path, told) for name, told in routing.subscribers.items()},
+    )
+    if both := set(routing.carriers) & set(routing.subscribers):
+        raise RoutingError(f"{path}: {', '.join(sorted(both))} is the name of a carrier and of a subscriber.")
+    for name in (routing.default, *(route.carrier for route in routing.routes)):
+        if name not in routing.carriers:
+            raise RoutingError(f"{path}: there is no carrier {name!r}; there are {', '.join(routing.carriers)}.")
+    return routing
+
+
+def _beside(path: Path, told: T) -> T:
+    """With the secret's file where the file at `path` means it: from its own directory."""
+    if isinstance(told, Webhook | Subscriber):
+        return replace(told, secret_file=str(path.parent / told.secret_file))
+    return told
+
+
+def carriers_of(routing: Routing, webhooks: "Webhooks | None" = None) -> Carriers:
+    """The carriers and subscribers that a file names; `webhooks` if it has some. Raises RoutingError."""
+    made: dict[str, Carrier] = {}
+    those: dict[str, WebhookCarrier] = {}
+    endpoints: dict[str, Endpoint] = {}
+    for name, told in routing.carriers.items():
+        if isinstance(told, Webhook):
+            assert webhooks
+            made[name] = those[name] = webhooks.carrier(name, _endpoint(webhooks, name, told), sells=told.sells)
+        elif isinstance(told, Manual):
+            made[name] = ManualCarrier()
+        else:
+            made[name] = SimulatedCarrier(**msgspec.structs.asdict(told))
+    for name, subscriber in routing.subscribers.items():
+        assert webhooks
+        endpoints[name] = _endpoint(webhooks, name, subscriber)
+    return Carriers(routing, made, those, endpoints)
+
+
+def _endpoint(webhooks: "Webhooks", name: str, told: Webhook | Subscriber) -> "Endpoint":
+    try:
+        return webhooks.endpoint(told.url, Path(told.secret_file).read_text().strip(), told.timeout_seconds)
+    except (OSError, UnicodeDecodeError, ValueError, RuntimeError) as error:
+        raise RoutingError(f"The secret_file of {name} cannot be used: {error}") from error

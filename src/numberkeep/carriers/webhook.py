@@ -1,0 +1,240 @@
+"""Messages to systems of the operator's own, signed as Standard Webhooks has it; and a carrier that is such a system.
+
+A carrier's answer to a question is JSON: ``{"status": "done"}``, ``{"status": "refused", "reason": "..."}`` or
+``{"status": "pending"}``, which an empty answer says too; then it calls back, or is asked again.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import httpx
+import msgspec
+from msgspec import Meta, Struct
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from ..domain.errors import BadRequest
+from ..domain.moment import Timestamp, later, moment
+from . import Answer, Done, Pending, Refused, Request, message_type
+
+log = logging.getLogger(__name__)
+
+LONGEST_ANSWER = 1024 * 1024
+"""How many bytes of an answer are read."""
+ASK_AGAIN_SECONDS = 3600
+"""When a change that is pending is asked for again, unless the carrier says when."""
+OFFERS_SECONDS = 30
+"""For how long what a carrier has offered is searched without asking it again."""
+MOST_OFFERS = 1000
+KEPT_SEARCHES = 100
+
+
+class Undelivered(ConnectionError):
+    """The message was not taken, or not answered as it has to be; the text says why."""
+
+
+class Endpoint:
+    """Where messages of one receiver go."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        timeout_seconds: float,
+        client: httpx.AsyncClient,
+        real_seconds: Callable[[], float],
+    ) -> None:
+        """`secret` is ``whsec_`` and base64. Raises ValueError if it is not."""
+        if not secret.removeprefix("whsec_"):
+            raise ValueError("it is empty")
+        self._url = url
+        self._webhook = Webhook(secret)
+        self._timeout_seconds = timeout_seconds
+        self._client = client
+        self._real_seconds = real_seconds
+
+    async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes:
+        """Deliver a message, and return what is answered. `timestamp` is when what it tells has happened: now, if it is
+        None. Raises Undelivered."""
+        sent_at = datetime.fromtimestamp(int(self._real_seconds()), UTC)
+        timestamp = timestamp or moment(sent_at.timestamp())
+        body = msgspec.json.encode({"type": type, "timestamp": timestamp, "data": data})
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "numberkeep",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(sent_at.timestamp())),
+            "webhook-signature": self._webhook.sign(message_id, sent_at, body.decode()),
+        }
+        try:
+            async with self._client.stream(
+                "POST", self._url, content=body, headers=headers, timeout=self._timeout_seconds
+            ) as response:
+                answer = bytearray()
+                async for chunk in response.aiter_bytes():
+                    answer += chunk
+                    if len(answer) > LONGEST_ANSWER:
+                        raise Undelivered(f"the answer has more than {LONGEST_ANSWER} bytes")
+        except httpx.HTTPError as error:
+            raise Undelivered(": ".join(filter(None, (error.__class__.__name__, str(error))))) from error
+        if not response.is_success:
+            raise Undelivered(f"HTTP {response.status_code} {bytes(answer[:200]).decode(errors='replace')}".strip())
+        return bytes(answer)
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Whether a message was signed with the receiver's secret, lately."""
+        try:
+            self._webhook.verify(body, dict(headers), json_parse=False)
+        except (WebhookVerificationError, ValueError):
+            return False
+        return True
+
+
+class _Answer(Struct, forbid_unknown_fields=True):
+    status: Literal["done", "refused", "pending"] = "pending"
+    reason: str = "the carrier gives no reason"
+    ask_again_seconds: Annotated[float, Meta(ge=1, le=86_400 * 30)] = ASK_AGAIN_SECONDS
+
+
+class Settled(Struct):
+    """What a carrier calls back with: which change, and what came of it."""
+
+    id: str
+    account_id: str
+    e164_phone_number: str
+    status: Literal["done", "refused"]
+    reason: str = "the carrier gives no reason"
+
+    @property
+    def answer(self) -> Done | Refused:
+        return Done() if self.status == "done" else Refused(self.reason)
+
+
+class _Callback(Struct):
+    data: Settled
+
+
+class _Offers(Struct, forbid_unknown_fields=True):
+    numbers: Annotated[list[Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{1,14}$")]], Meta(max_length=MOST_OFFERS)] = []
+
+
+Filters = tuple[tuple[str, str | None], ...]
+
+
+class WebhookCarrier:
+    """A carrier behind an endpoint."""
+
+    def __init__(
+        self,
+        receiver: str,
+        endpoint: Endpoint,
+        *,
+        sells: bool,
+        new_id: Callable[[], str],
+        steady_seconds: Callable[[], float],
+    ) -> None:
+        """`sells` if it has to be asked what it has for sale. `new_id` names questions, `steady_seconds` is a clock
+        that is never set."""
+        self.receiver = receiver
+        self.sells = sells
+        self._endpoint = endpoint
+        self._new_id = new_id
+        self._steady_seconds = steady_seconds
+        self._offers: dict[Filters, tuple[float, list[str]]] = {}
+
+    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
+        """What it has offered when `fetch` asked."""
+        _, offers = self._offers.get(_named(filters), (0, []))
+        return (e164 for e164 in offers if after is None or e164 > after)
+
+    def has_offers(self, **filters: str | None) -> bool:
+        """Whether `search` gives what the carrier has for sale."""
+        known_until, _ = self._offers.get(_named(filters), (0, []))
+        return self._steady_seconds() < known_until
+
+    async def fetch(self, **filters: str | None) -> None:
+        """Ask what is for sale that meets all filters. Who does not answer has nothing."""
+        data = {name: value for name, value in filters.items() if value is not None}
+        try:
+            answer = await self._endpoint.send(self._new_id(), "numbers.search", None, data)
+            offers = sorted(set(_decode(answer, _Offers).numbers))
+        except Undelivered as error:
+            log.warning("%s was not heard of when it was asked what it sells: %s", self.receiver, error)
+            offers = []
+        if len(self._offers) >= KEPT_SEARCHES:
+            self._offers.clear()
+        self._offers[_named(filters)] = self._steady_seconds() + OFFERS_SECONDS, offers
+
+    async def order(self, request: Request) -> Answer:
+        return await self._ask(request)
+
+    async def set_calling_name(self, request: Request) -> Answer:
+        return await self._ask(request, calling_name=request.calling_name)
+
+    async def release(self, request: Request) -> Answer:
+        return await self._ask(request)
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Whether it is the carrier who calls back."""
+        return self._endpoint.verify(body, headers)
+
+    def settled(self, body: bytes) -> Settled:
+        """What it calls back with. Raises BadRequest."""
+        try:
+            return msgspec.json.decode(body, type=_Callback).data
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest(
+                f"The body must be the message that was asked with, and what came of it: {error}."
+            ) from error
+
+    async def _ask(self, request: Request, **more: str) -> Answer:
+        data = {
+            "id": request.id,
+            "account_id": request.account_id,
+            "e164_phone_number": request.e164_phone_number,
+            "requested_at": request.requested_at,
+            **more,
+        }
+        body = await self._endpoint.send(request.id, message_type(request.kind), request.requested_at, data)
+        answer = _decode(body, _Answer)
+        if answer.status == "done":
+            return Done()
+        if answer.status == "refused":
+            return Refused(answer.reason)
+        return Pending(later(request.now, seconds=answer.ask_again_seconds))
+
+
+class Webhooks:
+    """Makes the endpoints and carriers that a file tells of; they share what connections need."""
+
+    def __init__(
+        self, new_id: Callable[[], str], real_seconds: Callable[[], float], steady_seconds: Callable[[], float]
+    ) -> None:
+        self._client = httpx.AsyncClient()
+        self._new_id = new_id
+        self._real_seconds = real_seconds
+        self._steady_seconds = steady_seconds
+
+    def endpoint(self, url: str, secret: str, timeout_seconds: float) -> Endpoint:
+        """Raises ValueError if the secret is none."""
+        return Endpoint(url, secret, timeout_seconds, self._client, self._real_seconds)
+
+    def carrier(self, name: str, endpoint: Endpoint, *, sells: bool) -> WebhookCarrier:
+        """A carrier behind an endpoint."""
+        return WebhookCarrier(name, endpoint, sells=sells, new_id=self._new_id, steady_seconds=self._steady_seconds)
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._client.aclose()
+
+
+def _named(filters: Mapping[str, str | None]) -> Filters:
+    return tuple(sorted(filters.items()))
+
+
+def _decode(body: bytes, type: Any) -> Any:
+    try:
+        return msgspec.json.decode(body or b"{}", type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Undelivered(f"the answer is none: {error}") from error

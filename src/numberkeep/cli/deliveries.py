@@ -1,0 +1,42 @@
+"""The messages that went out to the operator's own systems."""
+
+import click
+import msgspec
+
+from ..config import Location
+from ..storage import deliveries as messages
+from ..storage.deliveries import Delivery
+from .options import of_account, output_option, run, show
+
+COLUMNS = ("created_at", "type", "e164_phone_number", "receiver", "status", "attempts", "failure", "message_id")
+
+
+@click.group()
+def deliveries() -> None:
+    """Messages to subscribers and webhook carriers."""
+
+
+@deliveries.command("list")
+@of_account
+@click.option("--status", type=click.Choice(["Waiting", "Pending", "Delivered", "Failed"]), help="Only those.")
+@click.option("--receiver", help="Only those to this subscriber or carrier.")
+@click.option("--limit", default=100, type=click.IntRange(1, 100_000), help="How many at most.")
+@output_option
+def list_(
+    database: Location, account: str, status: messages.Status | None, receiver: str | None, limit: int, output: str
+) -> None:
+    """The messages about the account's numbers, the latest first: of the last seven days, and what is under way."""
+    found: list[Delivery] = run(database, account, messages.of_account, status, receiver, limit)
+    show((msgspec.to_builtins(one) for one in found), COLUMNS, output)
+
+
+@deliveries.command()
+@of_account
+@click.argument("message_id")
+def retry(database: Location, account: str, message_id: str) -> None:
+    """Send a message again that was given up."""
+    if not run(database, account, messages.again, message_id):
+        raise click.ClickException(
+            f"The account {account} has no message {message_id} to a subscriber that was given up."
+        )
+    click.echo(f"{message_id} is sent again.")

@@ -1,0 +1,178 @@
+"""The messages that go out: which are still to be delivered, and which were.
+
+What happens to a number and the message that tells of it are written in one transaction. Messages about one number
+reach a receiver in order: the later ones wait for the earlier.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import astuple, replace
+
+from ..domain.moment import Timestamp, later
+from .tx import Tx
+
+KEPT_DAYS = 7
+"""How long a message is kept after it was delivered, or given up."""
+LOOK_AGAIN_SECONDS = 60
+"""After how long it is looked again whether a message still has to wait for an earlier one. It is let go when that is
+over; this is for when the two happened at the same moment."""
+
+Status = Literal["Waiting", "Pending", "Delivered", "Failed"]
+_OPEN = "status IN ('Waiting', 'Pending')"
+
+
+class Delivery(Struct, frozen=True):
+    """One message to one receiver."""
+
+    account_id: str
+    e164_phone_number: str
+    receiver: str
+    """The name of a subscriber, or of a carrier."""
+    delivery_id: int
+    """Larger than that of every message before."""
+    message_id: str
+    """By which the receiver knows the message, however often it comes."""
+    type: str
+    created_at: Timestamp
+    data: str
+    """What it tells, as JSON; empty for what a carrier was asked, which stands elsewhere."""
+    status: Status
+    attempts: int
+    failure: str | None
+    """Why the last attempt has failed."""
+    due_at: Timestamp
+    """When it goes out, for the first time or again; while it is claimed, when the claim expires; once it is over, when
+    it is forgotten."""
+
+
+_COLUMNS = Delivery.__struct_fields__
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM deliveries"
+_KEY = ("account_id", "e164_phone_number", "receiver", "delivery_id")
+_ONE = f"WHERE {' AND '.join(f'{column} = ?' for column in _KEY)}"
+_OF_RECEIVER = "WHERE account_id = ? AND e164_phone_number = ? AND receiver = ?"
+_INSERT = f"INSERT INTO deliveries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+def put(tx: Tx, e164: str, receiver: str, type: str, data: str) -> None:
+    """Have a message sent, after those that the receiver has still to get about the same number."""
+    of_receiver = (tx.account_id, e164, receiver)
+    waits = tx.execute(f"SELECT 1 FROM deliveries {_OF_RECEIVER} AND {_OPEN} LIMIT 1", of_receiver).fetchone()
+    delivery = Delivery(
+        *of_receiver,
+        delivery_id=tx.dice.new_change_id(),
+        message_id=tx.new_id(),
+        type=type,
+        created_at=tx.now,
+        data=data,
+        status="Waiting" if waits else "Pending",
+        attempts=0,
+        failure=None,
+        due_at=later(tx.now, seconds=LOOK_AGAIN_SECONDS) if waits else tx.now,
+    )
+    tx.write(_INSERT, astuple(delivery))
+
+
+def note(tx: Tx, e164: str, receiver: str, message_id: str, type: str, status: Status, failure: str | None) -> None:
+    """Keep that a carrier was asked, and whether it has answered; what it was asked stands elsewhere."""
+    sql = f"{_SELECT} {_OF_RECEIVER} AND message_id = ?"
+    row = tx.execute(sql, (tx.account_id, e164, receiver, message_id)).fetchone()
+    was = Delivery(*row) if row else None
+    delivery = Delivery(
+        account_id=tx.account_id,
+        e164_phone_number=e164,
+        receiver=receiver,
+        delivery_id=was.delivery_id if was else tx.dice.new_change_id(),
+        message_id=message_id,
+        type=type,
+        created_at=was.created_at if was else tx.now,
+        data="",
+        status=status,
+        attempts=(was.attempts if was else 0) + 1,
+        failure=failure,
+        due_at=later(tx.now, days=KEPT_DAYS),
+    )
+    if was:
+        _update(tx, delivery)
+    else:
+        tx.write(_INSERT, astuple(delivery))
+
+
+def is_over(delivery: Delivery) -> bool:
+    """Whether a message that is due is only to be forgotten."""
+    return delivery.status not in ("Waiting", "Pending") or not delivery.data
+
+
+def claim(tx: Tx, limit: int, until: Timestamp) -> list[Delivery]:
+    """Up to `limit` messages of all accounts that are due at `tx.now`. Until that moment they are the caller's to work
+    off; then they are due again."""
+    sql = f"{_SELECT} WHERE due_at <= ? ORDER BY due_at, {', '.join(_KEY)} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
+    claimed = [replace(Delivery(*row), due_at=until) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
+    for delivery in claimed:
+        _update(tx, delivery)
+    return claimed
+
+
+def is_claimed(tx: Tx, claimed: Delivery) -> bool:
+    """Whether a message that was claimed is nobody else's to work off."""
+    row = tx.execute(f"{_SELECT} {_ONE} /*FOR UPDATE*/", astuple(claimed)[: len(_KEY)]).fetchone()
+    return row is not None and Delivery(*row) == claimed
+
+
+def is_first(tx: Tx, delivery: Delivery) -> bool:
+    """Whether no earlier message about the number has still to reach the receiver."""
+    sql = f"SELECT 1 FROM deliveries {_OF_RECEIVER} AND delivery_id < ? AND {_OPEN} LIMIT 1"
+    return tx.execute(sql, astuple(delivery)[: len(_KEY)]).fetchone() is None
+
+
+def postpone(tx: Tx, delivery: Delivery) -> None:
+    """Keep how a message stands, and have it looked at again when it is due now."""
+    _update(tx, delivery)
+
+
+def finish(tx: Tx, delivery: Delivery, status: Status, failure: str | None) -> None:
+    """The message is over; the next one for the receiver about the number is due now."""
+    attempts = delivery.attempts + 1
+    due_at = later(tx.now, days=KEPT_DAYS)
+    _update(tx, replace(delivery, status=status, attempts=attempts, failure=failure, due_at=due_at))
+    sql = f"{_SELECT} {_OF_RECEIVER} AND delivery_id > ? AND {_OPEN} ORDER BY delivery_id LIMIT 1"
+    row = tx.execute(sql, astuple(delivery)[: len(_KEY)]).fetchone()
+    if row:
+        _update(tx, replace(Delivery(*row), status="Pending", due_at=tx.now))
+
+
+def forget(tx: Tx, delivery: Delivery) -> None:
+    """Keep the message no longer."""
+    tx.write(f"DELETE FROM deliveries {_ONE}", astuple(delivery)[: len(_KEY)])
+
+
+def of_account(tx: Tx, status: Status | None, receiver: str | None, limit: int) -> list[Delivery]:
+    """The account's messages, the latest first; of one status or receiver if they are given."""
+    where, values = "WHERE account_id = ?", [tx.account_id]
+    for column, value in (("status", status), ("receiver", receiver)):
+        if value:
+            where += f" AND {column} = ?"
+            values.append(value)
+    sql = f"{_SELECT} {where} ORDER BY delivery_id DESC LIMIT ?"
+    return [Delivery(*row) for row in tx.execute(sql, (*values, limit)).fetchall()]
+
+
+def again(tx: Tx, message_id: str) -> bool:
+    """Have a message that was given up sent once more; whether there is such a one."""
+    row = tx.execute(f"{_SELECT} WHERE account_id = ? AND message_id = ?", (tx.account_id, message_id)).fetchone()
+    if row is None or Delivery(*row).status != "Failed" or not Delivery(*row).data:
+        return False
+    _update(tx, replace(Delivery(*row), status="Pending", attempts=0, due_at=tx.now))
+    return True
+
+
+def next_due_at(tx: Tx) -> Timestamp | None:
+    """When the next message of any account is due to go out; None if there is none."""
+    (due_at,) = tx.execute(f"SELECT min(due_at) FROM deliveries WHERE {_OPEN}", ()).fetchone()
+    return due_at  # type: ignore[no-any-return]
+
+
+def _update(tx: Tx, delivery: Delivery) -> None:
+    sql = f"UPDATE deliveries SET status = ?, attempts = ?, failure = ?, due_at = ? {_ONE}"
+    values = (delivery.status, delivery.attempts, delivery.failure, delivery.due_at)
+    tx.write(sql, (*values, *astuple(delivery)[: len(_KEY)]))

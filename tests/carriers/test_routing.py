@@ -1,0 +1,101 @@
+"""Who serves which number is what the file says, or the file is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from numberkeep.carriers.manual import ManualCarrier
+from numberkeep.carriers.routing import RoutingError, carriers_of, read_routing, simulated_only
+from numberkeep.carriers.simulated import SimulatedCarrier
+
+FILE = """
+default = "lab"
+
+[carriers.lab]
+kind = "simulated"
+order_seconds = 0.5
+
+[carriers.desk]
+kind = "manual"
+
+[[routes]]
+account = "111111111111"
+numbers = "+1206"
+carrier = "desk"
+
+[[routes]]
+numbers = "+1206555"
+carrier = "lab"
+
+[[routes]]
+account = "222222222222"
+carrier = "desk"
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def one(text: str) -> Path:
+        path = tmp_path / "carriers.toml"
+        path.write_text(text)
+        return path
+
+    return one
+
+
+def test_the_first_route_that_fits_decides(write: Write) -> None:
+    carriers = carriers_of(read_routing(write(FILE)))
+    served = {
+        (account, e164): carriers.name_of(account, e164)
+        for account in ("111111111111", "222222222222", "333333333333")
+        for e164 in ("+12065550100", "+12535550100")
+    }
+    assert served == {
+        ("111111111111", "+12065550100"): "desk",
+        ("111111111111", "+12535550100"): "lab",
+        ("222222222222", "+12065550100"): "lab",
+        ("222222222222", "+12535550100"): "desk",
+        ("333333333333", "+12065550100"): "lab",
+        ("333333333333", "+12535550100"): "lab",
+    }
+    assert isinstance(carriers.of("111111111111", "+12065550100"), ManualCarrier)
+    assert isinstance(carriers.of("333333333333", "+12065550100"), SimulatedCarrier)
+
+
+def test_the_offers_of_all_are_searched_and_each_is_told_once(write: Write) -> None:
+    two = FILE + '\n[carriers.other]\nkind = "simulated"\n'
+    filters = {"country": "US", "area_code": "206"}
+    found = list(carriers_of(read_routing(write(two))).search(after=None, **filters))
+    alone = list(carriers_of(simulated_only(4)).search(after=None, **filters))
+    assert found == alone == sorted(set(found))
+    assert found[0] == "+12065550100"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "missing required field `default`"),
+        ("default = ", "Invalid value"),
+        ('default = "x"\n[carriers.lab]\nkind = "simulated"', "there is no carrier 'x'; there are lab"),
+        (FILE.replace('carrier = "desk"', 'carrier = "dusk"', 1), "there is no carrier 'dusk'"),
+        (FILE.replace('kind = "manual"', 'kind = "pigeon"'), "Invalid value 'pigeon'"),
+        (FILE.replace("order_seconds", "order_minutes"), "unknown field `order_minutes`"),
+        (FILE.replace("order_seconds = 0.5", "order_seconds = -1"), ">= 0"),
+        (FILE.replace('"+1206"', '"1206"'), "routes[0].numbers"),
+        (FILE.replace('account = "111111111111"', 'account = "1"'), "routes[0].account"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(write: Write, text: str, why: str) -> None:
+    path = write(text)
+    with pytest.raises(RoutingError) as refused:
+        read_routing(path)
+    assert str(path) in str(refused.value)
+    assert why in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RoutingError, match="No such file"):
+        read_routing(tmp_path / "nowhere.toml")

@@ -1,0 +1,122 @@
+"""The messages in the store, on both engines: in order, claimed by one, and forgotten in the end."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from conftest import ALICE, BOB
+from numberkeep import settling
+from numberkeep.domain.moment import later
+from numberkeep.settling import Failed
+from numberkeep.storage import deliveries
+from numberkeep.storage.driver import Driver
+from numberkeep.world import World
+
+E164, OTHER = "+12065550100", "+12065550101"
+
+
+def do(storage: Driver, function: Any, *args: Any, caller: Any = ALICE) -> Any:
+    return asyncio.run(storage.transact(caller, function, *args))
+
+
+def claim(storage: Driver, world: World, seconds: float = 60) -> list[deliveries.Delivery]:
+    claimed: list[deliveries.Delivery] = do(storage, deliveries.claim, 100, later(world.now(), seconds=seconds))
+    return claimed
+
+
+@pytest.fixture(autouse=True)
+def messages(storage: Driver) -> None:
+    """Two about one number, one about another, one to another receiver, one of another account."""
+    for e164, receiver, caller in [
+        (E164, "crm", ALICE),
+        (E164, "crm", ALICE),
+        (OTHER, "crm", ALICE),
+        (E164, "erp", ALICE),
+        (E164, "crm", BOB),
+    ]:
+        do(storage, deliveries.put, e164, receiver, "phone_number.changed", "{}", caller=caller)
+
+
+def named(some: list[deliveries.Delivery]) -> list[tuple[str, str, str]]:
+    return sorted((one.account_id, one.e164_phone_number, one.receiver) for one in some)
+
+
+FIRST = sorted(
+    [
+        (ALICE.account_id, E164, "crm"),
+        (ALICE.account_id, E164, "erp"),
+        (ALICE.account_id, OTHER, "crm"),
+        (BOB.account_id, E164, "crm"),
+    ]
+)
+
+
+def test_the_first_of_each_goes_out_and_is_anothers_to_claim_when_the_claim_is_over(
+    storage: Driver, world: World, seconds: list[float]
+) -> None:
+    claimed = claim(storage, world, 30)
+    assert named(claimed) == FIRST
+    assert claim(storage, world) == []
+    assert all(do(storage, settling.begin_delivery, one) for one in claimed)
+    seconds[0] += 31
+    assert named(claim(storage, world)) == FIRST
+    assert not any(do(storage, settling.begin_delivery, one) for one in claimed), "they are another's by now"
+    do(storage, settling.settle_delivery, claimed[0], None, 0.5)
+    assert all(one.status != "Delivered" for one in do(storage, deliveries.of_account, None, None, 10))
+
+
+def test_the_next_goes_out_when_the_one_before_is_over(storage: Driver, world: World) -> None:
+    (one,) = (one for one in claim(storage, world) if named([one]) == [(ALICE.account_id, E164, "crm")])
+    do(storage, settling.settle_delivery, one, None, 0.5)
+    (two,) = claim(storage, world)
+    assert named([two]) == named([one])
+    assert two.delivery_id > one.delivery_id
+    assert two.message_id != one.message_id
+
+
+def test_what_waits_for_what_is_over_already_goes_out_all_the_same(
+    storage: Driver, world: World, seconds: list[float]
+) -> None:
+    """As when the two happened at once, and neither saw the other."""
+    for one in claim(storage, world):
+        do(storage, deliveries.forget, one)
+    assert claim(storage, world) == []
+    seconds[0] += deliveries.LOOK_AGAIN_SECONDS
+    (waiting,) = claim(storage, world)
+    assert (waiting.status, do(storage, settling.begin_delivery, waiting)) == ("Waiting", True)
+
+
+def test_what_waits_is_looked_at_again_and_waits_on(storage: Driver, world: World, seconds: list[float]) -> None:
+    first = claim(storage, world, 1000)
+    seconds[0] += deliveries.LOOK_AGAIN_SECONDS
+    (waiting,) = claim(storage, world)
+    assert not do(storage, settling.begin_delivery, waiting)
+    assert claim(storage, world) == []
+    for one in first:
+        do(storage, settling.settle_delivery, one, Failed("no"), 0.5)
+    seconds[0] += 2
+    assert named(claim(storage, world)) == FIRST, "those that failed, and not the one that waits"
+
+
+def test_what_is_over_is_forgotten_after_a_week(storage: Driver, world: World, seconds: list[float]) -> None:
+    for one in claim(storage, world):
+        do(storage, settling.settle_delivery, one, None, 0.5)
+    for one in claim(storage, world):
+        do(storage, settling.settle_delivery, one, None, 0.5)
+    assert do(storage, settling.next_due_at) is None, "nothing is under way"
+    seconds[0] += deliveries.KEPT_DAYS * 86400 - 1
+    assert claim(storage, world) == []
+    seconds[0] += 1
+    over = claim(storage, world)
+    assert len(over) == 5
+    assert not any(do(storage, settling.begin_delivery, one) for one in over)
+    assert do(storage, deliveries.of_account, None, None, 10) == []
+
+
+def test_what_a_carrier_was_asked_is_noted_once(storage: Driver) -> None:
+    for status, failure in [("Pending", "no"), ("Pending", "no"), ("Delivered", None)]:
+        do(storage, deliveries.note, OTHER, "own", "id", "number.order", status, failure)
+    (noted,) = do(storage, deliveries.of_account, None, "own", 10)
+    assert (noted.attempts, noted.status, noted.failure) == (3, "Delivered", None)
+    assert not do(storage, deliveries.again, "id"), "it is asked again by itself"
