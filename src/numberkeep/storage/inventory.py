@@ -7,7 +7,7 @@ import re
 
 from msgspec import Struct
 
-from ..domain.phone_number import PhoneNumber
+from ..domain.phone_number import IN_DELETION_QUEUE, PhoneNumber
 from . import phone_numbers
 from .tx import Tx
 
@@ -61,6 +61,16 @@ def counts(tx: Tx) -> dict[str, int]:
     """How many numbers the account has, by status."""
     sql = "SELECT status, count(*) FROM phone_numbers WHERE account_id = ? GROUP BY status"
     return dict(tx.execute(sql, (tx.account_id,)).fetchall())
+
+
+def deletion_queue(tx: Tx, after: tuple[str, str], limit: int) -> list[PhoneNumber]:
+    """Up to `limit` numbers in the deletion queue: those that no carrier has taken back, then those that leave first.
+
+    They are those after `after`, which is when one leaves (empty if it does not) and which it is.
+    """
+    where = f"status IN {IN_DELETION_QUEUE!r} AND (coalesce(deletion_timestamp, ''), e164_phone_number) > (?, ?)"
+    order = "coalesce(deletion_timestamp, ''), e164_phone_number"
+    return phone_numbers.select(tx, f"{where} ORDER BY {order} LIMIT ?", (*after, limit))
 
 
 def accounts(tx: Tx, limit: int) -> list[str]:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import numbers, sign_in
+from . import deletion_queue, number, numbers, orders, sign_in
 from .visit import Console, Handler, open_page
 
 __all__ = ["Console", "routes"]
@@ -38,6 +38,14 @@ def routes(console: Console) -> list[BaseRoute]:
         get("/numbers", numbers.show, "chime:ListPhoneNumbers"),
         post("/numbers/selected", numbers.selected, "chime:ListPhoneNumbers"),
         post("/numbers/change", numbers.change),
+        get("/numbers/{e164}", number.show, "chime:GetPhoneNumber"),
+        post("/numbers/{e164}/{action}", number.change, "chime:GetPhoneNumber"),
+        get("/orders", orders.show, "chime:ListPhoneNumberOrders"),
+        post("/orders", orders.create),
+        get("/orders/new", orders.new, "chime:SearchAvailablePhoneNumbers"),
+        get("/orders/{id}", orders.order, "chime:GetPhoneNumberOrder"),
+        get("/deletion-queue", deletion_queue.show, "chime:ListPhoneNumbers"),
+        post("/deletion-queue", deletion_queue.restore),
     ]
     if console.dev:
         found += [get("/accounts", sign_in.accounts), post("/accounts", sign_in.switch)]

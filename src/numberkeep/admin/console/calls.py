@@ -50,9 +50,9 @@ class Calls:
         self._api_of = api_of
         self._operations = operations
 
-    def action(self, operation: str) -> str:
-        """What policies call an operation."""
-        return self._operations[operation].action
+    def is_of_resource(self, operation: str) -> bool:
+        """Whether a policy can name what an operation is about, so that only a request tells whether it is allowed."""
+        return self._operations[operation].resource is not None
 
     async def call(self, identity: Identity, source_ip: str, secure: bool, name: str, **members: Any) -> Answer:
         """Call the operation of that name with its `members`, by AWS's names, as `identity`."""

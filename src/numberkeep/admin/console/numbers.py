@@ -102,17 +102,16 @@ KINDS = {
 
 async def selected(visit: Visit) -> Response:
     """What can be done to the numbers that were selected."""
-    e164s = _selected(visit)
+    e164s = selected_numbers(visit)
     numbers, now = await visit.survey(_several, e164s)
     ways: dict[str, dict[str, Any]] = {}
     for name, kind in KINDS.items():
         reasons = {number.e164_phone_number: kind.why_not(number, now) for number in numbers}
-        denial = "" if visit.allows(f"chime:{kind.operation}") else visit.denial(f"chime:{kind.operation}")
         possible = sum(not reason for reason in reasons.values())
         ways[name] = {
             "possible": possible,
             "reasons": {e164: reason for e164, reason in reasons.items() if reason},
-            "denial": denial or ("" if possible else "It is possible for none of them now."),
+            "denial": visit.why_denied(kind.operation) or ("" if possible else "It is possible for none of them now."),
         }
     return visit.page(
         "selected.html", title="Selected numbers", numbers=numbers, ways=ways, product_types=PRODUCT_TYPES
@@ -129,7 +128,7 @@ async def change(visit: Visit) -> Response:
     kind = KINDS.get(visit.text("change"))
     if kind is None:
         raise BadRequest(f"A change is one of {', '.join(KINDS)}.")
-    e164s, value = _selected(visit), visit.text("value")
+    e164s, value = selected_numbers(visit), visit.text("value")
     if kind.member:
         items = [{"PhoneNumberId": e164, kind.member: value} for e164 in e164s]
         answer = await visit.call(kind.operation, UpdatePhoneNumberRequestItems=items)
@@ -143,10 +142,12 @@ async def change(visit: Visit) -> Response:
         results=results,
         done=sum(not refusal for _, refusal in results),
         told=kind.done.format(value=f"“{value}”" if value else "none"),
+        back=("/numbers", "Back to the numbers"),
     )
 
 
-def _selected(visit: Visit) -> list[str]:
+def selected_numbers(visit: Visit) -> list[str]:
+    """The numbers that are ticked in a form. Raises BadRequest for none, or too many."""
     e164s = list(dict.fromkeys(normalize_id(e164) for e164 in visit.form.get("number", ())))
     if not 1 <= len(e164s) <= PAGE_NUMBERS:
         raise BadRequest(f"Select 1 to {PAGE_NUMBERS} numbers; {len(e164s)} are selected.")

@@ -37,7 +37,11 @@ THEME_COOKIE = "numberkeep-theme"
 THEMES = ("auto", "light", "dark")
 LONGEST_FORM = 64 * 1024
 MOST_FIELDS = 1000
-PLACES = (("/numbers", "Numbers", "chime:ListPhoneNumbers"),)
+PLACES = (
+    ("/numbers", "Numbers", "chime:ListPhoneNumbers"),
+    ("/orders", "Orders", "chime:ListPhoneNumberOrders"),
+    ("/deletion-queue", "Deletion queue", "chime:ListPhoneNumbers"),
+)
 """The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
 dev."""
 SIGN_INS_AT_ONCE = 5
@@ -182,6 +186,12 @@ class Visit:
             self.identity.caller.user_name,
         )
         return self.identity.policy.decide(action, resource, context) == "Allow"
+
+    def why_denied(self, operation: str) -> str:
+        """Why the policies do not allow an operation of the API's; empty if they do, or if that depends on what it is
+        asked for."""
+        action = f"chime:{operation}"
+        return "" if self.console.calls.is_of_resource(operation) or self.allows(action) else self.denial(action)
 
     def denial(self, action: str) -> str:
         """Why something cannot be done that the policies do not allow."""
