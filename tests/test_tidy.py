@@ -14,13 +14,14 @@ MAY_IMPORT = {
     "domain": set(),
     "world": {"domain"},
     "config": set(),
-    "storage": {"domain", "world"},
+    "metrics": set(),
+    "storage": {"domain", "metrics", "world"},
     "carriers": {"domain"},
     "operations": {"domain", "storage"},
     "settling": {"domain", "storage", "carriers"},
-    "worker": {"domain", "storage", "carriers", "settling", "world"},
-    "aws": {"domain"},
-    "admin": {"aws", "carriers", "domain", "operations", "settling", "storage", "worker", "world"},
+    "worker": {"domain", "metrics", "storage", "carriers", "settling", "world"},
+    "aws": {"domain", "metrics"},
+    "admin": {"aws", "carriers", "domain", "metrics", "operations", "settling", "storage", "worker", "world"},
     "proxies": set(),
     "server": {"aws", "proxies"},
     "keyring": {"aws", "domain", "sealing", "storage", "world"},
@@ -34,6 +35,7 @@ MAY_IMPORT = {
         "config",
         "domain",
         "keyring",
+        "metrics",
         "operations",
         "sealing",
         "server",
@@ -74,7 +76,7 @@ BANNED = {
 MAY_USE = {"world": {"time.time"}, "config": {"os.environ"}}
 """The one place of each thing that is banned elsewhere."""
 
-IMPORTED_LATE = {"carriers.webhook"}
+IMPORTED_LATE = {"carriers.webhook", "prometheus"}
 """What only some need, and all would wait for at the start."""
 
 LONGEST_FUNCTION_LINES = 70

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -31,9 +31,9 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": str(error)}, status)
 
 
-def application(controls: Controls, answers: Callbacks, *, dev: bool) -> Starlette:
+def application(controls: Controls, answers: Callbacks, *, dev: bool, metrics: Sequence[Route] = ()) -> Starlette:
     """The admin port's pages; the controls are there only in `dev`."""
-    routes = [Route("/_numberkeep/health", health), *callbacks.routes(answers)]
+    routes = [Route("/_numberkeep/health", health), *callbacks.routes(answers), *metrics]
     app = Starlette(routes=routes + (control.routes() if dev else []), exception_handlers={Error: refused})
     app.state.controls = controls
     return app

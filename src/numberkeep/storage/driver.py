@@ -8,6 +8,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
 from ..domain.errors import Error
+from ..metrics import Histogram
 from ..world import World
 from .tx import Tx
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 Work = Callable[[Tx], Any]
 Done = Callable[[Any], None]
 
+NOBODY = Caller("", "", "")
+"""Who asks what no account has asked."""
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait for ever."""
 LISTENING_TURNS = 16
@@ -43,10 +46,16 @@ class Job(NamedTuple):
 class Line:
     """Jobs that wait, and are run in groups: what gathers while groups are under way shares the next one."""
 
-    def __init__(self, run: Callable[[asyncio.AbstractEventLoop, list[Job]], None], groups: int = 1) -> None:
+    def __init__(
+        self,
+        run: Callable[[asyncio.AbstractEventLoop, list[Job]], None],
+        groups: int = 1,
+        sizes: Histogram | None = None,
+    ) -> None:
         """`run` begins a group, and has `answer` called on the event loop when it is done; `groups` of them are under
-        way side by side."""
+        way side by side; `sizes` counts how large they are."""
         self._run = run
+        self._sizes = sizes
         self._groups = groups
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: list[Job] = []
@@ -77,6 +86,8 @@ class Line:
         while self._loop and self._jobs and self._busy < self._groups:
             jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
             self._busy += 1
+            if self._sizes is not None:
+                self._sizes.observe(len(jobs))
             self._run(self._loop, jobs)
 
     def _listen(self, turns: int, expected: int) -> None:
@@ -136,6 +147,11 @@ class Driver(ABC):
         future, done = promise()
         self.read(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
         return await future  # type: ignore[no-any-return]
+
+    async def survey(self, function: Callable[[Tx], T]) -> T:
+        """Run a function that reads much of the store, of all accounts, and takes its time; nobody waits for it
+        meanwhile. Raises ServiceUnavailable."""
+        return await self.ask(NOBODY, function)
 
     async def transact(
         self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs

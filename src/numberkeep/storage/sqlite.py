@@ -21,8 +21,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
+from ..metrics import Metrics
 from ..world import World
-from .driver import Done, Driver, Job, Line, StoreError, Work
+from .driver import NOBODY, Done, Driver, Job, Line, StoreError, Work
 from .migrations import migrations, of_sqlite, refuse_newer_version
 from .tx import Pool, Subscribers, Tx
 
@@ -61,6 +62,7 @@ class Sqlite(Driver):
         quotas: Mapping[str, int] | None = None,
         *,
         subscribers: Subscribers | None = None,
+        metrics: Metrics | None = None,
         durable: bool = True,
     ) -> None:
         """Open the file at `path`, made if it is absent. If it is not `durable`, no commit waits for the disk.
@@ -72,6 +74,8 @@ class Sqlite(Driver):
         self._pool = pool
         self._quotas = quotas or {}
         self._subscribers = subscribers
+        self._metrics = metrics or Metrics()
+        self._path = path
         with ExitStack() as stack:
             try:
                 Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
@@ -92,8 +96,9 @@ class Sqlite(Driver):
         self._known_bytes = 0
         self._rows: dict[Hashable, Any] = {}
         self._rows_version = 0
-        self._line = Line(self._run_group)
+        self._line = Line(self._run_group, sizes=self._metrics.groups("writes"))
         self._commit_seconds = 0.0
+        self._is_lost = False
         self._writing = threading.Lock()
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
@@ -157,6 +162,23 @@ class Sqlite(Driver):
         self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return self.look(caller, function, *args, **kwargs)
+
+    async def survey(self, function: Callable[[Tx], T]) -> T:
+        """On a connection and a thread of its own."""
+        result = await asyncio.to_thread(self._survey, function)
+        if isinstance(result, Error):
+            raise result
+        return result
+
+    def _survey(self, function: Callable[[Tx], T]) -> T | Error:
+        try:
+            with closing(_Connection(self._path)) as connection:
+                connection.execute("BEGIN")
+                id = self._world.new_id()
+                return self._run(connection, {}, self._world.now(), NOBODY, id, function)  # type: ignore[no-any-return]
+        except sqlite3.Error:
+            log.exception("the store was not surveyed")
+            return ServiceUnavailable("The store cannot be read at the moment.")
 
     def _look(self, caller: Caller, request_id: str, work: Work) -> Any:
         try:
@@ -235,6 +257,9 @@ class Sqlite(Driver):
                 return self._attempt(jobs, savepoints=True)
         except Exception:
             log.exception("a group of %d transactions was not committed", len(jobs))
+            if not self._is_lost:
+                self._is_lost = True
+                self._metrics.lost("the store")
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
         finally:
             self._writing.release()
@@ -263,11 +288,14 @@ class Sqlite(Driver):
             if version != self._rows_version or len(self._rows) > KNOWN_ROWS:
                 self._rows.clear()
                 self._rows_version = version
-            now, rows = self._world.now(), self._rows
+            now, rows, changes = self._world.now(), self._rows, writer.changes
             results = [self._run(writer, rows, now, job.caller, job.request_id, job.work) for job in jobs]
             began = perf_counter()
             writer.execute("COMMIT")
             self._commit_seconds = perf_counter() - began
+            if self._is_lost and writer.changes > changes:
+                self._is_lost = False
+                self._metrics.found("the store")
             return results
         except BaseException:
             self._rows.clear()
@@ -344,6 +372,11 @@ class _Connection:
         )
         self.execute: Callable[..., Any] = self._connection.execute
         self._wrote = False
+
+    @property
+    def changes(self) -> int:
+        """How many rows were ever changed."""
+        return self._connection.total_changes
 
     def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         if not self._wrote:
