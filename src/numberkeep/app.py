@@ -18,6 +18,7 @@ from typing import Any, TextIO, TypeVar
 from msgspec.structs import replace
 
 from .admin import AdminServer, application
+from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
 from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
@@ -41,6 +42,7 @@ from .domain.errors import Awaited, BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
+from .metrics import KEEP_SECONDS, Counted, Metrics, Shared
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
 from .proxies import Proxies
@@ -108,16 +110,14 @@ class App:
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
         carriers = await _carriers(settings, world, stack)
-        if isinstance(settings.database, Path):
-            stack.enter_context(_lock(settings.database))
-        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        told, standby = carriers.subscribers, settings.standby
-        self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
+        metrics = Metrics()
+        counted = self._shared(metrics, stack)
+        self.store = self._open_store(carriers, metrics, stack)
         compiled = flavours(OPERATIONS, INSTEAD)
         requests = RequestLog(world.now, world.steady_seconds)
         faults = Faults(compiled.values(), world.new_dice(), requests.struck, requests.struck_carrier)
         carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
-        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of)
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration, faults, requests)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
@@ -128,20 +128,20 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = self._recorder(requests, stack)
-        rate = settings.rate
-        throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
+        recorder = self._recorder(stack) or (requests if settings.dev else None)
+        throttle = self._throttle()
         api_of = partial(
             self._api,
             compiled,
             throttle=throttle,
             recorder=recorder,
+            metrics=metrics,
             faults=faults if settings.dev else None,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
         api = api_of(
             self._identify(keyring, settings.regions),
-            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
+            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
         )
         watched = requests.watch if settings.dev else _unwatched
         await self._serve(watched(api), stack)
@@ -157,7 +157,11 @@ class App:
             Proxies(settings.trusted_proxies),
             dev=settings.dev,
         )
-        admin = AdminServer(application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev), listener)
+        surveys = metrics_page.Surveys(self.store, world.steady_seconds)
+        for_prometheus = metrics_page.routes(counted, surveys)
+        answers = Callbacks(self.store, carriers)
+        site = application(controls, answers, pages, dev=settings.dev, metrics=for_prometheus)
+        admin = AdminServer(site, listener)
         await admin.start()
         stack.push_async_callback(admin.stop)
         stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
@@ -168,22 +172,15 @@ class App:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
 
-    def _recorder(self, requests: RequestLog, stack: AsyncExitStack) -> Records | None:
-        if outputs := _outputs(self.settings):
-            trail = Trail(outputs)
-            stack.callback(trail.close)
-            return Recorder(trail, self.world.second)
-        return requests if self.settings.dev else None
-
-    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
-        settings, seat = self.settings, self.settings.seat
-        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
-        try:
-            its = socket.socket(fileno=seat.api_fd) if seat else None
-            await server.start(settings.host, settings.port, its)
-        except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
-        stack.push_async_callback(server.stop)
+    def _open_store(self, carriers: Carriers, metrics: Metrics, stack: AsyncExitStack) -> Driver:
+        settings = self.settings
+        if isinstance(settings.database, Path):
+            stack.enter_context(_lock(settings.database))
+        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
+        told, standby = carriers.subscribers, settings.standby
+        return open_store(
+            settings.database, self.world, carriers, stack, quotas, subscribers=told, metrics=metrics, standby=standby
+        )
 
     def _api(self, compiled: dict[str, Flavour], identify: Callable[[Request], Identity], **options: Any) -> Api:
         return Api(
@@ -196,6 +193,39 @@ class App:
             of_one_number=OF_ONE_NUMBER,
             **options,
         )
+
+    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
+        settings, seat = self.settings, self.settings.seat
+        self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        try:
+            listener = socket.socket(fileno=seat.api_fd) if seat else None
+            await self._server.start(settings.host, settings.port, listener)
+        except OSError as error:
+            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
+        stack.push_async_callback(self._server.stop)
+
+    def _recorder(self, stack: AsyncExitStack) -> Records | None:
+        """What keeps the trail, if one is wanted."""
+        outputs = _outputs(self.settings)
+        if not outputs:
+            return None
+        trail = Trail(outputs)
+        stack.callback(trail.close)
+        return Recorder(trail, self.world.second)
+
+    def _throttle(self) -> Throttle | None:
+        rate, burst = self.settings.rate, self.settings.burst
+        return Throttle(rate, max(1, burst or 2 * rate), self.world.steady_seconds) if rate else None
+
+    def _shared(self, metrics: Metrics, stack: AsyncExitStack) -> Callable[[], Counted]:
+        """Gives what was counted: by this process or, if it is one of several, by all of them."""
+        seat = self.settings.seat
+        if seat is None:
+            return metrics.counted
+        shared = Shared(seat.metrics_fd, metrics)
+        stack.callback(shared.keep)
+        stack.push_async_callback(_stop, asyncio.create_task(_keep(shared)))
+        return shared.counted
 
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
@@ -379,19 +409,20 @@ def open_store(
     quotas: Mapping[str, int] | None = None,
     *,
     subscribers: Subscribers | None = None,
+    metrics: Metrics | None = None,
     standby: str | None = None,
 ) -> Driver:
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
-        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, standby_url=standby)
+        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
     elif database:
-        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers)
+        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers, metrics=metrics)
     else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
         path = str(Path(directory, "numberkeep.sqlite3"))
-        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, durable=False)
+        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, metrics=metrics, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -597,6 +628,12 @@ def reseal(database: Location, sealer: Sealer) -> int:
             return count + await seal_plain_secrets(storage, sealer, anew=True)
 
     return asyncio.run(once())
+
+
+async def _keep(shared: Shared) -> None:
+    while True:
+        await asyncio.sleep(KEEP_SECONDS)
+        shared.keep()
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
