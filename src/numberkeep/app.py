@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import resources
 from itertools import chain
@@ -34,7 +34,15 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers import Carrier
-from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
+from .carriers.routing import (
+    Carriers,
+    RoutingError,
+    carriers_of,
+    read_routing,
+    simulated_only,
+    subscribers_from,
+    subscribers_of,
+)
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
@@ -123,6 +131,7 @@ class App:
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
             raise StartError(UNFINISHED)
         await self._set_clock()
+        await self._note_subscribers(carriers)
         if await self.store.ask(caller_of(""), store.is_new):
             await controls.begin()
         sealer = self._sealer()
@@ -230,6 +239,12 @@ class App:
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
         return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
+
+    async def _note_subscribers(self, carriers: Carriers) -> None:
+        """Have commands at the shell know who is told of what happens."""
+        known = await self.store.ask(caller_of(""), store.get, store.SUBSCRIBERS)
+        if carriers.subscribers_text != known and (known or carriers.subscribers):
+            await self.store.transact(caller_of(""), store.put, store.SUBSCRIBERS, carriers.subscribers_text)
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
@@ -481,7 +496,8 @@ def open_session(
 ) -> Iterator[Session]:
     """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
 
-    The subscribers that the file `carriers` names are told of what is done. Raises StartError, StoreError.
+    The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
+    store tell. Raises StartError, StoreError.
     """
     if database and not make:
         _refuse_absent(database)
@@ -490,6 +506,9 @@ def open_session(
         try:
             told = runner.run(_carriers(Settings(carriers=carriers), world, stack))
             storage = open_store(database, world, told, stack, subscribers=told.subscribers)
+            if carriers is None:
+                known = runner.run(storage.ask(caller_of(""), store.get, store.SUBSCRIBERS))
+                storage.subscribers = subscribers_of(subscribers_from(known))
             yield Session(storage, account_id, world.new_id(), runner)
         finally:
             runner.run(stack.aclose())
@@ -498,7 +517,7 @@ def open_session(
 def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
     """Run ``function(tx, ...)`` in a transaction of its own on the store `database`, which is made if it is absent.
 
-    The subscribers that the file `carriers` names are told of what it does. Raises StartError, StoreError, and Error.
+    Subscribers are told of what it does, as `open_session` has it. Raises StartError, StoreError, and Error.
     """
     with open_session(database, account_id, carriers, make=True) as session:
         return session.transact(function, *args)
@@ -567,6 +586,7 @@ def back_up(database: Location, file: Path, progress: Progress, *, force: bool) 
     if file.exists() and not force:
         raise StartError(f"There is {file} already: with --force it is replaced.")
     with (
+        closing(_lock(file)) if file.exists() else nullcontext(),
         _replacing(file) as new,
         explained("The store cannot be backed up"),
         closing(side_of(database)) as source,
@@ -594,6 +614,8 @@ def _replacing(file: Path) -> Iterator[Path]:
         try:
             yield new
             os.fsync(descriptor)
+            for beside in ("-wal", "-shm", "-journal"):  # which belongs to what is replaced
+                file.with_name(f"{file.name}{beside}").unlink(missing_ok=True)
             new.replace(file)
             directory = os.open(file.parent, os.O_RDONLY)
             os.fsync(directory)

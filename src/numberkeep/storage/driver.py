@@ -10,7 +10,7 @@ from ..domain.caller import Caller
 from ..domain.errors import Error
 from ..metrics import Histogram
 from ..world import World
-from .tx import Tx
+from .tx import Subscribers, Tx
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,8 @@ class Driver(ABC):
     """A store. Whoever has an answer reads, from then on, what it tells."""
 
     _world: World
+    subscribers: Subscribers | None
+    """Who is told of what happens; None if nobody is."""
 
     @abstractmethod
     def recall(self, key: Hashable) -> bytes | None:

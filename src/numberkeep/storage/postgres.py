@@ -123,7 +123,7 @@ class Postgres(Driver):
         self._world = world
         self._pool = pool
         self._quotas = quotas or {}
-        self._subscribers = subscribers
+        self.subscribers = subscribers
         self._metrics = metrics or Metrics()
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
@@ -249,7 +249,7 @@ class Postgres(Driver):
                 self._quotas,
                 self._world,
                 self._token_secret,
-                self._subscribers,
+                self.subscribers,
             )
             try:
                 results.append(job.work(tx))

@@ -77,7 +77,7 @@ class Sqlite(Driver):
         self._world = world
         self._pool = pool
         self._quotas = quotas or {}
-        self._subscribers = subscribers
+        self.subscribers = subscribers
         self._metrics = metrics or Metrics()
         self._path = path
         with ExitStack() as stack:
@@ -339,7 +339,7 @@ class Sqlite(Driver):
             self._quotas,
             self._world,
             self._token_secret,
-            self._subscribers,
+            self.subscribers,
         )
         try:
             result = work(tx)
