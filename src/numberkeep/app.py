@@ -9,6 +9,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from functools import partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -18,14 +19,15 @@ from msgspec.structs import replace
 
 from .admin import AdminServer, application
 from .admin.callbacks import Callbacks
+from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
-from .admin.request_log import RequestLog
+from .admin.request_log import RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
 from .aws.message import Request
-from .aws.model import flavours
+from .aws.model import Flavour, flavours
 from .aws.sigv4 import Identity, Verifier, read_unverified
 from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
@@ -41,6 +43,7 @@ from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
+from .proxies import Proxies
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import BACKLOG, Server, tls_context
 from .storage import checking, identities, postgres_schema, sqlite, store
@@ -56,7 +59,7 @@ from .storage.copying import (
     explained,
     side_of,
 )
-from .storage.driver import Driver, StoreError
+from .storage.driver import Driver, StoreError, promise
 from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
@@ -67,6 +70,9 @@ from .worker import Worker
 from .world import World
 
 log = logging.getLogger(__name__)
+
+PAGE_ROWS = 1000
+"""How many rows a command reads in one transaction, and has in memory."""
 
 
 class StartError(Exception):
@@ -122,45 +128,74 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder: Records | None = requests if settings.dev else None
-        if outputs := _outputs(settings):
-            trail = Trail(outputs)
-            stack.callback(trail.close)
-            recorder = Recorder(trail, world.second)
+        recorder = self._recorder(requests, stack)
         rate = settings.rate
         throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
-        api = Api(
+        api_of = partial(
+            self._api,
             compiled,
-            self._identify(keyring, settings.regions),
-            self.store,
-            world.new_id,
-            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
             throttle=throttle,
             recorder=recorder,
             faults=faults if settings.dev else None,
-            real_seconds=world.real_seconds,
-            arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
-            of_one_number=OF_ONE_NUMBER,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
-        watched = requests.watch(api) if settings.dev else api
-        self._server = server = Server(watched, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        api = api_of(
+            self._identify(keyring, settings.regions),
+            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
+        )
+        watched = requests.watch if settings.dev else _unwatched
+        await self._serve(watched(api), stack)
+        pages = Console(
+            self.store,
+            keyring,
+            sealer,
+            world,
+            controls,
+            requests,
+            lambda identify: watched(api_of(identify)),
+            compiled["default"].operations,
+            Proxies(settings.trusted_proxies),
+            dev=settings.dev,
+        )
+        admin = AdminServer(application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev), listener)
+        await admin.start()
+        stack.push_async_callback(admin.stop)
+        stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
+        self.port, self.admin_port = self._server.port, admin.port
+        self.credentials = ("test", "test")
+        """What a first request can be signed with; in dev without verification, one of many."""
+        if settings.dev and settings.verify:
+            key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
+            self.credentials = (key.access_key_id, secret)
+
+    def _recorder(self, requests: RequestLog, stack: AsyncExitStack) -> Records | None:
+        if outputs := _outputs(self.settings):
+            trail = Trail(outputs)
+            stack.callback(trail.close)
+            return Recorder(trail, self.world.second)
+        return requests if self.settings.dev else None
+
+    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
+        settings, seat = self.settings, self.settings.seat
+        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
             its = socket.socket(fileno=seat.api_fd) if seat else None
             await server.start(settings.host, settings.port, its)
         except OSError as error:
             raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(server.stop)
-        admin = AdminServer(application(controls, Callbacks(self.store, carriers), dev=settings.dev), listener)
-        await admin.start()
-        stack.push_async_callback(admin.stop)
-        stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
-        self.port, self.admin_port = server.port, admin.port
-        self.credentials = ("test", "test")
-        """What a first request can be signed with; in dev without verification, one of many."""
-        if settings.dev and settings.verify:
-            key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
-            self.credentials = (key.access_key_id, secret)
+
+    def _api(self, compiled: dict[str, Flavour], identify: Callable[[Request], Identity], **options: Any) -> Api:
+        return Api(
+            compiled,
+            identify,
+            self.store,
+            self.world.new_id,
+            real_seconds=self.world.real_seconds,
+            arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
+            of_one_number=OF_ONE_NUMBER,
+            **options,
+        )
 
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
@@ -377,20 +412,65 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
+class Session:
+    """An account's part of a store, for a command: all that it does has one request id, and is the operator's."""
+
+    def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
+        self._storage = storage
+        self._caller = caller_of(account_id)
+        self._request_id = request_id
+        self._runner = runner
+
+    def transact(self, function: Callable[..., T], *args: Any) -> T:
+        """Run ``function(tx, ...)`` in a transaction of its own. Raises Error."""
+
+        async def once() -> T:
+            future, done = promise()
+            self._storage.write(self._caller, self._request_id, lambda tx: function(tx, *args), done)
+            return await future  # type: ignore[no-any-return]
+
+        return self._runner.run(once())
+
+    def ask(self, function: Callable[..., T], *args: Any) -> T:
+        """`transact` for what writes nothing."""
+        return self._runner.run(self._storage.ask(self._caller, function, *args))
+
+    def pages(self, fetch: Callable[[Tx, Any, int], list[T]], position_of: Callable[[T], Any]) -> Iterator[T]:
+        """All that ``fetch(tx, position, limit)`` gives, page by page: up to `limit` that follow a position, which is
+        None at the beginning. Raises Error."""
+        position = None
+        while found := self.ask(fetch, position, PAGE_ROWS):
+            yield from found
+            position = position_of(found[-1])
+
+
+@contextmanager
+def open_session(
+    database: Location | None, account_id: str, carriers: Path | None = None, *, make: bool = False
+) -> Iterator[Session]:
+    """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
+
+    The subscribers that the file `carriers` names are told of what is done. Raises StartError, StoreError.
+    """
+    if database and not make:
+        _refuse_absent(database)
+    world, stack = World(), AsyncExitStack()
+    with asyncio.Runner() as runner:
+        try:
+            told = runner.run(_carriers(Settings(carriers=carriers), world, stack))
+            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
+            yield Session(storage, account_id, world.new_id(), runner)
+        finally:
+            runner.run(stack.aclose())
+
+
 def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
-    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`.
+    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`, which is made if it is absent.
 
     The subscribers that the file `carriers` names are told of what it does. Raises StartError, StoreError, and Error.
     """
-
-    async def once() -> T:
-        async with AsyncExitStack() as stack:
-            world = World()
-            told = await _carriers(Settings(carriers=carriers), world, stack)
-            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
-            return await storage.transact(caller_of(account_id), function, *args)
-
-    return asyncio.run(once())
+    with open_session(database, account_id, carriers, make=True) as session:
+        return session.transact(function, *args)
 
 
 def schema_version(database: Location) -> int:
@@ -523,6 +603,10 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def _unwatched(api: Api) -> Api:
+    return api
 
 
 def _anybody(request: Request) -> Identity:

@@ -20,7 +20,7 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
-from . import access, deliveries, numbers, pending
+from . import access, deliveries, numbers, orders, pending
 from .backup import backup
 from .check import check
 from .copy import copy
@@ -177,6 +177,7 @@ for command in (
     access.roles,
     access.policies,
     numbers.numbers,
+    orders.orders,
     pending.pending,
     deliveries.deliveries,
     migrate,

@@ -23,6 +23,10 @@ GROUP_JOBS = 256
 LISTENING_TURNS = 16
 """How many turns of the event loop at most those who were just answered have to come back, so that they share the
 next commit: else two halves of the clients take turns, and twice as many commits are made."""
+SURVEYS = 2
+"""How many surveys run side by side."""
+SURVEY_SECONDS = 10
+"""How long one statement of a survey may take."""
 
 
 class StoreError(Exception):
@@ -120,6 +124,13 @@ class Driver(ABC):
 
         Raises `numberkeep.domain.errors.Awaited` if that has to be waited for.
         """
+
+    @abstractmethod
+    async def survey(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function(tx, ...)``, which writes nothing and may look at very many rows: nobody else waits for it, but
+        other surveys. Raises what it raises, and ServiceUnavailable if it takes too long."""
 
     @abstractmethod
     def scrub(self) -> None:

@@ -82,9 +82,10 @@ def page(
     product_type: str | None,
     filter_name: str | None,
     filter_value: str | None,
+    queue_too: bool = False,
 ) -> list[PhoneNumber]:
-    """Up to `limit` numbers in the order of E.164, those after `after`; outside the deletion queue unless
-    `status` asks for it."""
+    """Up to `limit` numbers in the order of E.164, those after `after`; those in the deletion queue only if `status`
+    asks for them, or `queue_too`."""
     select, e164, where, values = _SELECT, "e164_phone_number", [], [tx.account_id]
     if filter_name:
         # From the holders' side, whose index has the numbers in order: they are few, where the account's may be many.
@@ -99,13 +100,19 @@ def page(
     if status:
         where.append("status = ?")
         values.append(status)
-    else:
+    elif not queue_too:
         where.append(_NOT_IN_QUEUE)
     if product_type:
         where.append("product_type = ?")
         values.append(product_type)
     sql = f"{select} AND {' AND '.join(where)} ORDER BY {e164} LIMIT ?"
     return _with_associations(tx.execute, tx.account_id, tx.execute(sql, (*values, limit)).fetchall())
+
+
+def select(tx: Tx, where: str, values: Sequence[object]) -> list[PhoneNumber]:
+    """Those of the account's numbers that meet a condition, after which ORDER BY and LIMIT may stand."""
+    rows = tx.execute(f"{_SELECT} AND {where}", (tx.account_id, *values)).fetchall()
+    return _with_associations(tx.execute, tx.account_id, rows)
 
 
 def count(tx: Tx) -> int:

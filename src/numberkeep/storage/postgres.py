@@ -6,6 +6,7 @@ Transactions wait in lines, each with threads and connections of its own, which 
   next transaction, which first locks the numbers of all its jobs in one statement. So it is READ COMMITTED, and who
   meets another process waits for it instead of failing. The worker's have a line like that to themselves.
 - Those that read one number: a group reads its numbers by one statement.
+- What reads very many rows has threads of its own, so that nobody waits for it.
 - All others are SERIALIZABLE. What arrives together shares a transaction; a function that has met another transaction
   is run again.
 - A group that cannot be kept as a whole is set apart: each of its jobs goes on alone, and holds up no other.
@@ -33,7 +34,7 @@ from ..domain.errors import Awaited, BadRequest, Error, ServiceFailure, ServiceU
 from ..domain.number_plan import normalize_id
 from ..world import World
 from . import pending_changes, phone_numbers
-from .driver import Done, Driver, Job, Line, Work, promise
+from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, Work, promise
 from .postgres_schema import conninfo, token_secret
 from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Subscribers, Tx
@@ -55,7 +56,7 @@ ATTEMPTS = 20
 FIRST_PAUSE_SECONDS = 0.001
 """How long a job waits on average before it is run again; twice as long each further time, up to the longest."""
 LONGEST_PAUSE_SECONDS = 0.1
-STATEMENT_SECONDS = 10
+STATEMENT_SECONDS = SURVEY_SECONDS
 """How long one statement may take."""
 LOCK_SECONDS = 2
 """How long it waits for what another transaction has locked."""
@@ -135,6 +136,7 @@ class Postgres(Driver):
         self._looks = self._line(FEW_THREADS, [leader], _Mode(_READING, _nothing))
         self._number_reads = self._line(1, nearest, _Mode(_READING, _numbers))
         self._reads = self._line(THREADS, nearest, _Mode(_READING, _nothing))
+        self._surveyors = self._threads(SURVEYS, [leader])
         self._looked: dict[Hashable, _Looked] = {}
 
     def recall(self, key: Hashable) -> bytes | None:
@@ -176,6 +178,15 @@ class Postgres(Driver):
     ) -> T:
         future, done = promise()
         self._looks.put(Job(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done))
+        return await future  # type: ignore[no-any-return]
+
+    async def survey(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        future, done = promise()
+        job = Job(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
+        mode = _Mode(_READING, _nothing)
+        self._surveyors.submit(self._work_alone, mode, asyncio.get_running_loop(), job)
         return await future  # type: ignore[no-any-return]
 
     def scrub(self) -> None:
