@@ -31,7 +31,7 @@ from numberkeep.operations import OPERATIONS
 from postgres import PostgresServer
 
 EXAMPLES = int(os.environ.get("NUMBERKEEP_CONTRACT_EXAMPLES", "0"))
-FEW = {"sqlite": 24, "postgresql": 8}
+FEW = {"sqlite": 20, "postgresql": 6}
 """How many requests are made of an operation if nobody says otherwise."""
 
 MODELS = {name: Loader().load_service_model(name, "service-2") for name in ("chime", "chime-sdk-voice")}

@@ -34,8 +34,8 @@ from .. import test_cli
 from .test_processes import order
 
 NUMBERS = [f"+1206555{line:04}" for line in range(100, 104)]
-LIVES = {"sqlite": 18, "postgresql": 10}
-DATABASE_CRASHES = 4
+LIVES = {"sqlite": 14, "postgresql": 8}
+DATABASE_CRASHES = 3
 
 STEPPING = """
 import signal, sys, time

@@ -37,11 +37,10 @@ class PhoneNumberOrder(Struct, frozen=True, kw_only=True):
             else item
             for item in self.ordered_phone_numbers
         )
-        return replace(self, ordered_phone_numbers=items, status=status_of(items), updated_timestamp=now)
+        return replace(self, ordered_phone_numbers=items, status=_status_of(items), updated_timestamp=now)
 
 
-def status_of(items: tuple[OrderedPhoneNumber, ...]) -> Status:
-    """What an order of these numbers has come to."""
+def _status_of(items: tuple[OrderedPhoneNumber, ...]) -> Status:
     statuses = {item.status for item in items}
     if "Processing" in statuses:
         return "Processing"
