@@ -23,7 +23,7 @@ from .admin.callbacks import Callbacks
 from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
-from .admin.request_log import RequestLog, WatchedApi
+from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
@@ -137,7 +137,9 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = self._recorder(stack) or (requests if settings.dev else None)
+        trail = self._recorder(stack)
+        latest = requests if settings.dev else LatestRequests(world.second, trail)
+        recorder: Records = trail or requests if settings.dev else latest
         throttle = self._throttle()
         api_of = partial(
             self._api,
@@ -160,7 +162,7 @@ class App:
             sealer,
             world,
             controls,
-            requests,
+            latest,
             lambda identify: watched(api_of(identify)),
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
@@ -213,7 +215,7 @@ class App:
             raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(self._server.stop)
 
-    def _recorder(self, stack: AsyncExitStack) -> Records | None:
+    def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
         """What keeps the trail, if one is wanted."""
         outputs = _outputs(self.settings)
         if not outputs:
