@@ -15,11 +15,12 @@ from typing import Any, TextIO, TypeVar
 
 from msgspec.structs import replace
 
-from .admin import AdminServer, application
+from .admin import AdminServer, application, health
 from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
+from .admin.health import Health
 from .admin.request_log import RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
@@ -82,7 +83,16 @@ class App:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.stop_soon()
         await self._stack.aclose()
+
+    def stop_soon(self) -> None:
+        """Have it said that nobody should be sent here any more; all who come are served still."""
+        self._health.reason = "It is stopping."
+
+    def hand_over(self) -> None:
+        """Leave the admin port to the process that has taken this one's place."""
+        self._admin.leave()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, world = self.settings, self.world
@@ -134,21 +144,26 @@ class App:
             of_one_number=OF_ONE_NUMBER,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
-        watched = requests.watch(api) if settings.dev else api
-        await self._serve(watched, stack)
-        surveys = metrics_page.Surveys(self.store, world.steady_seconds)
-        for_prometheus = metrics_page.routes(counted, surveys)
-        pages = application(controls, Callbacks(self.store, carriers), dev=settings.dev, metrics=for_prometheus)
-        admin = AdminServer(pages, listener)
-        await admin.start()
-        stack.push_async_callback(admin.stop)
-        stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
-        self.port, self.admin_port = self._server.port, admin.port
+        self._health = Health(self.store, world, recorder.is_behind if recorder else None)
+        more = [
+            *health.routes(self._health),
+            *metrics_page.routes(counted, metrics_page.Surveys(self.store, world.steady_seconds)),
+        ]
+        # What ends first was started last: that the server stops is told until it has.
+        pages = application(controls, Callbacks(self.store, carriers), dev=settings.dev, more=more)
+        self._admin = AdminServer(pages, listener)
+        await self._admin.start()
+        stack.push_async_callback(self._admin.stop)
+        self._health.working = asyncio.create_task(worker.run())
+        stack.push_async_callback(_stop, self._health.working)
+        await self._serve(requests.watch(api) if settings.dev else api, stack)
+        self.port, self.admin_port = self._server.port, self._admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
+        self._health.reason = None
 
     async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
         settings, seat = self.settings, self.settings.seat

@@ -102,6 +102,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How large a file of the trail grows before the next one is begun."""
     trail_files: int = 10
     """How many full ones are kept."""
+    stop_delay: float = 0
+    """For how many seconds, once it is told to stop, it goes on to serve, while it says that it is not ready."""
     workers: int = 1
     """How many processes serve, on PostgreSQL."""
     seat: Seat | None = None

@@ -16,13 +16,9 @@ from . import callbacks, control
 from .callbacks import Callbacks
 from .control import Controls
 
+STOP_SECONDS = 2
+"""How long requests under way have when the port is closed."""
 _STATUSES = {NotFound: 404, ServiceFailure: 500, ServiceUnavailable: 503}
-
-
-async def health(request: Request) -> JSONResponse:
-    """200 while the store can be read."""
-    time = await request.app.state.controls.health()
-    return JSONResponse({"status": "ok", "time": time})
 
 
 def refused(request: Request, error: Exception) -> JSONResponse:
@@ -31,9 +27,9 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": str(error)}, status)
 
 
-def application(controls: Controls, answers: Callbacks, *, dev: bool, metrics: Sequence[Route] = ()) -> Starlette:
+def application(controls: Controls, answers: Callbacks, *, dev: bool, more: Sequence[Route] = ()) -> Starlette:
     """The admin port's pages; the controls are there only in `dev`."""
-    routes = [Route("/_numberkeep/health", health), *callbacks.routes(answers), *metrics]
+    routes = [*callbacks.routes(answers), *more]
     app = Starlette(routes=routes + (control.routes() if dev else []), exception_handlers={Error: refused})
     app.state.controls = controls
     return app
@@ -44,6 +40,7 @@ class AdminServer(uvicorn.Server):
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         super().__init__(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, log_level="warning"))
+        self.config.timeout_graceful_shutdown = STOP_SECONDS
         self._listener = listener
         self.port: int = listener.getsockname()[1]
 
@@ -52,6 +49,11 @@ class AdminServer(uvicorn.Server):
         self._serving = asyncio.create_task(self.serve([self._listener]))
         while not self.started and not self._serving.done():
             await asyncio.sleep(0.002)
+
+    def leave(self) -> None:
+        """Accept no more connections: another process with the same socket does."""
+        for server in self.servers:
+            server.close()
 
     async def stop(self) -> None:
         """Finish the requests under way and close the port."""

@@ -19,7 +19,7 @@ from ..app import App, StartError, listen
 from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
-from ..supervisor import READY, Supervisor, WorkerFailed
+from ..supervisor import READY, REPLACED, Supervisor, WorkerFailed
 from . import access, deliveries, numbers, pending
 from .check import check
 from .copy import copy
@@ -135,6 +135,12 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
 )
 @carriers_option
 @click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
+@click.option(
+    "--stop-delay",
+    default=0.0,
+    type=click.FloatRange(0, 3600),
+    help="For how many seconds after SIGTERM all are served still, while ready is 503.",
+)
 @click.option("--workers", default=1, type=click.IntRange(1, 256), help="How many processes serve, on PostgreSQL.")
 def serve(
     tls_cert: Path | None,
@@ -200,7 +206,9 @@ def _supervise(settings: Settings) -> None:
             others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
             admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
             command = [sys.executable, "-m", "numberkeep", "worker"]
-            supervisor = Supervisor(command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin)
+            supervisor = Supervisor(
+                command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin, settings.stop_delay
+            )
             welcome = _welcome(settings, port, admin.getsockname()[1])
             uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
     except StartError as error:
@@ -213,6 +221,13 @@ async def _serve(settings: Settings) -> None:
     gc.disable()  # what the start makes stays
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    replaced = False
+
+    def replace() -> None:
+        nonlocal replaced
+        replaced = True
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with App(settings) as running:
@@ -223,14 +238,20 @@ async def _serve(settings: Settings) -> None:
         gc.enable()
         if settings.seat:
             lifeline = socket.socket(fileno=settings.seat.lifeline_fd)
-            lifeline.sendall(READY)
             loop.add_reader(lifeline, stopped.set)  # there is nothing to read but that the supervisor has gone
+            loop.add_signal_handler(REPLACED, replace)
+            lifeline.sendall(READY)
         else:
             # What serve says on standard output is the trail.
             welcome = _welcome(settings, running.port, running.admin_port, running.credentials)
             click.echo(welcome, err=not settings.dev)
             sys.stdout.flush()
         await stopped.wait()
+        if replaced:
+            running.hand_over()
+            return
+        running.stop_soon()
+        await asyncio.sleep(settings.stop_delay)
 
 
 def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:

@@ -102,6 +102,8 @@ class Line:
 class Driver(ABC):
     """A store. Whoever has an answer reads, from then on, what it tells."""
 
+    is_lost = False
+    """Whether what was last to be written could not be; a driver that asks a server each time never knows."""
     _world: World
 
     @abstractmethod

@@ -98,7 +98,6 @@ class Sqlite(Driver):
         self._rows_version = 0
         self._line = Line(self._run_group, sizes=self._metrics.groups("writes"))
         self._commit_seconds = 0.0
-        self._is_lost = False
         self._writing = threading.Lock()
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
@@ -257,8 +256,8 @@ class Sqlite(Driver):
                 return self._attempt(jobs, savepoints=True)
         except Exception:
             log.exception("a group of %d transactions was not committed", len(jobs))
-            if not self._is_lost:
-                self._is_lost = True
+            if not self.is_lost:
+                self.is_lost = True
                 self._metrics.lost("the store")
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
         finally:
@@ -293,8 +292,8 @@ class Sqlite(Driver):
             began = perf_counter()
             writer.execute("COMMIT")
             self._commit_seconds = perf_counter() - began
-            if self._is_lost and writer.changes > changes:
-                self._is_lost = False
+            if self.is_lost and writer.changes > changes:
+                self.is_lost = False
                 self._metrics.found("the store")
             return results
         except BaseException:
