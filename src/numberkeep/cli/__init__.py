@@ -14,7 +14,7 @@ from typing import Any
 import click
 import uvloop
 
-from .. import config
+from .. import config, logs
 from ..app import App, StartError, listen
 from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
@@ -24,7 +24,9 @@ from . import access, deliveries, numbers, pending
 from .check import check
 from .copy import copy
 from .migrate import migrate
-from .options import PORT, Postgresql, carriers_option, database_option, secret_key_option
+from .options import PORT, Postgresql, carriers_option, database_option, log_format_option, secret_key_option
+
+log = logging.getLogger(__name__)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -61,7 +63,7 @@ class Network(click.ParamType[IPv4Network | IPv6Network]):
 @click.version_option(package_name="numberkeep", prog_name="numberkeep")
 def main() -> None:
     """A self-hosted phone-number service that speaks the Amazon Chime API."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure("text")
 
 
 @main.command()
@@ -71,6 +73,7 @@ def main() -> None:
 @click.option("--memory", is_flag=True, help="Keep nothing.")
 @click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
 @click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
+@log_format_option
 @carriers_option
 def dev(data: Path, memory: bool, **settings: Any) -> None:
     """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
@@ -133,6 +136,7 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
     type=click.IntRange(0, 86400),
     help="How long the simulated carrier takes to provide a number, where no --carriers tell of it.",
 )
+@log_format_option
 @carriers_option
 @click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
 @click.option(
@@ -192,13 +196,31 @@ for command in (
 
 
 def _run(settings: Settings) -> None:
+    logs.configure(settings.log_format)
     try:
         uvloop.run(_serve(settings))
     except (StartError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _failure(settings, str(error)) from error
+
+
+def _failure(settings: Settings, text: str) -> Exception:
+    """Ends the program, and says why in the format that was asked for."""
+    if settings.log_format == "text":
+        return click.ClickException(text)
+    log.error("%s", text)
+    return click.exceptions.Exit(1)
+
+
+def _say(settings: Settings, text: str) -> None:
+    if settings.log_format == "text":
+        click.echo(text, err=not settings.dev)  # what serve says on standard output is the trail
+    else:
+        for line in text.splitlines():
+            log.info("%s", line)
 
 
 def _supervise(settings: Settings) -> None:
+    logs.configure(settings.log_format)
     try:
         with ExitStack() as stack:
             first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
@@ -210,11 +232,11 @@ def _supervise(settings: Settings) -> None:
                 command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin, settings.stop_delay
             )
             welcome = _welcome(settings, port, admin.getsockname()[1])
-            uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
+            uvloop.run(supervisor.run(lambda: _say(settings, welcome)))
     except StartError as error:
-        raise click.ClickException(str(error)) from error
+        raise _failure(settings, str(error)) from error
     except WorkerFailed as error:
-        raise click.ClickException(f"{error}.") from error
+        raise _failure(settings, f"{error}.") from error
 
 
 async def _serve(settings: Settings) -> None:
@@ -242,9 +264,8 @@ async def _serve(settings: Settings) -> None:
             loop.add_signal_handler(REPLACED, replace)
             lifeline.sendall(READY)
         else:
-            # What serve says on standard output is the trail.
             welcome = _welcome(settings, running.port, running.admin_port, running.credentials)
-            click.echo(welcome, err=not settings.dev)
+            _say(settings, welcome)
             sys.stdout.flush()
         await stopped.wait()
         if replaced:

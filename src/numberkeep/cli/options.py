@@ -116,6 +116,16 @@ def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def log_format_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--log-format, for what serves."""
+    return click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="What is said on standard error: lines for people, or JSON for programs.",
+    )(function)
+
+
 def account_option(function: click.decorators.FC) -> click.decorators.FC:
     """--account, the same for every command."""
     return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)

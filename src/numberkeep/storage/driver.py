@@ -79,7 +79,8 @@ class Line:
             try:
                 job.done(result)
             except Exception:
-                log.exception("request %s is done, and nobody could be told", job.request_id)
+                note = {"request_id": job.request_id}
+                log.exception("request %s is done, and nobody could be told", job.request_id, extra=note)
         self._listen(LISTENING_TURNS if self._groups == 1 else 0, waiting + len(jobs))
 
     def _begin(self) -> None:

@@ -185,7 +185,7 @@ class Sqlite(Driver):
                 self._begin_snapshot()
             return self._run(self._reader, {}, self._world.now(), caller, request_id, work)
         except sqlite3.Error:
-            log.exception("reading failed, request %s", request_id)
+            log.exception("reading failed, request %s", request_id, extra={"request_id": request_id})
             self._end_snapshot()
             return ServiceUnavailable("The store cannot be read at the moment.")
 
@@ -255,7 +255,8 @@ class Sqlite(Driver):
                 self._begin(wait=True)
                 return self._attempt(jobs, savepoints=True)
         except Exception:
-            log.exception("a group of %d transactions was not committed", len(jobs))
+            note = {"request_ids": [job.request_id for job in jobs]}
+            log.exception("a group of %d transactions was not committed", len(jobs), extra=note)
             if not self.is_lost:
                 self.is_lost = True
                 self._metrics.lost("the store")
@@ -335,7 +336,7 @@ class Sqlite(Driver):
                 raise  # none of the group can be kept
             if connection.undo():
                 known.clear()
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", request_id, extra={"request_id": request_id})
             return ServiceFailure("The service encountered an unexpected error.")
         connection.keep()
         return result
