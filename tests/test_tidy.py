@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "world": {"domain"},
     "config": set(),
     "logs": {"domain"},
+    "tracing": {"aws", "domain"},
     "metrics": set(),
     "storage": {"domain", "metrics", "world"},
     "carriers": {"domain"},
@@ -41,6 +42,7 @@ MAY_IMPORT = {
         "sealing",
         "server",
         "storage",
+        "tracing",
         "trail",
         "worker",
         "world",
@@ -78,7 +80,7 @@ BANNED = {
 MAY_USE = {"world": {"time.time"}, "config": {"os.environ"}}
 """The one place of each thing that is banned elsewhere."""
 
-IMPORTED_LATE = {"carriers.webhook", "prometheus"}
+IMPORTED_LATE = {"carriers.webhook", "prometheus", "tracing"}
 """What only some need, and all would wait for at the start."""
 
 LONGEST_FUNCTION_LINES = 70

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from msgspec.structs import replace
 
@@ -58,6 +58,9 @@ from .trail import File, StandardOutput, Trail
 from .worker import Worker
 from .world import World
 
+if TYPE_CHECKING:
+    from .tracing import TracedApi, Tracing
+
 log = logging.getLogger(__name__)
 
 
@@ -102,7 +105,11 @@ class App:
             if seat
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
-        carriers = await _carriers(settings, world, stack)
+        requests = RequestLog(world.now, world.steady_seconds)
+        recorder = self._recorder(stack) or (requests if settings.dev else None)
+        tracing = _tracing(recorder, stack) if settings.traces else None
+        recorder = tracing or recorder
+        carriers = await _carriers(settings, world, stack, tracing.headers if tracing else dict)
         if isinstance(settings.database, Path):
             stack.enter_context(_lock(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
@@ -113,21 +120,16 @@ class App:
             settings.database, world, carriers, stack, quotas, subscribers=told, metrics=metrics, standby=standby
         )
         compiled = flavours(OPERATIONS, INSTEAD)
-        requests = RequestLog(world.now, world.steady_seconds)
         faults = Faults(compiled.values(), world.new_dice(), requests.struck)
         carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
-        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics)
+        asking: Any = {"asking": tracing.asking} if tracing else {}
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics, **asking)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration, faults, requests)
-        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
-            raise StartError(UNFINISHED)
-        await self._set_clock()
-        if await self.store.ask(caller_of(""), store.is_new):
-            await controls.begin()
+        await self._begin(controls)
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = self._recorder(stack) or (requests if settings.dev else None)
         throttle = self._throttle()
         api = Api(
             compiled,
@@ -156,7 +158,8 @@ class App:
         stack.push_async_callback(self._admin.stop)
         self._health.working = asyncio.create_task(worker.run())
         stack.push_async_callback(_stop, self._health.working)
-        await self._serve(requests.watch(api) if settings.dev else api, stack)
+        traced = tracing.watch(api) if tracing else api
+        await self._serve(requests.watch(traced) if settings.dev else traced, stack)
         self.port, self.admin_port = self._server.port, self._admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
@@ -165,7 +168,7 @@ class App:
             self.credentials = (key.access_key_id, secret)
         self._health.reason = None
 
-    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
+    async def _serve(self, api: "Api | WatchedApi | TracedApi", stack: AsyncExitStack) -> None:
         settings, seat = self.settings, self.settings.seat
         self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
@@ -201,6 +204,14 @@ class App:
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
         return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
+
+    async def _begin(self, controls: Controls) -> None:
+        """Have the store as it has to be. Raises StartError if it cannot be served."""
+        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
+            raise StartError(UNFINISHED)
+        await self._set_clock()
+        if await self.store.ask(caller_of(""), store.is_new):
+            await controls.begin()
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
@@ -332,7 +343,22 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     return new_key(tx, sealer, "developer")
 
 
-async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> Carriers:
+def _tracing(recorder: Records | None, stack: AsyncExitStack) -> "Tracing":
+    try:
+        from .tracing import Tracing  # most have no use for it, and it takes its time to import
+    except ModuleNotFoundError as error:
+        raise StartError(f"--traces takes more: pip install 'numberkeep[otel]' ({error}).") from error
+    tracing = Tracing(recorder)
+    stack.callback(tracing.close)
+    return tracing
+
+
+async def _carriers(
+    settings: Settings,
+    world: World,
+    stack: AsyncExitStack,
+    more_headers: Callable[[], Mapping[str, str]] = dict,
+) -> Carriers:
     try:
         path = settings.carriers
         routing = read_routing(path) if path else simulated_only(settings.order_seconds)
@@ -340,7 +366,7 @@ async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> 
         if routing.has_webhooks:
             from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
 
-            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds)
+            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds, more_headers)
             stack.push_async_callback(webhooks.close)
         return carriers_of(routing, webhooks)
     except RoutingError as error:

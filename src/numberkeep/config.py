@@ -105,6 +105,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How many full ones are kept."""
     stop_delay: float = 0
     """For how many seconds, once it is told to stop, it goes on to serve, while it says that it is not ready."""
+    traces: bool = False
+    """OpenTelemetry traces are sent, as the variables OTEL_... say."""
     log_format: Literal["text", "json"] = "text"
     """What is said on standard error: lines for people, or JSON for programs."""
     workers: int = 1

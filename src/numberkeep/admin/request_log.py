@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from ..aws.api import Api, Reply
+from ..aws.api import Reply
 from ..aws.cloudtrail import HIDDEN
 from ..aws.errors import Refusal, declared, shape_of
 from ..aws.message import DROPPED, Request, Response
@@ -23,6 +23,13 @@ MOST_BYTES = 32 * 1024 * 1024
 """Of memory for all of them: before there are so many, the oldest go if they and their answers are long."""
 OVERHEAD_BYTES = 3000
 """Which one takes besides its body, its path and its answer."""
+
+
+class Api(Protocol):
+    """What can be watched."""
+
+    def handle(self, request: Request, reply: Reply) -> None: ...
+    def refuse(self, error: Exception) -> Response: ...
 
 
 class _Entry(Struct):

@@ -44,8 +44,10 @@ class Endpoint:
         timeout_seconds: float,
         client: httpx.AsyncClient,
         real_seconds: Callable[[], float],
+        more_headers: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`secret` is ``whsec_`` and base64. Raises ValueError if it is not."""
+        """`more_headers` gives what else goes along, such as the name of a trace.
+        `secret` is ``whsec_`` and base64. Raises ValueError if it is not."""
         if not secret.removeprefix("whsec_"):
             raise ValueError("it is empty")
         self._url = url
@@ -53,6 +55,7 @@ class Endpoint:
         self._timeout_seconds = timeout_seconds
         self._client = client
         self._real_seconds = real_seconds
+        self._more_headers = more_headers
 
     async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes:
         """Deliver a message, and return what is answered. `timestamp` is when what it tells has happened: now, if it is
@@ -61,6 +64,7 @@ class Endpoint:
         timestamp = timestamp or moment(sent_at.timestamp())
         body = msgspec.json.encode({"type": type, "timestamp": timestamp, "data": data})
         headers = {
+            **self._more_headers(),
             "content-type": "application/json",
             "user-agent": "numberkeep",
             "webhook-id": message_id,
@@ -209,16 +213,21 @@ class Webhooks:
     """Makes the endpoints and carriers that a file tells of; they share what connections need."""
 
     def __init__(
-        self, new_id: Callable[[], str], real_seconds: Callable[[], float], steady_seconds: Callable[[], float]
+        self,
+        new_id: Callable[[], str],
+        real_seconds: Callable[[], float],
+        steady_seconds: Callable[[], float],
+        more_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._client = httpx.AsyncClient()
+        self._more_headers = more_headers
         self._new_id = new_id
         self._real_seconds = real_seconds
         self._steady_seconds = steady_seconds
 
     def endpoint(self, url: str, secret: str, timeout_seconds: float) -> Endpoint:
         """Raises ValueError if the secret is none."""
-        return Endpoint(url, secret, timeout_seconds, self._client, self._real_seconds)
+        return Endpoint(url, secret, timeout_seconds, self._client, self._real_seconds, self._more_headers)
 
     def carrier(self, name: str, endpoint: Endpoint, *, sells: bool) -> WebhookCarrier:
         """A carrier behind an endpoint."""

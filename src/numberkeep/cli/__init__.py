@@ -24,7 +24,15 @@ from . import access, deliveries, numbers, pending
 from .check import check
 from .copy import copy
 from .migrate import migrate
-from .options import PORT, Postgresql, carriers_option, database_option, log_format_option, secret_key_option
+from .options import (
+    PORT,
+    Postgresql,
+    carriers_option,
+    database_option,
+    log_format_option,
+    secret_key_option,
+    traces_option,
+)
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +82,7 @@ def main() -> None:
 @click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
 @click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
 @log_format_option
+@traces_option
 @carriers_option
 def dev(data: Path, memory: bool, **settings: Any) -> None:
     """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
@@ -137,6 +146,7 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
     help="How long the simulated carrier takes to provide a number, where no --carriers tell of it.",
 )
 @log_format_option
+@traces_option
 @carriers_option
 @click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
 @click.option(

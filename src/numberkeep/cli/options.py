@@ -126,6 +126,15 @@ def log_format_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def traces_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--traces, for what serves."""
+    return click.option(
+        "--traces",
+        is_flag=True,
+        help="Send OpenTelemetry traces, as the variables OTEL_... say; it takes numberkeep[otel].",
+    )(function)
+
+
 def account_option(function: click.decorators.FC) -> click.decorators.FC:
     """--account, the same for every command."""
     return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)
