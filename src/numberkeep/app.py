@@ -13,16 +13,18 @@ from functools import partial
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from msgspec.structs import replace
+from starlette.applications import Starlette
 
-from .admin import AdminServer, application
+from .admin import AdminServer, application, health
 from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
 from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
+from .admin.health import Health
 from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
@@ -79,6 +81,9 @@ from .trail import File, StandardOutput, Trail
 from .worker import Worker
 from .world import World
 
+if TYPE_CHECKING:
+    from .tracing import TracedApi, Tracing
+
 log = logging.getLogger(__name__)
 
 PAGE_ROWS = 1000
@@ -107,7 +112,16 @@ class App:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.stop_soon()
         await self._stack.aclose()
+
+    def stop_soon(self) -> None:
+        """Have it said that nobody should be sent here any more; all who come are served still."""
+        self._health.reason = "It is stopping."
+
+    def hand_over(self) -> None:
+        """Leave the admin port to the process that has taken this one's place."""
+        self._admin.leave()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, world = self.settings, self.world
@@ -117,29 +131,27 @@ class App:
             if seat
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
-        carriers = await _carriers(settings, world, stack)
+        requests = RequestLog(world.now, world.steady_seconds)
+        trail = self._recorder(stack)
+        latest = requests if settings.dev else LatestRequests(world.second, trail)
+        recorder: Records = trail or requests if settings.dev else latest
+        tracing = _tracing(recorder, stack) if settings.traces else None
+        recorder = tracing or recorder
+        carriers = await _carriers(settings, world, stack, tracing.headers if tracing else dict)
         metrics = Metrics()
         counted = self._shared(metrics, stack)
         self.store = self._open_store(carriers, metrics, stack)
         compiled = flavours(OPERATIONS, INSTEAD)
-        requests = RequestLog(world.now, world.steady_seconds)
         faults = Faults(compiled.values(), world.new_dice(), requests.struck, requests.struck_carrier)
         carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
-        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics)
+        asking: Any = {"asking": tracing.asking} if tracing else {}
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics, **asking)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration, faults, requests)
-        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
-            raise StartError(UNFINISHED)
-        await self._set_clock()
-        await self._note_subscribers(carriers)
-        if await self.store.ask(caller_of(""), store.is_new):
-            await controls.begin()
+        await self._begin(controls, carriers)
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        trail = self._recorder(stack)
-        latest = requests if settings.dev else LatestRequests(world.second, trail)
-        recorder: Records = trail or requests if settings.dev else latest
         throttle = self._throttle()
         api_of = partial(
             self._api,
@@ -155,7 +167,9 @@ class App:
             sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
         )
         watched = requests.watch if settings.dev else _unwatched
-        await self._serve(watched(api), stack)
+        self._health = Health(self.store, world, recorder.is_behind)
+        surveys = metrics_page.Surveys(self.store, world.steady_seconds)
+        more = [*health.routes(self._health), *metrics_page.routes(counted, surveys)]
         pages = Console(
             self.store,
             keyring,
@@ -168,20 +182,26 @@ class App:
             Proxies(settings.trusted_proxies),
             dev=settings.dev,
         )
-        surveys = metrics_page.Surveys(self.store, world.steady_seconds)
-        for_prometheus = metrics_page.routes(counted, surveys)
-        answers = Callbacks(self.store, carriers)
-        site = application(controls, answers, pages, dev=settings.dev, metrics=for_prometheus)
-        admin = AdminServer(site, listener)
-        await admin.start()
-        stack.push_async_callback(admin.stop)
-        stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
-        self.port, self.admin_port = self._server.port, admin.port
+        # What ends first was started last: that the server stops is told until it has.
+        site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)
+        await self._start_admin(site, listener, worker, stack)
+        await self._serve(watched(tracing.watch(api) if tracing else api), stack)
+        self.port, self.admin_port = self._server.port, self._admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
+        self._health.reason = None
+
+    async def _start_admin(
+        self, site: Starlette, listener: socket.socket, worker: Worker, stack: AsyncExitStack
+    ) -> None:
+        self._admin = AdminServer(site, listener)
+        await self._admin.start()
+        stack.push_async_callback(self._admin.stop)
+        self._health.working = asyncio.create_task(worker.run())
+        stack.push_async_callback(_stop, self._health.working)
 
     def _open_store(self, carriers: Carriers, metrics: Metrics, stack: AsyncExitStack) -> Driver:
         settings = self.settings
@@ -205,7 +225,7 @@ class App:
             **options,
         )
 
-    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
+    async def _serve(self, api: "Api | WatchedApi | TracedApi", stack: AsyncExitStack) -> None:
         settings, seat = self.settings, self.settings.seat
         self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
@@ -247,6 +267,15 @@ class App:
         known = await self.store.ask(caller_of(""), store.get, store.SUBSCRIBERS)
         if carriers.subscribers_text != known and (known or carriers.subscribers):
             await self.store.transact(caller_of(""), store.put, store.SUBSCRIBERS, carriers.subscribers_text)
+
+    async def _begin(self, controls: Controls, carriers: Carriers) -> None:
+        """Have the store as it has to be. Raises StartError if it cannot be served."""
+        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
+            raise StartError(UNFINISHED)
+        await self._set_clock()
+        await self._note_subscribers(carriers)
+        if await self.store.ask(caller_of(""), store.is_new):
+            await controls.begin()
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
@@ -378,7 +407,22 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     return new_key(tx, sealer, "developer")
 
 
-async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> Carriers:
+def _tracing(recorder: Records | None, stack: AsyncExitStack) -> "Tracing":
+    try:
+        from .tracing import Tracing  # most have no use for it, and it takes its time to import
+    except ModuleNotFoundError as error:
+        raise StartError(f"--traces takes more: pip install 'numberkeep[otel]' ({error}).") from error
+    tracing = Tracing(recorder)
+    stack.callback(tracing.close)
+    return tracing
+
+
+async def _carriers(
+    settings: Settings,
+    world: World,
+    stack: AsyncExitStack,
+    more_headers: Callable[[], Mapping[str, str]] = dict,
+) -> Carriers:
     try:
         path = settings.carriers
         routing = read_routing(path) if path else simulated_only(settings.order_seconds)
@@ -386,7 +430,7 @@ async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> 
         if routing.has_webhooks:
             from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
 
-            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds)
+            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds, more_headers)
             stack.push_async_callback(webhooks.close)
         return carriers_of(routing, webhooks)
     except RoutingError as error:
@@ -666,7 +710,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _unwatched(api: Api) -> Api:
+def _unwatched(api: T) -> T:
     return api
 
 

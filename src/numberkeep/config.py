@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -102,6 +103,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How large a file of the trail grows before the next one is begun."""
     trail_files: int = 10
     """How many full ones are kept."""
+    stop_delay: float = 0
+    """For how many seconds, once it is told to stop, it goes on to serve, while it says that it is not ready."""
+    traces: bool = False
+    """OpenTelemetry traces are sent, as the variables OTEL_... say."""
+    log_format: Literal["text", "json"] = "text"
+    """What is said on standard error: lines for people, or JSON for programs."""
     workers: int = 1
     """How many processes serve, on PostgreSQL."""
     seat: Seat | None = None

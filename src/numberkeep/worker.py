@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 Claimed = PendingChange | Delivery
+Asking = Callable[[str], AbstractContextManager[Callable[[str], None]]]
+"""What stands around a question, by its name; what it gives is called with the reason if there is no answer."""
 
 POLL_SECONDS = 0.1
 """How long something that has become due waits at most to be noticed."""
@@ -65,6 +67,7 @@ class Worker:
         endpoint_of: Callable[[str], Endpoint | None] = lambda receiver: None,
         poll_seconds: float = POLL_SECONDS,
         metrics: Metrics | None = None,
+        asking: Asking = lambda name: nullcontext(lambda why: None),
     ) -> None:
         """`carrier_of` tells which carrier serves a number: by its account, and the number itself; `endpoint_of`
         where the messages of a subscriber go; `poll_seconds` how long what has become due waits at most."""
@@ -76,6 +79,7 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._under_way: Counter[str] = Counter()
         """How many messages are on their way to each receiver."""
+        self._asking = asking
         self._working = asyncio.Lock()
 
     async def run(self) -> None:
@@ -194,7 +198,9 @@ class Worker:
         question = await self._in_turn(claimed, settling.begin, claimed)
         if isinstance(question, Request):
             carrier = self._carrier_of(question.account_id, question.e164_phone_number)
-            answer = await self._answer_of(getattr(carrier, question.kind)(question), f"{question.kind} of", question)
+            asked = getattr(carrier, question.kind)(question)
+            with self._asking(f"carrier {question.kind}") as has_failed:
+                answer = await self._answer_of(asked, f"{question.kind} of", question, has_failed)
             self._metrics.carrier_called(question.kind, type(answer).__name__.lower())
             noted = (receiver, question.id) if receiver else None
             await self._in_turn(claimed, settling.settle, claimed, answer, dice, noted)
@@ -208,10 +214,14 @@ class Worker:
             return Failed(f"there is no subscriber {delivery.receiver} any more")
         data = msgspec.Raw(delivery.data.encode())
         sending = endpoint.send(delivery.message_id, delivery.type, delivery.created_at, data)
-        answer = await self._answer_of(sending, f"{delivery.type} to {delivery.receiver} about", delivery)
+        with self._asking(f"deliver {delivery.type}") as has_failed:
+            what = f"{delivery.type} to {delivery.receiver} about"
+            answer = await self._answer_of(sending, what, delivery, has_failed)
         return answer if isinstance(answer, Failed) else None
 
-    async def _answer_of(self, asking: Awaitable[T], what: str, about: Request | Delivery) -> T | Failed:
+    async def _answer_of(
+        self, asking: Awaitable[T], what: str, about: Request | Delivery, has_failed: Callable[[str], None]
+    ) -> T | Failed:
         try:
             async with asyncio.timeout(CARRIER_SECONDS) as limit:
                 return await asking
@@ -220,6 +230,7 @@ class Worker:
             trace = None if isinstance(error, OSError) else error  # which a TimeoutError is too
             failed = Failed(why)
             log.warning("%s %s has failed: %s", what, about.e164_phone_number, failed.why, exc_info=trace)
+            has_failed(failed.why)
             return failed
 
 

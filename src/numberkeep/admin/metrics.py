@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..domain.caller import Caller
+from ..domain.caller import NOBODY
 from ..domain.errors import ServiceUnavailable
 from ..metrics import Counted
 from ..storage.driver import Driver
@@ -17,7 +17,6 @@ KEPT_SECONDS = 5
 """For how long what is in the store is not counted again,"""
 KEPT_TIMES = 20
 """and how many times as long as it took to count it: so that takes a twentieth of one core at most."""
-_NOBODY = Caller("", "", "")
 PATIENCE_SECONDS = 5
 """How long a page waits for a count; then it tells the one before. Prometheus waits for ten by default."""
 
@@ -43,7 +42,7 @@ class Surveys:
     async def _count(self) -> None:
         began = self._steady_seconds()
         try:
-            self._latest = await self._storage.survey(_NOBODY, survey)
+            self._latest = await self._storage.survey(NOBODY, survey)
         except ServiceUnavailable:
             self._latest = None
         finally:

@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from ..aws.api import Api, Reply
+from ..aws.api import Reply
 from ..aws.cloudtrail import HIDDEN, Records
 from ..aws.errors import Refusal, declared, shape_of
 from ..aws.message import DROPPED, Request, Response
@@ -30,6 +30,13 @@ MOST_LATEST = 300
 """How many requests `LatestRequests` keeps."""
 LONGEST_LATEST_BODY = 8192
 """A longer body is not kept there."""
+
+
+class Api(Protocol):
+    """What can be watched."""
+
+    def handle(self, request: Request, reply: Reply) -> None: ...
+    def refuse(self, error: Exception) -> Response: ...
 
 
 class _Entry(Struct):

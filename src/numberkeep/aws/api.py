@@ -189,7 +189,7 @@ class Api:
         """The answer to a request that `error` has stopped; what is no refusal is logged and answered 500."""
         request_id = self._new_id()
         if not isinstance(error, (Error, Refusal)):
-            log.error("request %s failed", request_id, exc_info=error)
+            log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
             error = ServiceFailure("The service encountered an unexpected error.")
         return self._refuse(error, request_id)
 

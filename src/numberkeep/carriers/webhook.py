@@ -52,14 +52,17 @@ class Endpoint:
         secret: str,
         client: httpx.AsyncClient,
         real_seconds: Callable[[], float],
+        more_headers: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`secret` is ``whsec_`` and base64. Raises ValueError if it is not."""
+        """`more_headers` gives what else goes along, such as the name of a trace. `secret` is ``whsec_`` and base64.
+        Raises ValueError if it is not."""
         if not secret.startswith("whsec_") or len(base64.b64decode(secret.removeprefix("whsec_"))) < SECRET_BYTES:
             raise ValueError(f"it must be whsec_ and {SECRET_BYTES} random bytes or more in base64")
         self._url = url
         self._webhook = Webhook(secret)
         self._client = client
         self._real_seconds = real_seconds
+        self._more_headers = more_headers
 
     async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes:
         """Deliver a message, and return what is answered. `timestamp` is when what it tells has happened: now, if it is
@@ -68,6 +71,7 @@ class Endpoint:
         timestamp = timestamp or moment(sent_at.timestamp())
         body = msgspec.json.encode({"type": type, "timestamp": timestamp, "data": data})
         headers = {
+            **self._more_headers(),
             "content-type": "application/json",
             "user-agent": "numberkeep",
             "webhook-id": message_id,
@@ -218,10 +222,15 @@ class Webhooks:
     """Makes the endpoints and carriers that a file tells of."""
 
     def __init__(
-        self, new_id: Callable[[], str], real_seconds: Callable[[], float], steady_seconds: Callable[[], float]
+        self,
+        new_id: Callable[[], str],
+        real_seconds: Callable[[], float],
+        steady_seconds: Callable[[], float],
+        more_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._trusted = httpx.create_ssl_context()
         self._clients: list[httpx.AsyncClient] = []
+        self._more_headers = more_headers
         self._new_id = new_id
         self._real_seconds = real_seconds
         self._steady_seconds = steady_seconds
@@ -235,7 +244,7 @@ class Webhooks:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
         )
         self._clients.append(client)
-        return Endpoint(url, secret, client, self._real_seconds)
+        return Endpoint(url, secret, client, self._real_seconds, self._more_headers)
 
     def carrier(self, name: str, endpoint: Endpoint, *, sells: bool) -> WebhookCarrier:
         """A carrier behind an endpoint."""

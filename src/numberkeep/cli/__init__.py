@@ -14,18 +14,28 @@ from typing import Any
 import click
 import uvloop
 
-from .. import config
+from .. import config, logs
 from ..app import App, StartError, listen
 from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
-from ..supervisor import READY, Supervisor, WorkerFailed
+from ..supervisor import READY, REPLACED, Supervisor, WorkerFailed
 from . import access, deliveries, numbers, orders, pending
 from .backup import backup
 from .check import check
 from .copy import copy
 from .migrate import migrate
-from .options import PORT, Postgresql, carriers_option, database_option, secret_key_option
+from .options import (
+    PORT,
+    Postgresql,
+    carriers_option,
+    database_option,
+    log_format_option,
+    secret_key_option,
+    traces_option,
+)
+
+log = logging.getLogger(__name__)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -62,7 +72,7 @@ class Network(click.ParamType[IPv4Network | IPv6Network]):
 @click.version_option(package_name="numberkeep", prog_name="numberkeep")
 def main() -> None:
     """A self-hosted phone-number service that speaks the Amazon Chime API."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure("text")
 
 
 @main.command()
@@ -72,6 +82,8 @@ def main() -> None:
 @click.option("--memory", is_flag=True, help="Keep nothing.")
 @click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
 @click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
+@log_format_option
+@traces_option
 @carriers_option
 def dev(data: Path, memory: bool, **settings: Any) -> None:
     """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
@@ -134,8 +146,16 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
     type=click.IntRange(0, 86400),
     help="How long the simulated carrier takes to provide a number, where no --carriers tell of it.",
 )
+@log_format_option
+@traces_option
 @carriers_option
 @click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
+@click.option(
+    "--stop-delay",
+    default=0.0,
+    type=click.FloatRange(0, 3600),
+    help="For how many seconds after SIGTERM all are served still, while ready is 503.",
+)
 @click.option("--workers", default=1, type=click.IntRange(1, 256), help="How many processes serve, on PostgreSQL.")
 def serve(
     tls_cert: Path | None,
@@ -189,13 +209,31 @@ for command in (
 
 
 def _run(settings: Settings) -> None:
+    logs.configure(settings.log_format)
     try:
         uvloop.run(_serve(settings))
     except (StartError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _failure(settings, str(error)) from error
+
+
+def _failure(settings: Settings, text: str) -> Exception:
+    """Ends the program, and says why in the format that was asked for."""
+    if settings.log_format == "text":
+        return click.ClickException(text)
+    log.error("%s", text)
+    return click.exceptions.Exit(1)
+
+
+def _say(settings: Settings, text: str) -> None:
+    if settings.log_format == "text":
+        click.echo(text, err=not settings.dev)  # what serve says on standard output is the trail
+    else:
+        for line in text.splitlines():
+            log.info("%s", line)
 
 
 def _supervise(settings: Settings) -> None:
+    logs.configure(settings.log_format)
     try:
         with ExitStack() as stack:
             first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
@@ -203,19 +241,28 @@ def _supervise(settings: Settings) -> None:
             others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
             admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
             command = [sys.executable, "-m", "numberkeep", "worker"]
-            supervisor = Supervisor(command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin)
+            supervisor = Supervisor(
+                command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin, settings.stop_delay
+            )
             welcome = _welcome(settings, port, admin.getsockname()[1])
-            uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
+            uvloop.run(supervisor.run(lambda: _say(settings, welcome)))
     except StartError as error:
-        raise click.ClickException(str(error)) from error
+        raise _failure(settings, str(error)) from error
     except WorkerFailed as error:
-        raise click.ClickException(f"{error}.") from error
+        raise _failure(settings, f"{error}.") from error
 
 
 async def _serve(settings: Settings) -> None:
     gc.disable()  # what the start makes stays
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    replaced = False
+
+    def replace() -> None:
+        nonlocal replaced
+        replaced = True
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with App(settings) as running:
@@ -226,14 +273,19 @@ async def _serve(settings: Settings) -> None:
         gc.enable()
         if settings.seat:
             lifeline = socket.socket(fileno=settings.seat.lifeline_fd)
-            lifeline.sendall(READY)
             loop.add_reader(lifeline, stopped.set)  # there is nothing to read but that the supervisor has gone
+            loop.add_signal_handler(REPLACED, replace)
+            lifeline.sendall(READY)
         else:
-            # What serve says on standard output is the trail.
             welcome = _welcome(settings, running.port, running.admin_port, running.credentials)
-            click.echo(welcome, err=not settings.dev)
+            _say(settings, welcome)
             sys.stdout.flush()
         await stopped.wait()
+        if replaced:
+            running.hand_over()
+            return
+        running.stop_soon()
+        await asyncio.sleep(settings.stop_delay)
 
 
 def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:

@@ -121,6 +121,25 @@ def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def log_format_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--log-format, for what serves."""
+    return click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="What is said on standard error: lines for people, or JSON for programs.",
+    )(function)
+
+
+def traces_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--traces, for what serves."""
+    return click.option(
+        "--traces",
+        is_flag=True,
+        help="Send OpenTelemetry traces, as the variables OTEL_... say; it takes numberkeep[otel].",
+    )(function)
+
+
 def account_option(function: click.decorators.FC) -> click.decorators.FC:
     """--account, the same for every command."""
     return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)

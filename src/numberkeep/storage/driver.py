@@ -81,7 +81,8 @@ class Line:
             try:
                 job.done(result)
             except Exception:
-                log.exception("request %s is done, and nobody could be told", job.request_id)
+                note = {"request_id": job.request_id}
+                log.exception("request %s is done, and nobody could be told", job.request_id, extra=note)
         self._listen(LISTENING_TURNS if self._groups == 1 else 0, waiting + len(jobs))
 
     def _begin(self) -> None:
@@ -104,6 +105,8 @@ class Line:
 class Driver(ABC):
     """A store. Whoever has an answer reads, from then on, what it tells."""
 
+    is_lost = False
+    """Whether what was last to be written could not be; a driver that asks a server each time never knows."""
     _world: World
     subscribers: Subscribers | None
     """Who is told of what happens; None if nobody is."""

@@ -271,6 +271,7 @@ class Postgres(Driver):
         """What the jobs come to, in one transaction that is run again as far as that helps. Raises _SetApart."""
         pause_seconds = FIRST_PAUSE_SECONDS
         result: Any = ServiceUnavailable("Others change the same things all the time; nothing was changed.")
+        note = {"request_ids": [job.request_id for job in jobs]}
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
                 with session.transaction(mode.begin) as transaction:
@@ -278,11 +279,11 @@ class Postgres(Driver):
                 session.place.find()
                 return results
             except _MET_ANOTHER as error:
-                log.info("request %s meets others: %s", jobs[0].request_id, str(error).strip())
+                log.info("request %s meets others: %s", jobs[0].request_id, str(error).strip(), extra=note)
                 self._closing.wait(self._world.random.random() * 2 * pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             except _WAITED as error:
-                log.warning("request %s has waited too long: %s", jobs[0].request_id, str(error).strip())
+                log.warning("request %s has waited too long: %s", jobs[0].request_id, str(error).strip(), extra=note)
                 result = ServiceUnavailable("The store has taken too long; nothing was changed.")
                 break
             except _LOST as error:
@@ -306,7 +307,7 @@ class Postgres(Driver):
 
 
 def _failure(job: Job, error: Exception) -> ServiceFailure:
-    log.error("request %s failed", job.request_id, exc_info=error)
+    log.error("request %s failed", job.request_id, exc_info=error, extra={"request_id": job.request_id})
     return ServiceFailure("The service encountered an unexpected error.")
 
 

@@ -102,7 +102,6 @@ class Sqlite(Driver):
         self._rows_version = 0
         self._line = Line(self._run_group, sizes=self._metrics.groups("writes"))
         self._commit_seconds = 0.0
-        self._is_lost = False
         self._writing = threading.Lock()
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
@@ -200,7 +199,7 @@ class Sqlite(Driver):
                 self._begin_snapshot()
             return self._run(self._reader, {}, self._world.now(), caller, request_id, work)
         except sqlite3.Error:
-            log.exception("reading failed, request %s", request_id)
+            log.exception("reading failed, request %s", request_id, extra={"request_id": request_id})
             self._end_snapshot()
             return ServiceUnavailable("The store cannot be read at the moment.")
 
@@ -272,9 +271,10 @@ class Sqlite(Driver):
                 self._begin(wait=True)
                 return self._attempt(jobs, savepoints=True)
         except Exception:
-            log.exception("a group of %d transactions was not committed", len(jobs))
-            if not self._is_lost:
-                self._is_lost = True
+            note = {"request_ids": [job.request_id for job in jobs]}
+            log.exception("a group of %d transactions was not committed", len(jobs), extra=note)
+            if not self.is_lost:
+                self.is_lost = True
                 self._metrics.lost("the store")
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
         finally:
@@ -309,8 +309,8 @@ class Sqlite(Driver):
             began = perf_counter()
             writer.execute("COMMIT")
             self._commit_seconds = perf_counter() - began
-            if self._is_lost and writer.changes > changes:
-                self._is_lost = False
+            if self.is_lost and writer.changes > changes:
+                self.is_lost = False
                 self._metrics.found("the store")
             return results
         except BaseException:
@@ -352,7 +352,7 @@ class Sqlite(Driver):
                 raise  # none of the group can be kept
             if connection.undo():
                 known.clear()
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", request_id, extra={"request_id": request_id})
             return ServiceFailure("The service encountered an unexpected error.")
         connection.keep()
         return result
