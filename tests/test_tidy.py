@@ -49,6 +49,7 @@ MAY_IMPORT = {
         "config",
         "domain",
         "keyring",
+        "operations",
         "sealing",
         "settling",
         "storage",
