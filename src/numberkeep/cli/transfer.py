@@ -41,7 +41,7 @@ def export(database: Location, account: str, file: Path | None, format: str | No
 
     def write() -> int:
         with app.open_session(database, account) as session:
-            given = map(given_of, session.pages(_every, lambda number: number.e164_phone_number))
+            given = map(given_of, every(session))
             if file is None:
                 return rows.write(sys.stdout, given, wanted)
             with file.open("w", encoding="utf-8", newline="") as target:
@@ -51,9 +51,14 @@ def export(database: Location, account: str, file: Path | None, format: str | No
     click.echo(f"{count} numbers{f' are in {file}' if file else ''}.", err=True)
 
 
-def _every(tx: Tx, after: str | None, limit: int) -> list[PhoneNumber]:
+def every(session: Session) -> Iterator[PhoneNumber]:
+    """All numbers of the account, those in the deletion queue too."""
     nothing: dict[str, Any] = dict.fromkeys(("status", "product_type", "filter_name", "filter_value"))
-    return phone_numbers.page(tx, after=after or "", limit=limit, queue_too=True, **nothing)
+
+    def fetch(tx: Tx, after: str | None, limit: int) -> list[PhoneNumber]:
+        return phone_numbers.page(tx, after=after or "", limit=limit, queue_too=True, **nothing)
+
+    return session.pages(fetch, lambda number: number.e164_phone_number)
 
 
 @click.command("import")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.errors import BadRequest
 from ..domain.moment import Timestamp, later, moment, seconds_of
@@ -20,8 +21,11 @@ from ..domain.phone_number import (
     ProductType,
     Status,
 )
-from ..storage import pending_changes, phone_numbers
-from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS
+from ..domain.phone_number_order import ItemStatus, OrderedPhoneNumber, PhoneNumberOrder, status_of
+from ..domain.phone_number_order import Status as OrderStatus
+from ..domain.voice_connector import DEFAULT_REGION, VoiceConnectorItem
+from ..storage import pending_changes, phone_number_orders, phone_numbers
+from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS, link
 from ..storage.tx import Tx
 from .voice_connector_groups import new_voice_connector_group
 from .voice_connectors import new_voice_connector
@@ -205,3 +209,121 @@ def _moment(timestamp: Timestamp | None) -> Timestamp | None:
         return moment(seconds_of(timestamp))
     except (ValueError, OverflowError) as error:
         raise BadRequest(f"{timestamp!r} is no ISO 8601 date and time with a time zone.") from error
+
+
+class GivenConnector(Struct, rename="pascal"):
+    """VoiceConnector as answers have it."""
+
+    voice_connector_id: str
+    name: str
+    aws_region: str = DEFAULT_REGION
+    require_encryption: bool = True
+    integration_type: str | None = None
+    network_type: str = "IPV4_ONLY"
+    created_timestamp: Timestamp | None = None
+    updated_timestamp: Timestamp | None = None
+
+
+class GivenItem(Struct, rename="pascal"):
+    """A Voice Connector of a group."""
+
+    voice_connector_id: str
+    priority: int | None = None
+
+
+class GivenGroup(Struct, rename="pascal"):
+    """VoiceConnectorGroup as answers have it."""
+
+    voice_connector_group_id: str
+    name: str
+    voice_connector_items: list[GivenItem] = []
+    created_timestamp: Timestamp | None = None
+    updated_timestamp: Timestamp | None = None
+
+
+class GivenOrderedNumber(Struct, rename="pascal"):
+    """A number of an order."""
+
+    e164_phone_number: str = msgspec.field(name="E164PhoneNumber")
+    status: ItemStatus
+
+
+class GivenOrder(Struct, rename="pascal"):
+    """PhoneNumberOrder as answers have it."""
+
+    phone_number_order_id: str
+    product_type: ProductType
+    status: OrderStatus
+    created_timestamp: Timestamp
+    updated_timestamp: Timestamp
+    ordered_phone_numbers: list[GivenOrderedNumber]
+    order_type: str = "New"
+
+
+def put_holders(tx: Tx, connectors: Sequence[GivenConnector], groups: Sequence[GivenGroup]) -> int:
+    """Have Voice Connectors and groups that the account has not yet; how many those were."""
+    added = 0
+    for one in connectors:
+        if VOICE_CONNECTORS.find(tx, one.voice_connector_id) is None:
+            plain = new_voice_connector(tx, one.voice_connector_id, one.name, one.aws_region)
+            connector = replace(
+                plain,
+                require_encryption=one.require_encryption,
+                integration_type=one.integration_type,
+                network_type=one.network_type,
+                created_timestamp=_moment(one.created_timestamp) or tx.now,
+                updated_timestamp=_moment(one.updated_timestamp) or tx.now,
+            )
+            VOICE_CONNECTORS.insert(tx, connector)
+            added += 1
+    for given in groups:
+        if VOICE_CONNECTOR_GROUPS.find(tx, given.voice_connector_group_id) is None:
+            for item in given.voice_connector_items:
+                _provide(tx, "VoiceConnectorId", item.voice_connector_id)
+            group = replace(
+                new_voice_connector_group(tx, given.voice_connector_group_id, given.name),
+                voice_connector_items=tuple(
+                    VoiceConnectorItem(item.voice_connector_id, item.priority) for item in given.voice_connector_items
+                ),
+                created_timestamp=_moment(given.created_timestamp) or tx.now,
+                updated_timestamp=_moment(given.updated_timestamp) or tx.now,
+            )
+            VOICE_CONNECTOR_GROUPS.insert(tx, group)
+            link(tx, group.voice_connector_group_id, [item.voice_connector_id for item in group.voice_connector_items])
+            added += 1
+    return added
+
+
+def put_orders(tx: Tx, orders: Sequence[GivenOrder]) -> int:
+    """Have orders that the account has not yet, as far as they are settled; how many those were."""
+    added = 0
+    for given in orders:
+        items = tuple(OrderedPhoneNumber(one.e164_phone_number, one.status) for one in given.ordered_phone_numbers)
+        is_settled = given.status != "Processing" and given.status == status_of(items)
+        if is_settled and phone_number_orders.ORDERS.find(tx, given.phone_number_order_id) is None:
+            phone_number_orders.insert(
+                tx,
+                PhoneNumberOrder(
+                    phone_number_order_id=given.phone_number_order_id,
+                    product_type=given.product_type,
+                    status=given.status,
+                    order_type=given.order_type,
+                    ordered_phone_numbers=items,
+                    created_timestamp=moment(seconds_of(given.created_timestamp)),
+                    updated_timestamp=moment(seconds_of(given.updated_timestamp)),
+                ),
+            )
+            added += 1
+    return added
+
+
+def compare(here: GivenNumber, there: GivenNumber) -> dict[str, tuple[object, object]]:
+    """What is not the same of a number in two inventories, by member. Timestamps are not compared."""
+    names = msgspec.structs.fields(GivenNumber)
+    pairs = {field.encode_name: (getattr(here, field.name), getattr(there, field.name)) for field in names}
+    held = [sorted(f"{one.name} {one.value}" for one in number.associations) for number in (here, there)]
+    compared = {name: pairs[name] for name in _COMPARED} | {"Associations": (held[0], held[1])}
+    return {name: pair for name, pair in compared.items() if (pair[0] or None) != (pair[1] or None)}
+
+
+_COMPARED = ("ProductType", "Status", "CallingName", "CallingNameStatus", "Name", "OrderId")
