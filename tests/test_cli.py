@@ -35,7 +35,7 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
 @contextmanager
 def running(*arguments: str, **options: Any) -> Iterator[tuple["subprocess.Popen[str]", str, str]]:
     """A started program, the URL of its API and that of its admin port, once it says that it is ready."""
-    command = [*PROGRAM, *arguments, "--port", "0", "--admin-port", "0"]
+    command = [*options.pop("program", PROGRAM), *arguments, "--port", "0", "--admin-port", "0"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if arguments[0] == "serve" else None}
     with subprocess.Popen(command, text=True, **{**pipes, **options}) as process:
         says = process.stderr or process.stdout

@@ -9,22 +9,26 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from functools import partial
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from msgspec.structs import replace
 
 from .admin import AdminServer, application
+from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
+from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
-from .admin.request_log import RequestLog
+from .admin.request_log import RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
 from .aws.message import Request
-from .aws.model import flavours
+from .aws.model import Flavour, flavours
 from .aws.sigv4 import Identity, Verifier, read_unverified
 from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
@@ -38,13 +42,25 @@ from .domain.errors import Awaited, BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
+from .metrics import KEEP_SECONDS, Counted, Metrics, Shared
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
+from .proxies import Proxies
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import BACKLOG, Server, tls_context
 from .storage import checking, identities, postgres_schema, sqlite, store
 from .storage.checking import Finding
-from .storage.copying import UNFINISHED, Copy, PostgresSide, explained, side_of
+from .storage.copying import (
+    UNFINISHED,
+    Copy,
+    PostgresSide,
+    Progress,
+    Side,
+    SqliteSide,
+    as_one_file,
+    explained,
+    side_of,
+)
 from .storage.driver import Driver, StoreError, promise
 from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
@@ -94,16 +110,14 @@ class App:
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
         carriers = await _carriers(settings, world, stack)
-        if isinstance(settings.database, Path):
-            stack.enter_context(_lock(settings.database))
-        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        told, standby = carriers.subscribers, settings.standby
-        self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
+        metrics = Metrics()
+        counted = self._shared(metrics, stack)
+        self.store = self._open_store(carriers, metrics, stack)
         compiled = flavours(OPERATIONS, INSTEAD)
         requests = RequestLog(world.now, world.steady_seconds)
-        faults = Faults(compiled.values(), world.new_dice(), requests.struck)
+        faults = Faults(compiled.values(), world.new_dice(), requests.struck, requests.struck_carrier)
         carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
-        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of)
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration, faults, requests)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
@@ -114,45 +128,104 @@ class App:
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder: Records | None = requests if settings.dev else None
-        if outputs := _outputs(settings):
-            trail = Trail(outputs)
-            stack.callback(trail.close)
-            recorder = Recorder(trail, world.second)
-        rate = settings.rate
-        throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
-        api = Api(
+        recorder = self._recorder(stack) or (requests if settings.dev else None)
+        throttle = self._throttle()
+        api_of = partial(
+            self._api,
             compiled,
-            self._identify(keyring, settings.regions),
-            self.store,
-            world.new_id,
-            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
             throttle=throttle,
             recorder=recorder,
+            metrics=metrics,
             faults=faults if settings.dev else None,
-            real_seconds=world.real_seconds,
-            arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
-            of_one_number=OF_ONE_NUMBER,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
-        watched = requests.watch(api) if settings.dev else api
-        self._server = server = Server(watched, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
-        try:
-            its = socket.socket(fileno=seat.api_fd) if seat else None
-            await server.start(settings.host, settings.port, its)
-        except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
-        stack.push_async_callback(server.stop)
-        admin = AdminServer(application(controls, Callbacks(self.store, carriers), dev=settings.dev), listener)
+        api = api_of(
+            self._identify(keyring, settings.regions),
+            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
+        )
+        watched = requests.watch if settings.dev else _unwatched
+        await self._serve(watched(api), stack)
+        pages = Console(
+            self.store,
+            keyring,
+            sealer,
+            world,
+            controls,
+            requests,
+            lambda identify: watched(api_of(identify)),
+            compiled["default"].operations,
+            Proxies(settings.trusted_proxies),
+            dev=settings.dev,
+        )
+        surveys = metrics_page.Surveys(self.store, world.steady_seconds)
+        for_prometheus = metrics_page.routes(counted, surveys)
+        answers = Callbacks(self.store, carriers)
+        site = application(controls, answers, pages, dev=settings.dev, metrics=for_prometheus)
+        admin = AdminServer(site, listener)
         await admin.start()
         stack.push_async_callback(admin.stop)
         stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
-        self.port, self.admin_port = server.port, admin.port
+        self.port, self.admin_port = self._server.port, admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
+
+    def _open_store(self, carriers: Carriers, metrics: Metrics, stack: AsyncExitStack) -> Driver:
+        settings = self.settings
+        if isinstance(settings.database, Path):
+            stack.enter_context(_lock(settings.database))
+        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
+        told, standby = carriers.subscribers, settings.standby
+        return open_store(
+            settings.database, self.world, carriers, stack, quotas, subscribers=told, metrics=metrics, standby=standby
+        )
+
+    def _api(self, compiled: dict[str, Flavour], identify: Callable[[Request], Identity], **options: Any) -> Api:
+        return Api(
+            compiled,
+            identify,
+            self.store,
+            self.world.new_id,
+            real_seconds=self.world.real_seconds,
+            arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
+            of_one_number=OF_ONE_NUMBER,
+            **options,
+        )
+
+    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
+        settings, seat = self.settings, self.settings.seat
+        self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        try:
+            listener = socket.socket(fileno=seat.api_fd) if seat else None
+            await self._server.start(settings.host, settings.port, listener)
+        except OSError as error:
+            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
+        stack.push_async_callback(self._server.stop)
+
+    def _recorder(self, stack: AsyncExitStack) -> Records | None:
+        """What keeps the trail, if one is wanted."""
+        outputs = _outputs(self.settings)
+        if not outputs:
+            return None
+        trail = Trail(outputs)
+        stack.callback(trail.close)
+        return Recorder(trail, self.world.second)
+
+    def _throttle(self) -> Throttle | None:
+        rate, burst = self.settings.rate, self.settings.burst
+        return Throttle(rate, max(1, burst or 2 * rate), self.world.steady_seconds) if rate else None
+
+    def _shared(self, metrics: Metrics, stack: AsyncExitStack) -> Callable[[], Counted]:
+        """Gives what was counted: by this process or, if it is one of several, by all of them."""
+        seat = self.settings.seat
+        if seat is None:
+            return metrics.counted
+        shared = Shared(seat.metrics_fd, metrics)
+        stack.callback(shared.keep)
+        stack.push_async_callback(_stop, asyncio.create_task(_keep(shared)))
+        return shared.counted
 
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
@@ -336,19 +409,20 @@ def open_store(
     quotas: Mapping[str, int] | None = None,
     *,
     subscribers: Subscribers | None = None,
+    metrics: Metrics | None = None,
     standby: str | None = None,
 ) -> Driver:
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
-        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, standby_url=standby)
+        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
     elif database:
-        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers)
+        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers, metrics=metrics)
     else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
         path = str(Path(directory, "numberkeep.sqlite3"))
-        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, durable=False)
+        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, metrics=metrics, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -475,11 +549,67 @@ def check(database: Location) -> Iterator[Finding]:
     _refuse_absent(database)
     refuse_other_versions(schema_version(database))
     with closing(side_of(database)) as side, explained("The store cannot be read"):
-        side.view()
-        if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
-            raise StoreError(UNFINISHED)
+        _view(side)
         damage = [Finding("", str(database), "the file is sound", found) for found in side.damage()]
         yield from damage or checking.check(side.execute)
+
+
+def back_up(database: Location, file: Path, progress: Progress, *, force: bool) -> None:
+    """Make `file` a SQLite store with what is in the store now; that may be served meanwhile.
+
+    Raises StartError or StoreError if it cannot be, or if there is such a file and it is not `force`; then no file is
+    made or changed.
+    """
+    _refuse_absent(database)
+    refuse_other_versions(schema_version(database))
+    if isinstance(database, Path) and file.exists() and file.samefile(database):
+        raise StartError("A store cannot be its own backup.")
+    if file.exists() and not force:
+        raise StartError(f"There is {file} already: with --force it is replaced.")
+    with (
+        _replacing(file) as new,
+        explained("The store cannot be backed up"),
+        closing(side_of(database)) as source,
+    ):
+        if isinstance(source, SqliteSide):
+            _view(source)
+            source.back_up(new, progress)
+            return
+        migrate(new)
+        with closing(SqliteSide(new)) as target:
+            copy = Copy(source, target, is_served=True)
+            done = 0
+            for rows in chain(copy.copy(), copy.compare()):
+                done += rows
+                progress(done, 3 * copy.rows)
+        as_one_file(new)
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[Path]:
+    """A new file of this user's alone: when the block has ended it takes the place of `file`, and is on disk."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        new = Path(name)
+        try:
+            yield new
+            os.fsync(descriptor)
+            new.replace(file)
+            directory = os.open(file.parent, os.O_RDONLY)
+            os.fsync(directory)
+            os.close(directory)
+        finally:
+            os.close(descriptor)
+            for path in file.parent.glob(f"{new.name}*"):  # and what SQLite puts beside it
+                path.unlink()
+    except OSError as error:
+        raise StartError(f"The file {file} cannot be written: {error}.") from error
+
+
+def _view(side: Side) -> None:
+    side.view()
+    if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
+        raise StoreError(UNFINISHED)
 
 
 def _refuse_absent(database: Location) -> None:
@@ -500,10 +630,20 @@ def reseal(database: Location, sealer: Sealer) -> int:
     return asyncio.run(once())
 
 
+async def _keep(shared: Shared) -> None:
+    while True:
+        await asyncio.sleep(KEEP_SECONDS)
+        shared.keep()
+
+
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def _unwatched(api: Api) -> Api:
+    return api
 
 
 def _anybody(request: Request) -> Identity:

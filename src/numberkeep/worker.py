@@ -18,7 +18,8 @@ from .carriers import Carrier, Request
 from .domain.caller import Caller
 from .domain.errors import Error, ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
-from .settling import Failed
+from .metrics import Metrics
+from .settling import ATTEMPTS, Failed
 from .storage import store
 from .storage.deliveries import Delivery
 from .storage.driver import Driver
@@ -58,6 +59,7 @@ class Worker:
         world: World,
         endpoint_of: Callable[[str], Endpoint | None] = lambda receiver: None,
         poll_seconds: float = POLL_SECONDS,
+        metrics: Metrics | None = None,
     ) -> None:
         """`carrier_of` tells which carrier serves a number: by its account, and the number itself; `endpoint_of`
         where the messages of a subscriber go; `poll_seconds` how long what has become due waits at most."""
@@ -66,6 +68,7 @@ class Worker:
         self._carrier_of = carrier_of
         self._endpoint_of = endpoint_of
         self._world = world
+        self._metrics = metrics or Metrics()
         self._working = asyncio.Lock()
 
     async def run(self) -> None:
@@ -158,12 +161,15 @@ class Worker:
         if isinstance(claimed, Delivery):
             if await self._in_turn(claimed, settling.begin_delivery, claimed):
                 failed = await self._send(claimed)
+                over = claimed.attempts + 1 >= ATTEMPTS
+                self._metrics.delivered("delivered" if failed is None else "given_up" if over else "failed")
                 await self._in_turn(claimed, settling.settle_delivery, claimed, failed, dice)
             return
         question = await self._in_turn(claimed, settling.begin, claimed)
         if isinstance(question, Request):
             carrier = self._carrier_of(question.account_id, question.e164_phone_number)
             answer = await self._answer_of(getattr(carrier, question.kind)(question), f"{question.kind} of", question)
+            self._metrics.carrier_called(question.kind, type(answer).__name__.lower())
             noted = (carrier.receiver, question.id) if carrier.receiver else None
             await self._in_turn(claimed, settling.settle, claimed, answer, dice, noted)
         elif question:

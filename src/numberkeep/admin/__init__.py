@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from ..domain.errors import Error, NotFound, ServiceFailure, ServiceUnavailable
-from . import callbacks, control
+from . import callbacks, console, control
 from .callbacks import Callbacks
+from .console import Console
+from .console.guard import Guard
 from .control import Controls
 
 _STATUSES = {NotFound: 404, ServiceFailure: 500, ServiceUnavailable: 503}
@@ -31,10 +34,17 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": str(error)}, status)
 
 
-def application(controls: Controls, answers: Callbacks, *, dev: bool) -> Starlette:
-    """The admin port's pages; the controls are there only in `dev`."""
-    routes = [Route("/_numberkeep/health", health), *callbacks.routes(answers)]
-    app = Starlette(routes=routes + (control.routes() if dev else []), exception_handlers={Error: refused})
+def application(
+    controls: Controls, answers: Callbacks, pages: Console, *, dev: bool, metrics: Sequence[Route] = ()
+) -> Starlette:
+    """The admin port's pages; the controls are there only in `dev`, for who names this machine as the host."""
+    routes: list[BaseRoute] = [Route("/_numberkeep/health", health), *callbacks.routes(answers), *metrics]
+    routes += control.routes() if dev else []
+    app = Starlette(
+        routes=routes + console.routes(pages),
+        exception_handlers={Error: refused},
+        middleware=[Middleware(Guard, loopback_only=dev)],
+    )
     app.state.controls = controls
     return app
 
@@ -43,7 +53,10 @@ class AdminServer(uvicorn.Server):
     """Serves the admin port on the running loop; signals are left to the program around it."""
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
-        super().__init__(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, log_level="warning"))
+        config = uvicorn.Config(
+            app, lifespan="off", access_log=False, log_config=None, log_level="warning", proxy_headers=False
+        )
+        super().__init__(config)
         self._listener = listener
         self.port: int = listener.getsockname()[1]
 

@@ -17,7 +17,7 @@ from ..domain.moment import Timestamp, seconds_of
 from ..domain.number_plan import normalize_id, phone_number_id
 from ..operations import inventory
 from ..operations.inventory import GivenNumber
-from ..storage import pending_changes, store
+from ..storage import pending_changes, phone_numbers, store
 from ..storage.driver import Driver
 from ..storage.tx import Tx
 from ..worker import Worker
@@ -119,6 +119,10 @@ class Controls:
             raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {error}.") from error
         return await self._storage.transact(caller_of(account_id), _seed, seeds)
 
+    async def history(self, account_id: str, e164: str) -> list[phone_numbers.Change]:
+        """All that has happened to an account's number, the latest first."""
+        return await self._storage.ask(caller_of(account_id), phone_numbers.history, normalize_id(e164))
+
 
 def caller_of(account_id: str) -> Caller:
     """Who is behind the controls."""
@@ -132,6 +136,7 @@ def routes() -> list[Route]:
         Route("/_numberkeep/clock", _not_for_pages(_turn_clock), methods=["POST"]),
         Route("/_numberkeep/reset", _not_for_pages(_reset), methods=["POST"]),
         Route("/_numberkeep/numbers", _not_for_pages(_seed_numbers), methods=["POST"]),
+        Route("/_numberkeep/history", _tell_history, methods=["GET"]),
         Route("/_numberkeep/faults", _list_faults, methods=["GET"]),
         Route("/_numberkeep/faults", _not_for_pages(_add_fault), methods=["POST"]),
         Route("/_numberkeep/faults", _not_for_pages(_remove_all_faults), methods=["DELETE"]),
@@ -180,6 +185,13 @@ async def _seed_numbers(request: Request) -> JSONResponse:
     account_id = check_account_id(_query(request, "account").get("account", DEFAULT_ACCOUNT_ID))
     seeded = await request.app.state.controls.seed(account_id, await request.body())
     return JSONResponse({"PhoneNumberIds": seeded}, 201)
+
+
+async def _tell_history(request: Request) -> JSONResponse:
+    query = _query(request, "account", "number")
+    account_id = check_account_id(query.get("account", DEFAULT_ACCOUNT_ID))
+    changes = await request.app.state.controls.history(account_id, query.get("number", ""))
+    return JSONResponse({"changes": msgspec.to_builtins(changes)})
 
 
 async def _list_faults(request: Request) -> JSONResponse:

@@ -105,7 +105,7 @@ class Operation:
         """What a policy can name of it: the kind that stands in an ARN, and the member that has its id; no kind if the
         member is the ARN."""
         self.uri_members: dict[str, str] = {}
-        self._query_names: dict[str, str] = {}
+        self.query_names: dict[str, str] = {}
         if function is None:
             return
         self._function = function
@@ -118,7 +118,7 @@ class Operation:
             part["members"][member] = reference
         for part in (located, body):
             part["required"] = [member for member in members.get("required", ()) if member in part["members"]]
-        self._query_names = {
+        self.query_names = {
             reference["locationName"]: member
             for member, reference in located["members"].items()
             if reference["location"] == "querystring"
@@ -146,7 +146,7 @@ class Operation:
         """
         if not self.served:
             raise OperationNotImplemented(f"The operation {self.name} is not implemented by this server.")
-        if request.query and self._query_names:
+        if request.query and self.query_names:
             parameters.update(self.in_query(request.query))
         try:
             arguments = msgspec.structs.asdict(msgspec.convert(parameters, self._located, strict=False))
@@ -164,7 +164,7 @@ class Operation:
         """The members in a query."""
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
-            if member := self._query_names.get(unquote(name)):
+            if member := self.query_names.get(unquote(name)):
                 yield member, unquote(value.replace("+", " "))
 
     def _with_booleans(self, body: bytes) -> Any:

@@ -22,6 +22,7 @@ from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, Supervisor, WorkerFailed
 from . import access, configuration, deliveries, numbers, orders, pending
+from .backup import backup
 from .check import check
 from .copy import copy
 from .doctor import doctor
@@ -207,6 +208,7 @@ for command in (
     migrate,
     copy,
     check,
+    backup,
 ):
     main.add_command(command)
 

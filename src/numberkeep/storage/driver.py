@@ -8,6 +8,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
 from ..domain.errors import Error
+from ..metrics import Histogram
 from ..world import World
 from .tx import Tx
 
@@ -23,6 +24,10 @@ GROUP_JOBS = 256
 LISTENING_TURNS = 16
 """How many turns of the event loop at most those who were just answered have to come back, so that they share the
 next commit: else two halves of the clients take turns, and twice as many commits are made."""
+SURVEYS = 2
+"""How many surveys run side by side."""
+SURVEY_SECONDS = 10
+"""How long one statement of a survey may take."""
 
 
 class StoreError(Exception):
@@ -43,10 +48,16 @@ class Job(NamedTuple):
 class Line:
     """Jobs that wait, and are run in groups: what gathers while groups are under way shares the next one."""
 
-    def __init__(self, run: Callable[[asyncio.AbstractEventLoop, list[Job]], None], groups: int = 1) -> None:
+    def __init__(
+        self,
+        run: Callable[[asyncio.AbstractEventLoop, list[Job]], None],
+        groups: int = 1,
+        sizes: Histogram | None = None,
+    ) -> None:
         """`run` begins a group, and has `answer` called on the event loop when it is done; `groups` of them are under
-        way side by side."""
+        way side by side; `sizes` counts how large they are."""
         self._run = run
+        self._sizes = sizes
         self._groups = groups
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: list[Job] = []
@@ -77,6 +88,8 @@ class Line:
         while self._loop and self._jobs and self._busy < self._groups:
             jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
             self._busy += 1
+            if self._sizes is not None:
+                self._sizes.observe(len(jobs))
             self._run(self._loop, jobs)
 
     def _listen(self, turns: int, expected: int) -> None:
@@ -120,6 +133,13 @@ class Driver(ABC):
 
         Raises `numberkeep.domain.errors.Awaited` if that has to be waited for.
         """
+
+    @abstractmethod
+    async def survey(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``function(tx, ...)``, which writes nothing and may look at very many rows: nobody else waits for it, but
+        other surveys. Raises what it raises, and ServiceUnavailable if it takes too long."""
 
     @abstractmethod
     def scrub(self) -> None:

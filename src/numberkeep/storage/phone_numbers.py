@@ -109,6 +109,12 @@ def page(
     return _with_associations(tx.execute, tx.account_id, tx.execute(sql, (*values, limit)).fetchall())
 
 
+def select(tx: Tx, where: str, values: Sequence[object]) -> list[PhoneNumber]:
+    """Those of the account's numbers that meet a condition, after which ORDER BY and LIMIT may stand."""
+    rows = tx.execute(f"{_SELECT} AND {where}", (tx.account_id, *values)).fetchall()
+    return _with_associations(tx.execute, tx.account_id, rows)
+
+
 def count(tx: Tx) -> int:
     """How many numbers the account has, those in the deletion queue left out."""
     sql = f"SELECT count(*) FROM phone_numbers WHERE account_id = ? AND {_NOT_IN_QUEUE}"

@@ -6,6 +6,7 @@ Transactions wait in lines, each with threads and connections of its own, which 
   next transaction, which first locks the numbers of all its jobs in one statement. So it is READ COMMITTED, and who
   meets another process waits for it instead of failing. The worker's have a line like that to themselves.
 - Those that read one number: a group reads its numbers by one statement.
+- What reads very many rows has threads of its own, so that nobody waits for it.
 - All others are SERIALIZABLE. What arrives together shares a transaction; a function that has met another transaction
   is run again.
 - A group that cannot be kept as a whole is set apart: each of its jobs goes on alone, and holds up no other.
@@ -31,9 +32,10 @@ from psycopg.pq import TransactionStatus
 from ..domain.caller import Caller
 from ..domain.errors import Awaited, BadRequest, Error, ServiceFailure, ServiceUnavailable
 from ..domain.number_plan import normalize_id
+from ..metrics import Metrics
 from ..world import World
 from . import pending_changes, phone_numbers
-from .driver import Done, Driver, Job, Line, Work, promise
+from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, Work, promise
 from .postgres_schema import conninfo, token_secret
 from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Subscribers, Tx
@@ -55,7 +57,7 @@ ATTEMPTS = 20
 FIRST_PAUSE_SECONDS = 0.001
 """How long a job waits on average before it is run again; twice as long each further time, up to the longest."""
 LONGEST_PAUSE_SECONDS = 0.1
-STATEMENT_SECONDS = 10
+STATEMENT_SECONDS = SURVEY_SECONDS
 """How long one statement may take."""
 LOCK_SECONDS = 2
 """How long it waits for what another transaction has locked."""
@@ -110,6 +112,7 @@ class Postgres(Driver):
         quotas: Mapping[str, int] | None = None,
         *,
         subscribers: Subscribers | None = None,
+        metrics: Metrics | None = None,
         standby_url: str | None = None,
     ) -> None:
         """Use the database at `url`; what only reads is asked of the one at `standby_url`, if there is one, though that
@@ -121,20 +124,22 @@ class Postgres(Driver):
         self._pool = pool
         self._quotas = quotas or {}
         self._subscribers = subscribers
+        self._metrics = metrics or Metrics()
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
-        leader = _Place("the store", conninfo(url, "read-write"))
+        leader = _Place("the store", conninfo(url, "read-write"), self._metrics)
         nearest = [leader]
         if standby_url:
-            nearest.insert(0, _Place("the standby", conninfo(standby_url, "prefer-standby")))
+            nearest.insert(0, _Place("the standby", conninfo(standby_url, "prefer-standby"), self._metrics))
         self._pools: list[_Threads] = []
         self._apart = self._threads(FEW_THREADS, [leader])
-        self._number_writes = self._line(1, [leader], _Mode(_LOCKING, _locked))
-        self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending))
-        self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing))
+        self._number_writes = self._line(1, [leader], _Mode(_LOCKING, _locked), "numbers")
+        self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending), "worker")
+        self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing), "writes")
         self._looks = self._line(FEW_THREADS, [leader], _Mode(_READING, _nothing))
         self._number_reads = self._line(1, nearest, _Mode(_READING, _numbers))
         self._reads = self._line(THREADS, nearest, _Mode(_READING, _nothing))
+        self._surveyors = self._threads(SURVEYS, [leader])
         self._looked: dict[Hashable, _Looked] = {}
 
     def recall(self, key: Hashable) -> bytes | None:
@@ -178,6 +183,15 @@ class Postgres(Driver):
         self._looks.put(Job(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done))
         return await future  # type: ignore[no-any-return]
 
+    async def survey(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        future, done = promise()
+        job = Job(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
+        mode = _Mode(_READING, _nothing)
+        self._surveyors.submit(self._work_alone, mode, asyncio.get_running_loop(), job)
+        return await future  # type: ignore[no-any-return]
+
     def scrub(self) -> None:
         """The database's files are its own."""
 
@@ -191,10 +205,11 @@ class Postgres(Driver):
         self._pools.append(_Threads(count, places))
         return self._pools[-1]
 
-    def _line(self, threads: int, places: Sequence["_Place"], mode: _Mode) -> Line:
-        """A line whose groups such transactions run."""
+    def _line(self, threads: int, places: Sequence["_Place"], mode: _Mode, commits: str | None = None) -> Line:
+        """A line whose groups such transactions run; `commits` is what it is called if they write."""
         pool = self._threads(threads, places)
-        line = Line(lambda loop, jobs: pool.submit(self._work, line, mode, loop, jobs), threads)
+        sizes = self._metrics.groups(commits) if commits else None
+        line = Line(lambda loop, jobs: pool.submit(self._work, line, mode, loop, jobs), threads, sizes)
         return line
 
     def _work(
@@ -328,9 +343,10 @@ def _names(jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
 class _Place:
     """Servers that are asked for by one connection string, and whether one of them is there."""
 
-    def __init__(self, name: str, conninfo: str) -> None:
+    def __init__(self, name: str, conninfo: str, metrics: Metrics) -> None:
         self.name = name
         self.conninfo = conninfo
+        self._metrics = metrics
         self._is_lost = False
         self._away_seconds = FIRST_AWAY_SECONDS
         self._away_until = 0.0
@@ -347,12 +363,14 @@ class _Place:
             self._away_seconds = min(2 * self._away_seconds, LONGEST_AWAY_SECONDS)
         if not self._is_lost:
             self._is_lost = True
+            self._metrics.lost(self.name)
             log.warning("%s is lost: %s", self.name, str(error).strip())
 
     def find(self) -> None:
         """It is there: say so, if it was lost."""
         if self._is_lost:
             self._is_lost = False
+            self._metrics.found(self.name)
             self._away_seconds, self._away_until = FIRST_AWAY_SECONDS, 0.0
             log.warning("%s is there again", self.name)
 

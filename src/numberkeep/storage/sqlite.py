@@ -4,7 +4,7 @@ One writing transaction runs after the other. What has gathered meanwhile runs t
 ``synchronous=FULL`` one wait for the disk; no answer is given before that. A quick disk is waited for where the
 requests come in; a slow one, or another process that writes, by a thread. Reading transactions run at once on the
 thread that asks, on a connection of their own, and see the last commit. An inventory is read far more often than it
-changes: what was read is kept until the next commit.
+changes: what was read is kept until the next commit. What reads for long has threads and connections of its own.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,8 +22,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
+from ..metrics import Metrics
 from ..world import World
-from .driver import Done, Driver, Job, Line, StoreError, Work
+from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, StoreError, Work
 from .migrations import migrations, of_sqlite, refuse_newer_version
 from .tx import Pool, Subscribers, Tx
 
@@ -47,6 +49,9 @@ BUSY_SECONDS = 5.0
 """How long a transaction waits for another process (a command at the shell) to finish with the file."""
 
 
+LOOKOUT_STEPS = 100_000
+"""After how many steps of its machine SQLite asks whether a survey has to end: about a millisecond."""
+
 _OF_SOMETHING_ELSE = "SELECT name FROM sqlite_schema, pragma_user_version WHERE user_version = 0 LIMIT 1"
 
 
@@ -61,6 +66,7 @@ class Sqlite(Driver):
         quotas: Mapping[str, int] | None = None,
         *,
         subscribers: Subscribers | None = None,
+        metrics: Metrics | None = None,
         durable: bool = True,
     ) -> None:
         """Open the file at `path`, made if it is absent. If it is not `durable`, no commit waits for the disk.
@@ -72,6 +78,8 @@ class Sqlite(Driver):
         self._pool = pool
         self._quotas = quotas or {}
         self._subscribers = subscribers
+        self._metrics = metrics or Metrics()
+        self._path = path
         with ExitStack() as stack:
             try:
                 Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
@@ -92,12 +100,16 @@ class Sqlite(Driver):
         self._known_bytes = 0
         self._rows: dict[Hashable, Any] = {}
         self._rows_version = 0
-        self._line = Line(self._run_group)
+        self._line = Line(self._run_group, sizes=self._metrics.groups("writes"))
         self._commit_seconds = 0.0
+        self._is_lost = False
         self._writing = threading.Lock()
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
         self._thread.start()
+        self._path = path
+        self._surveyors = ThreadPoolExecutor(SURVEYS, "numberkeep-survey")
+        self._closing = False
 
     def _prepare(self) -> None:
         run = self._writer.execute
@@ -158,6 +170,30 @@ class Sqlite(Driver):
     ) -> T:
         return self.look(caller, function, *args, **kwargs)
 
+    async def survey(
+        self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        work: Work = lambda tx: function(tx, *args, **kwargs)  # noqa: E731
+        running = self._surveyors.submit(self._survey, caller, self._world.new_id(), work)
+        result = await asyncio.wrap_future(running)
+        if isinstance(result, Error):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def _survey(self, caller: Caller, request_id: str, work: Work) -> Any:
+        until = perf_counter() + SURVEY_SECONDS
+        try:
+            with closing(_Connection(self._path)) as connection:
+                connection.limit(lambda: self._closing or perf_counter() > until, LOOKOUT_STEPS)
+                connection.execute("PRAGMA query_only = 1")
+                connection.execute("BEGIN")
+                return self._run(connection, {}, self._world.now(), caller, request_id, work)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                return ServiceUnavailable("The store has taken too long.")
+            log.exception("a survey failed, request %s", request_id)
+            return ServiceUnavailable("The store cannot be read at the moment.")
+
     def _look(self, caller: Caller, request_id: str, work: Work) -> Any:
         try:
             if not self._reading:
@@ -206,6 +242,8 @@ class Sqlite(Driver):
             self._writer.execute(statement).fetchall()
 
     def close(self) -> None:
+        self._closing = True
+        self._surveyors.shutdown()
         self._groups.put(None)
         self._thread.join()
         self._connections.close()
@@ -235,6 +273,9 @@ class Sqlite(Driver):
                 return self._attempt(jobs, savepoints=True)
         except Exception:
             log.exception("a group of %d transactions was not committed", len(jobs))
+            if not self._is_lost:
+                self._is_lost = True
+                self._metrics.lost("the store")
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
         finally:
             self._writing.release()
@@ -263,11 +304,14 @@ class Sqlite(Driver):
             if version != self._rows_version or len(self._rows) > KNOWN_ROWS:
                 self._rows.clear()
                 self._rows_version = version
-            now, rows = self._world.now(), self._rows
+            now, rows, changes = self._world.now(), self._rows, writer.changes
             results = [self._run(writer, rows, now, job.caller, job.request_id, job.work) for job in jobs]
             began = perf_counter()
             writer.execute("COMMIT")
             self._commit_seconds = perf_counter() - began
+            if self._is_lost and writer.changes > changes:
+                self._is_lost = False
+                self._metrics.found("the store")
             return results
         except BaseException:
             self._rows.clear()
@@ -343,7 +387,14 @@ class _Connection:
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
         )
         self.execute: Callable[..., Any] = self._connection.execute
+        self.limit = self._connection.set_progress_handler
+        """``limit(is_over, steps)`` has `is_over` asked after so many steps whether a statement has to end."""
         self._wrote = False
+
+    @property
+    def changes(self) -> int:
+        """How many rows were ever changed."""
+        return self._connection.total_changes
 
     def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         if not self._wrote:

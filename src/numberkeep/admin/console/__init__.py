@@ -1,0 +1,56 @@
+"""The web console: pages for people, on the admin port.
+
+They are drawn here and need no build step; htmx renews parts of them, and without it they are links and forms. What
+they change they ask of the API (`calls`); what they show they read in surveys, so that nobody waits for them.
+"""
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from . import deletion_queue, number, numbers, orders, sign_in
+from .visit import Console, Handler, open_page
+
+__all__ = ["Console", "routes"]
+
+_STATIC = Path(__file__).with_name("static")
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The paths of all pages."""
+
+    def get(path: str, handler: Handler, action: str = "") -> Route:
+        return Route(path, console.page(handler, action), methods=["GET"])
+
+    def post(path: str, handler: Handler, action: str = "") -> Route:
+        return Route(path, console.page(handler, action), methods=["POST"])
+
+    found: list[BaseRoute] = [
+        Route("/", _to_numbers, methods=["GET"]),
+        Mount("/static", StaticFiles(directory=_STATIC)),
+        Route("/sign-in", open_page(console, sign_in.show), methods=["GET"]),
+        Route("/sign-in", open_page(console, sign_in.sign_in), methods=["POST"]),
+        Route("/sign-out", open_page(console, sign_in.sign_out), methods=["POST"]),
+        Route("/theme", open_page(console, sign_in.theme), methods=["POST"]),
+        get("/numbers", numbers.show, "chime:ListPhoneNumbers"),
+        post("/numbers/selected", numbers.selected, "chime:ListPhoneNumbers"),
+        post("/numbers/change", numbers.change),
+        get("/numbers/{e164}", number.show, "chime:GetPhoneNumber"),
+        post("/numbers/{e164}/{action}", number.change, "chime:GetPhoneNumber"),
+        get("/orders", orders.show, "chime:ListPhoneNumberOrders"),
+        post("/orders", orders.create),
+        get("/orders/new", orders.new, "chime:SearchAvailablePhoneNumbers"),
+        get("/orders/{id}", orders.order, "chime:GetPhoneNumberOrder"),
+        get("/deletion-queue", deletion_queue.show, "chime:ListPhoneNumbers"),
+        post("/deletion-queue", deletion_queue.restore),
+    ]
+    if console.dev:
+        found += [get("/accounts", sign_in.accounts), post("/accounts", sign_in.switch)]
+    return found
+
+
+async def _to_numbers(request: Request) -> Response:
+    return RedirectResponse("/numbers", 303)

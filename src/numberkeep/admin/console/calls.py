@@ -1,0 +1,82 @@
+"""What the console changes, it asks of the API as any client does: the same checks, policies, trail and faults."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from ...aws.api import Reply
+from ...aws.message import Request, Response
+from ...aws.model import Operation
+from ...aws.sigv4 import Identity
+
+USER_AGENT = "numberkeep-console"
+
+
+class Answer(Struct, frozen=True):
+    """What the API has answered."""
+
+    status: int
+    body: dict[str, Any]
+    """By AWS's names."""
+
+    @property
+    def refusal(self) -> str:
+        """The rule that the call broke; empty if it was done."""
+        if 200 <= self.status < 300:
+            return ""
+        if not self.status:
+            return "The connection was closed unanswered, as a fault asks; the change may have been made."
+        return str(self.body.get("Message") or self.body.get("message") or f"The answer was {self.status}.")
+
+
+class Handler(Protocol):
+    """An API: see `numberkeep.aws.api.Api`."""
+
+    def handle(self, request: Request, reply: Reply) -> None: ...
+
+
+ApiOf = Callable[[Callable[[Request], Identity]], Handler]
+"""The API, whose callers are told by a function."""
+
+
+class Calls:
+    """Calls the API without a socket."""
+
+    def __init__(self, api_of: ApiOf, operations: Mapping[str, Operation]) -> None:
+        self._api_of = api_of
+        self._operations = operations
+
+    def is_of_resource(self, operation: str) -> bool:
+        """Whether a policy can name what an operation is about, so that only a request tells whether it is allowed."""
+        return self._operations[operation].resource is not None
+
+    async def call(self, identity: Identity, source_ip: str, secure: bool, name: str, **members: Any) -> Answer:
+        """Call the operation of that name with its `members`, by AWS's names, as `identity`."""
+        request = request_of(self._operations[name], members, source_ip, secure)
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._api_of(lambda _: identity).handle(request, lambda response: _settle(future, response))
+        response = await future
+        return Answer(response.status, msgspec.json.decode(response.body) if response.body else {})
+
+
+def request_of(operation: Operation, members: Mapping[str, Any], source_ip: str, secure: bool) -> Request:
+    """The request for an operation with its `members`; what is None is left out."""
+    left = {name: value for name, value in members.items() if value is not None}
+    path, _, query = operation.uri.partition("?")
+    for place, member in operation.uri_members.items():
+        path = path.replace(f"{{{place}}}", quote(str(left.pop(member)), safe=""))
+    pairs = [query] if query else []
+    for place, member in operation.query_names.items():
+        if member in left:
+            pairs.append(f"{quote(place)}={quote(str(left.pop(member)), safe='')}")
+    body = msgspec.json.encode(left) if left else b""
+    return Request(operation.method, path, "&".join(pairs), {"user-agent": USER_AGENT}, body, source_ip, secure)
+
+
+def _settle(future: asyncio.Future[Response], response: Response) -> None:
+    if not future.done():  # the browser may have gone
+        future.set_result(response)

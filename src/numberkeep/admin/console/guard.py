@@ -1,0 +1,63 @@
+"""What stands before every request to the admin port: in dev, whose name it came by; on every page, what a browser may
+do with it."""
+
+import re
+from collections.abc import Iterable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.I)
+
+PAGE_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Guard:
+    """An application behind its door."""
+
+    def __init__(self, app: ASGIApp, *, loopback_only: bool) -> None:
+        """`loopback_only`: a request must name this machine as its host. A web page whose own name was made to point
+        here, which a browser would let read every answer, does not."""
+        self._app = app
+        self._loopback_only = loopback_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._loopback_only and not _names_loopback(scope["headers"]):
+            await _refuse(send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"] = list(message.get("headers", ()))
+                headers += PAGE_HEADERS
+                if not any(name.lower() == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+def _names_loopback(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    hosts = [value for name, value in headers if name.lower() == b"host"]
+    return len(hosts) == 1 and _LOOPBACK.fullmatch(hosts[0]) is not None
+
+
+async def _refuse(send: Send) -> None:
+    body = b'{"message":"The Host of a request must be localhost, 127.0.0.1 or [::1]."}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,124 @@
+"""The inventory as people look at it: searched by whatever they know of a number, counted, and leafed through.
+
+What is asked here may read every row of the account's: it is for `Driver.survey`.
+"""
+
+import re
+
+from msgspec import Struct
+
+from ..domain.phone_number import IN_DELETION_QUEUE, PhoneNumber
+from . import phone_numbers
+from .tx import Tx
+
+_HOLDERS = (
+    ("voice_connectors", "voice_connector_id", "name"),
+    ("voice_connector_groups", "voice_connector_group_id", "name"),
+    ("sip_rules", "sip_rule_id", "name"),
+    ("business_accounts", "chime_account_id", "name"),
+    ("business_users", "user_id", "primary_email"),
+)
+"""What can hold numbers: its table, its id, and what people call it."""
+_NUMBER = re.compile(r"\+?[0-9 ().-]*")
+_NO_DIGIT = re.compile(r"[^0-9]")
+_LIKE = "/*I*/LIKE ? ESCAPE '!'"
+"""Whatever the case of its letters A to Z: LIKE on SQLite, ILIKE on PostgreSQL."""
+_FILTERS = ("status", "product_type", "type", "country")
+
+
+class Search(Struct, frozen=True):
+    """Which numbers are looked for; what is empty does not matter."""
+
+    text: str = ""
+    """A part of the number, the name, the calling name in force or asked for, or of the name of what holds it; the
+    beginning of the id of what holds it. A ``+`` begins a number."""
+    status: str = ""
+    product_type: str = ""
+    type: str = ""
+    country: str = ""
+
+
+def page(tx: Tx, search: Search, limit: int, *, after: str = "", before: str = "") -> list[PhoneNumber]:
+    """Up to `limit` of the account's numbers in the order of E.164: the first after `after`, or the last before
+    `before`."""
+    where, values = ["e164_phone_number <> ''"], list[str]()
+    if before or after:
+        where, values = [f"e164_phone_number {'<' if before else '>'} ?"], [before or after]
+    for column in _FILTERS:
+        if wanted := getattr(search, column):
+            where.append(f"{column} = ?")
+            values.append(wanted)
+    if text := search.text.strip():
+        condition, more = _matching(tx, text)
+        where.append(condition)
+        values += more
+    order = "e164_phone_number DESC" if before else "e164_phone_number"
+    found = phone_numbers.select(tx, f"{' AND '.join(where)} ORDER BY {order} LIMIT ?", (*values, limit))
+    return found[::-1] if before else found
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    """How many numbers the account has, by status."""
+    sql = "SELECT status, count(*) FROM phone_numbers WHERE account_id = ? GROUP BY status"
+    return dict(tx.execute(sql, (tx.account_id,)).fetchall())
+
+
+def deletion_queue(tx: Tx, after: tuple[str, str], limit: int) -> list[PhoneNumber]:
+    """Up to `limit` numbers in the deletion queue: those that no carrier has taken back, then those that leave first.
+
+    They are those after `after`, which is when one leaves (empty if it does not) and which it is.
+    """
+    where = f"status IN {IN_DELETION_QUEUE!r} AND (coalesce(deletion_timestamp, ''), e164_phone_number) > (?, ?)"
+    order = "coalesce(deletion_timestamp, ''), e164_phone_number"
+    return phone_numbers.select(tx, f"{where} ORDER BY {order} LIMIT ?", (*after, limit))
+
+
+def accounts(tx: Tx, limit: int) -> list[str]:
+    """Up to `limit` accounts that have numbers."""
+    found: list[str] = []
+    while len(found) < limit:  # from one to the next by the index, however many numbers there are between
+        sql = "SELECT min(account_id) FROM phone_numbers WHERE account_id > ?"
+        (account_id,) = tx.execute(sql, (found[-1] if found else "",)).fetchone()
+        if account_id is None:
+            break
+        found.append(account_id)
+    return found
+
+
+def _matching(tx: Tx, text: str) -> tuple[str, list[str]]:
+    digits = _NO_DIGIT.sub("", text)
+    if text.startswith("+") and _NUMBER.fullmatch(text):  # a range of the key: nothing else has to be looked at
+        return "e164_phone_number >= ? AND e164_phone_number < ?", ["+" + digits, "+" + digits + ":"]
+    like = f"%{_escaped(text)}%"
+    ways = [f"{column} {_LIKE}" for column in ("name", "calling_name", "requested_calling_name")]
+    values = [like] * 3
+    if _NUMBER.fullmatch(text) and digits:
+        ways.append("e164_phone_number LIKE ?")
+        values.append(f"%{digits}%")
+    held = (
+        "SELECT e164_phone_number FROM phone_number_associations"
+        " WHERE account_id = ? AND name IN ('AccountId', 'UserId', 'VoiceConnectorId', 'VoiceConnectorGroupId',"
+        " 'SipRuleId') AND value"
+    )
+    ways.append(f"e164_phone_number IN ({held} >= ? AND value < ?)")
+    values += [tx.account_id, text, text + "\U0010ffff"]
+    if ids := _called(tx, like):
+        ways.append(f"e164_phone_number IN ({held} IN ({', '.join('?' * len(ids))}))")
+        values += [tx.account_id, *ids]
+    return f"({' OR '.join(ways)})", values
+
+
+MOST_HOLDERS = 100
+
+
+def _called(tx: Tx, like: str) -> list[str]:
+    """The ids of what can hold numbers and is called so."""
+    found: list[str] = []
+    for table, id, name in _HOLDERS:
+        sql = f"SELECT {id} FROM {table} WHERE account_id = ? AND {name} {_LIKE} LIMIT ?"
+        found += [row[0] for row in tx.execute(sql, (tx.account_id, like, MOST_HOLDERS)).fetchall()]
+    return found
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([!%_])", r"!\1", text)
