@@ -360,3 +360,19 @@ def test_serve_limits_what_an_account_asks(database: str) -> None:
         with pytest.raises(chime.exceptions.ThrottledClientException, match="Rate exceeded"):
             chime.list_phone_numbers()
         chime.list_phone_number_orders()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(shell: str) -> None:
+    assert f"_NUMBERKEEP_COMPLETE={shell}_complete" in run("completion", shell).stdout
+    word = {"COMP_WORDS": "numberkeep num", "COMP_CWORD": "num" if shell == "fish" else "1"}
+    offered = run(_NUMBERKEEP_COMPLETE=f"{shell}_complete", **word)
+    assert "numbers" in offered.stdout
+
+
+def test_serve_is_told_by_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "numberkeep.toml"
+    file.write_text(f'database = "sqlite:///{tmp_path}/store"\ntrail = ["{tmp_path}/trail"]\n')
+    with running("--config", str(file), "serve", stderr=subprocess.PIPE):
+        assert (tmp_path / "store").exists()
+        assert (tmp_path / "trail").exists()

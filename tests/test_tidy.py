@@ -69,6 +69,7 @@ MAY_IMPORT = {
         "domain",
         "keyring",
         "logs",
+        "operations",
         "sealing",
         "settling",
         "storage",
@@ -96,7 +97,14 @@ BANNED = {
 MAY_USE = {"world": {"time.time"}, "config": {"os.environ"}}
 """The one place of each thing that is banned elsewhere."""
 
-IMPORTED_LATE = {"carriers.webhook", "prometheus", "testing", "tracing"}
+IMPORTED_LATE = {
+    "aws_account",
+    "carriers.webhook",
+    "cryptography.x509",
+    "prometheus",
+    "testing",
+    "tracing",
+}
 """What only some need, and all would wait for at the start."""
 
 LONGEST_FUNCTION_LINES = 70

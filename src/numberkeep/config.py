@@ -24,6 +24,12 @@ REGIONS = (
 )
 """The regions that have a Chime endpoint: a credential scoped to another one is refused."""
 
+PREFIX = "NUMBERKEEP_"
+"""What the names of environment variables begin with: every option of `serve` is one."""
+
+CONFIG_VARIABLE = "NUMBERKEEP_CONFIG"
+"""The environment variable that names the file with settings, if no option does."""
+
 SECRET_KEY_VARIABLE = "NUMBERKEEP_SECRET_KEY"  # noqa: S105 - its name is no secret
 """The environment variable that holds the key which secrets are kept with, if no file does: 64 hex digits."""
 SECRET_KEY_FILE_VARIABLE = "NUMBERKEEP_SECRET_KEY_FILE"  # noqa: S105

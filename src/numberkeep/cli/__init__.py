@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import uvloop
+from click.shell_completion import get_completion_class
 
 from .. import config, logs
 from ..app import App, StartError, listen
@@ -20,10 +21,11 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, REPLACED, Supervisor, WorkerFailed
-from . import access, deliveries, numbers, orders, pending
+from . import access, configuration, deliveries, numbers, orders, pending
 from .backup import backup
 from .check import check
 from .copy import copy
+from .doctor import doctor
 from .migrate import migrate
 from .options import (
     PORT,
@@ -70,9 +72,20 @@ class Network(click.ParamType[IPv4Network | IPv6Network]):
 
 @click.group(context_settings={"show_default": True})
 @click.version_option(package_name="numberkeep", prog_name="numberkeep")
-def main() -> None:
+@click.option(
+    "--config",
+    "file",
+    type=FILE,
+    envvar=config.CONFIG_VARIABLE,
+    show_envvar=True,
+    help="A TOML file with settings, named like the options of `serve`; flags and the environment count before it.",
+)
+@click.pass_context
+def main(context: click.Context, file: Path | None) -> None:
     """A self-hosted phone-number service that speaks the Amazon Chime API."""
     logs.configure("text")
+    if file:
+        context.default_map = configuration.defaults_of(main, serve, file)
 
 
 @main.command()
@@ -191,7 +204,19 @@ def worker() -> None:
     main(seat.arguments, "numberkeep")
 
 
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what has a shell complete commands and options: eval "$(numberkeep completion bash)"."""
+    made = get_completion_class(shell)
+    assert made
+    click.echo(made(main, {}, "numberkeep", "_NUMBERKEEP_COMPLETE").source())
+
+
+configuration.give_variables(serve)
 for command in (
+    configuration.config_of(serve),
+    configuration.like_serve(serve, "doctor", doctor),
     access.keys,
     access.users,
     access.roles,

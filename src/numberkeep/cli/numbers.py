@@ -15,6 +15,7 @@ from ..storage import pending_changes, phone_numbers
 from ..storage.pending_changes import PendingChange
 from ..storage.phone_numbers import Change
 from ..storage.tx import Tx
+from . import pull, transfer
 from .options import (
     ask,
     facts_output_option,
@@ -120,3 +121,9 @@ def _words(value: object) -> object:
     if isinstance(value, list):
         return [f"{one['name']} {one['value']}" for one in value] or None
     return value
+
+
+numbers.add_command(transfer.export)
+numbers.add_command(transfer.import_)
+numbers.add_command(pull.pull)
+numbers.add_command(pull.diff)

@@ -37,10 +37,11 @@ class PhoneNumberOrder(Struct, frozen=True, kw_only=True):
             else item
             for item in self.ordered_phone_numbers
         )
-        return replace(self, ordered_phone_numbers=items, status=_status_of(items), updated_timestamp=now)
+        return replace(self, ordered_phone_numbers=items, status=status_of(items), updated_timestamp=now)
 
 
-def _status_of(items: tuple[OrderedPhoneNumber, ...]) -> Status:
+def status_of(items: tuple[OrderedPhoneNumber, ...]) -> Status:
+    """That of an order whose numbers stand so."""
     statuses = {item.status for item in items}
     if "Processing" in statuses:
         return "Processing"

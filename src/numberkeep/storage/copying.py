@@ -47,8 +47,12 @@ class Side(ABC):
         """`view`; and where the engine can, keep everybody else from changing it."""
 
     @abstractmethod
-    def damage(self) -> Iterator[str]:
-        """What the engine finds wrong with its own files, as far as it can be asked."""
+    def damage(self, *, quick: bool = False) -> Iterator[str]:
+        """What the engine finds wrong with its own files, as far as it can be asked; `quick`, without the indexes."""
+
+    def now(self) -> float | None:
+        """Seconds since 1970 by the engine's own clock; None if it has none."""
+        return None
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[object]:
@@ -100,8 +104,9 @@ class SqliteSide(Side):
             )
         as_one_file(path)
 
-    def damage(self) -> Iterator[str]:
-        return (found for (found,) in self._connection.execute("PRAGMA integrity_check") if found != "ok")
+    def damage(self, *, quick: bool = False) -> Iterator[str]:
+        pragma = f"PRAGMA {'quick' if quick else 'integrity'}_check"
+        return (found for (found,) in self._connection.execute(pragma) if found != "ok")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -145,8 +150,11 @@ class PostgresSide(Side):
     def hold(self) -> None:
         self.view()
 
-    def damage(self) -> Iterator[str]:
+    def damage(self, *, quick: bool = False) -> Iterator[str]:
         return iter(())
+
+    def now(self) -> float:
+        return float(self.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0])
 
     def transaction(self) -> AbstractContextManager[object]:
         return self._connection.transaction()
