@@ -64,6 +64,7 @@ def client(url: str, key_id: str = ACCOUNT, secret: str = "secret", **options: A
 def test_dev_says_where_it_is_and_what_to_try(tmp_path: Path) -> None:
     with running("dev", "--data", str(tmp_path)) as (process, url, admin):
         assert process.stdout
+        assert process.stdout.readline().startswith("Console: http://")
         assert process.stdout.readline() == "Try:\n"
         command = "".join(process.stdout.readline() for _ in range(3)).replace("\\\n", "")
         assert "aws chime update-phone-number" in command

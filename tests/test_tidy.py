@@ -14,17 +14,19 @@ MAY_IMPORT = {
     "domain": set(),
     "world": {"domain"},
     "config": set(),
-    "storage": {"domain", "world"},
+    "metrics": set(),
+    "storage": {"domain", "metrics", "world"},
     "carriers": {"domain"},
     "operations": {"domain", "storage"},
     "settling": {"domain", "storage", "carriers"},
-    "worker": {"domain", "storage", "carriers", "settling", "world"},
-    "aws": {"domain"},
+    "worker": {"domain", "metrics", "storage", "carriers", "settling", "world"},
+    "aws": {"domain", "metrics"},
     "admin": {
         "aws",
         "carriers",
         "domain",
         "keyring",
+        "metrics",
         "operations",
         "proxies",
         "sealing",
@@ -46,6 +48,7 @@ MAY_IMPORT = {
         "config",
         "domain",
         "keyring",
+        "metrics",
         "operations",
         "proxies",
         "sealing",
@@ -89,7 +92,7 @@ BANNED = {
 MAY_USE = {"world": {"time.time"}, "config": {"os.environ"}}
 """The one place of each thing that is banned elsewhere."""
 
-IMPORTED_LATE = {"carriers.webhook", "testing"}
+IMPORTED_LATE = {"carriers.webhook", "prometheus", "testing"}
 """What only some need, and all would wait for at the start."""
 
 LONGEST_FUNCTION_LINES = 70

@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import resources
 from itertools import chain
@@ -18,11 +18,12 @@ from typing import Any, TextIO, TypeVar
 from msgspec.structs import replace
 
 from .admin import AdminServer, application
+from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
 from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
-from .admin.request_log import RequestLog, WatchedApi
+from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
 from .aws.errors import Refusal
@@ -33,7 +34,15 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers import Carrier
-from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
+from .carriers.routing import (
+    Carriers,
+    RoutingError,
+    carriers_of,
+    read_routing,
+    simulated_only,
+    subscribers_from,
+    subscribers_of,
+)
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
@@ -41,6 +50,7 @@ from .domain.errors import Awaited, BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
+from .metrics import KEEP_SECONDS, Counted, Metrics, Shared
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
 from .proxies import Proxies
@@ -108,40 +118,41 @@ class App:
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
         carriers = await _carriers(settings, world, stack)
-        if isinstance(settings.database, Path):
-            stack.enter_context(_lock(settings.database))
-        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        told, standby = carriers.subscribers, settings.standby
-        self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
+        metrics = Metrics()
+        counted = self._shared(metrics, stack)
+        self.store = self._open_store(carriers, metrics, stack)
         compiled = flavours(OPERATIONS, INSTEAD)
         requests = RequestLog(world.now, world.steady_seconds)
         faults = Faults(compiled.values(), world.new_dice(), requests.struck, requests.struck_carrier)
         carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
-        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of)
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration, faults, requests)
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
             raise StartError(UNFINISHED)
         await self._set_clock()
+        await self._note_subscribers(carriers)
         if await self.store.ask(caller_of(""), store.is_new):
             await controls.begin()
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        recorder = self._recorder(requests, stack)
-        rate = settings.rate
-        throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
+        trail = self._recorder(stack)
+        latest = requests if settings.dev else LatestRequests(world.second, trail)
+        recorder: Records = trail or requests if settings.dev else latest
+        throttle = self._throttle()
         api_of = partial(
             self._api,
             compiled,
             throttle=throttle,
             recorder=recorder,
+            metrics=metrics,
             faults=faults if settings.dev else None,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
         api = api_of(
             self._identify(keyring, settings.regions),
-            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
+            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
         )
         watched = requests.watch if settings.dev else _unwatched
         await self._serve(watched(api), stack)
@@ -151,13 +162,17 @@ class App:
             sealer,
             world,
             controls,
-            requests,
+            latest,
             lambda identify: watched(api_of(identify)),
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
             dev=settings.dev,
         )
-        admin = AdminServer(application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev), listener)
+        surveys = metrics_page.Surveys(self.store, world.steady_seconds)
+        for_prometheus = metrics_page.routes(counted, surveys)
+        answers = Callbacks(self.store, carriers)
+        site = application(controls, answers, pages, dev=settings.dev, metrics=for_prometheus)
+        admin = AdminServer(site, listener)
         await admin.start()
         stack.push_async_callback(admin.stop)
         stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
@@ -168,22 +183,15 @@ class App:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
 
-    def _recorder(self, requests: RequestLog, stack: AsyncExitStack) -> Records | None:
-        if outputs := _outputs(self.settings):
-            trail = Trail(outputs)
-            stack.callback(trail.close)
-            return Recorder(trail, self.world.second)
-        return requests if self.settings.dev else None
-
-    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
-        settings, seat = self.settings, self.settings.seat
-        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
-        try:
-            its = socket.socket(fileno=seat.api_fd) if seat else None
-            await server.start(settings.host, settings.port, its)
-        except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
-        stack.push_async_callback(server.stop)
+    def _open_store(self, carriers: Carriers, metrics: Metrics, stack: AsyncExitStack) -> Driver:
+        settings = self.settings
+        if isinstance(settings.database, Path):
+            stack.enter_context(_lock(settings.database))
+        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
+        told, standby = carriers.subscribers, settings.standby
+        return open_store(
+            settings.database, self.world, carriers, stack, quotas, subscribers=told, metrics=metrics, standby=standby
+        )
 
     def _api(self, compiled: dict[str, Flavour], identify: Callable[[Request], Identity], **options: Any) -> Api:
         return Api(
@@ -197,9 +205,48 @@ class App:
             **options,
         )
 
+    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
+        settings, seat = self.settings, self.settings.seat
+        self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        try:
+            listener = socket.socket(fileno=seat.api_fd) if seat else None
+            await self._server.start(settings.host, settings.port, listener)
+        except OSError as error:
+            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
+        stack.push_async_callback(self._server.stop)
+
+    def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
+        """What keeps the trail, if one is wanted."""
+        outputs = _outputs(self.settings)
+        if not outputs:
+            return None
+        trail = Trail(outputs)
+        stack.callback(trail.close)
+        return Recorder(trail, self.world.second)
+
+    def _throttle(self) -> Throttle | None:
+        rate, burst = self.settings.rate, self.settings.burst
+        return Throttle(rate, max(1, burst or 2 * rate), self.world.steady_seconds) if rate else None
+
+    def _shared(self, metrics: Metrics, stack: AsyncExitStack) -> Callable[[], Counted]:
+        """Gives what was counted: by this process or, if it is one of several, by all of them."""
+        seat = self.settings.seat
+        if seat is None:
+            return metrics.counted
+        shared = Shared(seat.metrics_fd, metrics)
+        stack.callback(shared.keep)
+        stack.push_async_callback(_stop, asyncio.create_task(_keep(shared)))
+        return shared.counted
+
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
         return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
+
+    async def _note_subscribers(self, carriers: Carriers) -> None:
+        """Have commands at the shell know who is told of what happens."""
+        known = await self.store.ask(caller_of(""), store.get, store.SUBSCRIBERS)
+        if carriers.subscribers_text != known and (known or carriers.subscribers):
+            await self.store.transact(caller_of(""), store.put, store.SUBSCRIBERS, carriers.subscribers_text)
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
@@ -379,19 +426,20 @@ def open_store(
     quotas: Mapping[str, int] | None = None,
     *,
     subscribers: Subscribers | None = None,
+    metrics: Metrics | None = None,
     standby: str | None = None,
 ) -> Driver:
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
-        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, standby_url=standby)
+        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
     elif database:
-        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers)
+        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers, metrics=metrics)
     else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
         path = str(Path(directory, "numberkeep.sqlite3"))
-        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, durable=False)
+        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, metrics=metrics, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -450,7 +498,8 @@ def open_session(
 ) -> Iterator[Session]:
     """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
 
-    The subscribers that the file `carriers` names are told of what is done. Raises StartError, StoreError.
+    The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
+    store tell. Raises StartError, StoreError.
     """
     if database and not make:
         _refuse_absent(database)
@@ -459,6 +508,9 @@ def open_session(
         try:
             told = runner.run(_carriers(Settings(carriers=carriers), world, stack))
             storage = open_store(database, world, told, stack, subscribers=told.subscribers)
+            if carriers is None:
+                known = runner.run(storage.ask(caller_of(""), store.get, store.SUBSCRIBERS))
+                storage.subscribers = subscribers_of(subscribers_from(known))
             yield Session(storage, account_id, world.new_id(), runner)
         finally:
             runner.run(stack.aclose())
@@ -467,7 +519,7 @@ def open_session(
 def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
     """Run ``function(tx, ...)`` in a transaction of its own on the store `database`, which is made if it is absent.
 
-    The subscribers that the file `carriers` names are told of what it does. Raises StartError, StoreError, and Error.
+    Subscribers are told of what it does, as `open_session` has it. Raises StartError, StoreError, and Error.
     """
     with open_session(database, account_id, carriers, make=True) as session:
         return session.transact(function, *args)
@@ -536,6 +588,7 @@ def back_up(database: Location, file: Path, progress: Progress, *, force: bool) 
     if file.exists() and not force:
         raise StartError(f"There is {file} already: with --force it is replaced.")
     with (
+        closing(_lock(file)) if file.exists() else nullcontext(),
         _replacing(file) as new,
         explained("The store cannot be backed up"),
         closing(side_of(database)) as source,
@@ -563,6 +616,8 @@ def _replacing(file: Path) -> Iterator[Path]:
         try:
             yield new
             os.fsync(descriptor)
+            for beside in ("-wal", "-shm", "-journal"):  # which belongs to what is replaced
+                file.with_name(f"{file.name}{beside}").unlink(missing_ok=True)
             new.replace(file)
             directory = os.open(file.parent, os.O_RDONLY)
             os.fsync(directory)
@@ -597,6 +652,12 @@ def reseal(database: Location, sealer: Sealer) -> int:
             return count + await seal_plain_secrets(storage, sealer, anew=True)
 
     return asyncio.run(once())
+
+
+async def _keep(shared: Shared) -> None:
+    while True:
+        await asyncio.sleep(KEEP_SECONDS)
+        shared.keep()
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

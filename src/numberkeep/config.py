@@ -52,6 +52,8 @@ class Seat(Struct, frozen=True):
     """Where the worker says that it serves, and sees when the supervisor has gone."""
     lock_fd: int
     """The file to be locked for what the workers do one after the other; it has no name, so nobody removes it."""
+    metrics_fd: int
+    """The file that the workers keep in what they have counted; it has no name either."""
     arguments: tuple[str, ...]
     """The command line that it serves by: not its own, which everybody on the machine can read, since passwords may
     stand in it."""

@@ -1,5 +1,6 @@
 """The fixture `numberkeep`: every test has an inventory of its own, and AWS clients find it by themselves."""
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,16 +10,14 @@ import pytest
 if TYPE_CHECKING:
     from .testing import Numberkeep
 
-ASIDE = (
-    "AWS_CONFIG_FILE",
-    "AWS_ENDPOINT_URL",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "AWS_PROFILE",
-    "AWS_SECURITY_TOKEN",
-    "AWS_SESSION_TOKEN",
-    "AWS_SHARED_CREDENTIALS_FILE",
-)
+ASIDE = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 """What would lead a client elsewhere, or give it credentials that are not for a test."""
+NOTHING_ELSE = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+"""What keeps a client from a configuration of its user's that would lead it elsewhere."""
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +39,7 @@ def numberkeep(_numberkeep: "Numberkeep", monkeypatch: pytest.MonkeyPatch) -> "N
     _numberkeep.control("DELETE", "requests")
     for name in ASIDE:
         monkeypatch.delenv(name, raising=False)
-    for name, value in _numberkeep.environment.items():
+    for name, value in {**NOTHING_ELSE, **_numberkeep.environment}.items():
         monkeypatch.setenv(name, value)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1", prepend=",")

@@ -67,8 +67,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         again = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, again.set)
-        with tempfile.TemporaryFile() as lock:
-            self._lock_fd = lock.fileno()
+        with tempfile.TemporaryFile() as lock, tempfile.TemporaryFile() as metrics:
+            self._lock_fd, self._metrics_fd = lock.fileno(), metrics.fileno()
             serving = asyncio.create_task(self._serve(ready, again))
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, serving.cancel)
@@ -155,7 +155,8 @@ class Supervisor:
             lifeline, theirs = socket.socketpair()
             lifeline.setblocking(False)
             with theirs:
-                fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno(), self._lock_fd)
+                files = self._lock_fd, self._metrics_fd
+                fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno(), *files)
                 environment = environment_of(Seat(*fds, self._arguments))
                 try:
                     process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=fds)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from conftest import Start
 from numberkeep.app import migrate
 from numberkeep.cli import main
 from numberkeep.config import Location
@@ -87,3 +88,28 @@ def test_a_store_is_not_its_own_backup(tmp_path: Path, options: tuple[str, ...])
     refused = CliRunner().invoke(main, ["backup", str(path), "--database", f"sqlite:///{path}", *options])
     assert refused.exit_code == 1
     assert path.stat().st_ino == before
+
+
+def test_nothing_of_what_is_replaced_is_left(tmp_path: Path) -> None:
+    """The log beside a store that has crashed belongs to it, and would be played back over the copy."""
+    path, file = tmp_path / "store.sqlite3", tmp_path / "backup.sqlite3"
+    for one, rows in ((path, 50), (file, 20)):
+        migrate(one)
+        connection = sqlite3.connect(one, isolation_level=None)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        for row in range(rows):
+            connection.execute("INSERT INTO phone_number_owners VALUES (?, '1')", (str(row),))
+        log = Path(f"{one}-wal").read_bytes()
+        connection.close()
+        Path(f"{one}-wal").write_bytes(log)  # as a process that was killed leaves it
+    run("backup", str(file), "--database", f"sqlite:///{path}", "--force")
+    with closing(sqlite3.connect(file)) as copy:
+        assert copy.execute("SELECT count(*) FROM phone_number_owners").fetchone() == (50,)
+
+
+def test_a_store_that_is_served_is_not_replaced(start: Start, tmp_path: Path) -> None:
+    path, file = tmp_path / "store.sqlite3", tmp_path / "served.sqlite3"
+    migrate(path)
+    start(database=file)
+    refused = CliRunner().invoke(main, ["backup", str(file), "--database", f"sqlite:///{path}", "--force"])
+    assert (refused.exit_code, "is served by another process" in refused.stderr) == (1, True)

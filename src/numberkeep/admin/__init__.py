@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -34,9 +34,11 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": str(error)}, status)
 
 
-def application(controls: Controls, answers: Callbacks, pages: Console, *, dev: bool) -> Starlette:
+def application(
+    controls: Controls, answers: Callbacks, pages: Console, *, dev: bool, metrics: Sequence[Route] = ()
+) -> Starlette:
     """The admin port's pages; the controls are there only in `dev`, for who names this machine as the host."""
-    routes: list[BaseRoute] = [Route("/_numberkeep/health", health), *callbacks.routes(answers)]
+    routes: list[BaseRoute] = [Route("/_numberkeep/health", health), *callbacks.routes(answers), *metrics]
     routes += control.routes() if dev else []
     app = Starlette(
         routes=routes + console.routes(pages),

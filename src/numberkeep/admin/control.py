@@ -80,7 +80,11 @@ class Controls:
         self.faults.put([])
 
     async def take_snapshot(self, name: str) -> Snapshot:
-        """Keep all that `reset` forgets, and the time, under a name."""
+        """Keep all that `reset` forgets, and the time, under a name. Raises BadRequest if that is none."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise BadRequest(
+                "name must be 1 to 64 letters, digits, dots, hyphens and underscores, and begin with no sign."
+            )
         async with self._worker.paused():
             snapshot = await self._storage.transact(caller_of(""), take, name, tuple(self.faults))
         self.snapshots[name] = snapshot
@@ -183,7 +187,7 @@ async def _turn_clock(request: Request) -> JSONResponse:
         wanted = msgspec.json.decode(await request.body(), type=_Advance)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f'The body must be like {{"advance": "72h"}}: {error}.') from error
-    return JSONResponse({"time": await request.app.state.controls.advance(_seconds(wanted.advance))})
+    return JSONResponse({"time": await request.app.state.controls.advance(seconds_in(wanted.advance))})
 
 
 async def _reset(request: Request) -> Response:
@@ -254,8 +258,6 @@ async def _take_snapshot(request: Request) -> JSONResponse:
         wanted = msgspec.json.decode(await request.body(), type=_Name)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f'The body must be like {{"name": "seeded"}}: {error}.') from error
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", wanted.name):
-        raise BadRequest("name must be 1 to 64 letters, digits, dots, hyphens and underscores, and begin with no sign.")
     return JSONResponse((await request.app.state.controls.take_snapshot(wanted.name)).told(), 201)
 
 
@@ -284,7 +286,8 @@ class _Name(Struct, forbid_unknown_fields=True):
     name: str
 
 
-def _seconds(duration: str) -> float:
+def seconds_in(duration: str) -> float:
+    """How long ``72h`` is, or ``1h30m``. Raises BadRequest."""
     parts = _DURATION.findall(duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise BadRequest('advance must be a duration such as "72h", "7d" or "1h30m"; units are d, h, m and s.')

@@ -116,7 +116,7 @@ class Faults:
         return armed
 
     def _check_request_fault(self, fault: Fault) -> None:
-        _check_one_of("operation", fault.operation, (ANY, *sorted(self._declared)))
+        _check_one_of("operation", fault.operation, self.operations)
         if fault.carrier is not None:
             raise BadRequest("carrier goes with change; with operation go error, drop and delay_ms.")
         if fault.error is not None and fault.drop is not None:
@@ -133,6 +133,16 @@ class Faults:
         if fault.error is not None or fault.drop is not None or fault.delay_ms is not None:
             raise BadRequest("error, drop and delay_ms go with operation; with change goes carrier.")
         _check_one_of("carrier", fault.carrier, CARRIER_FAULTS)
+
+    @property
+    def operations(self) -> list[str]:
+        """What a fault can be for."""
+        return [ANY, *sorted(self._declared)]
+
+    @property
+    def errors(self) -> list[str]:
+        """What can be answered to some operation."""
+        return sorted(self._errors_of(ANY))
 
     def _errors_of(self, operation: str) -> set[str]:
         """What can be answered to an operation."""

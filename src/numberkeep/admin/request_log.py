@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from ..aws.api import Api, Reply
-from ..aws.cloudtrail import HIDDEN
+from ..aws.cloudtrail import HIDDEN, Records
 from ..aws.errors import Refusal, declared, shape_of
 from ..aws.message import DROPPED, Request, Response
 from ..aws.model import Operation, Shapes
@@ -24,6 +24,12 @@ MOST_BYTES = 32 * 1024 * 1024
 """Of memory for all of them: before there are so many, the oldest go if they and their answers are long."""
 OVERHEAD_BYTES = 3000
 """Which one takes besides its body, its path and its answer."""
+
+
+MOST_LATEST = 300
+"""How many requests `LatestRequests` keeps."""
+LONGEST_LATEST_BODY = 8192
+"""A longer body is not kept there."""
 
 
 class _Entry(Struct):
@@ -264,6 +270,94 @@ class WatchedApi:
             reply(response)
 
         self._api.handle(noted, end)
+
+
+class LatestRequests:
+    """The last few requests of a service that has no `RequestLog`, noted on the way to its trail: without headers,
+    answers and durations, so that it costs next to nothing."""
+
+    def __init__(self, now: Callable[[], Timestamp], trail: Records | None) -> None:
+        self._now = now
+        self._trail = trail
+        self._latest: deque[tuple[Any, ...]] = deque(maxlen=MOST_LATEST)
+
+    def is_behind(self) -> bool:
+        """As the trail."""
+        return self._trail is not None and self._trail.is_behind()
+
+    def record(
+        self,
+        request: Request,
+        request_id: str,
+        operation: Operation | None,
+        parameters: Mapping[str, str],
+        identity: Identity | None,
+        result: bytes | Error | Refusal,
+    ) -> None:
+        """What the API knows of a request."""
+        name = operation.name if operation else None
+        self._note(request, request_id, operation, name, parameters, identity, result)
+        if self._trail is not None:
+            self._trail.record(request, request_id, operation, parameters, identity, result)
+
+    def record_other(
+        self,
+        request: Request,
+        request_id: str,
+        source: str,
+        name: str | None,
+        parameters: Mapping[str, str],
+        identity: Identity | None,
+        result: Mapping[str, Any] | Refusal,
+    ) -> None:
+        """What another service that shares the port knows of a request."""
+        self._note(request, request_id, None, name, parameters, identity, result)
+        if self._trail is not None:
+            self._trail.record_other(request, request_id, source, name, parameters, identity, result)
+
+    def _note(
+        self,
+        request: Request,
+        request_id: str,
+        operation: Operation | None,
+        name: str | None,
+        parameters: Mapping[str, str],
+        identity: Identity | None,
+        result: object,
+    ) -> None:
+        body = request.body if operation and len(request.body) <= LONGEST_LATEST_BODY else b""
+        done = result if isinstance(result, (Error, Refusal)) else b""
+        known = (request.method, request.path, request.query, body, request.source_ip)
+        self._latest.append((self._now(), request_id, operation, name, parameters, identity, done, known))
+
+    def find(self, account_id: str | None, operation: str | None, number: str | None) -> Iterator[dict[str, Any]]:
+        """As `RequestLog.find`."""
+        entries = (_entry(*one) for one in reversed(self._latest))
+        return (entry.told() for entry in entries if entry.is_of(account_id, operation, number))
+
+
+def _entry(
+    time: Timestamp,
+    request_id: str,
+    operation: Operation | None,
+    name: str | None,
+    parameters: Mapping[str, str],
+    identity: Identity | None,
+    result: bytes | Error | Refusal,
+    known: tuple[str, str, str, bytes, str],
+) -> _Entry:
+    method, path, query, body, source_ip = known
+    request = Request(method, path, query, {}, body, source_ip)
+    response = Response(_status(operation, result), b"", b"")
+    return _Entry(request, time, 0, [], response, 0, request_id, operation, name, parameters, identity, result)
+
+
+def _status(operation: Operation | None, result: bytes | Error | Refusal) -> int:
+    if isinstance(result, Refusal):
+        return result.status
+    if isinstance(result, Error):
+        return shape_of(declared(result, operation.errors) if operation else result).status
+    return operation.status if operation else 200
 
 
 def _decoded(text: bytes) -> Any:

@@ -238,16 +238,29 @@ async def _serve(settings: Settings) -> None:
 
 def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:
     api = f"http{'s' * bool(settings.tls_cert)}://{settings.host}:{port}"
+    admin = f"http://{settings.admin_host}:{admin_port}"
     lines = [
         f"Numberkeep answers the Amazon Chime API at {api}",
-        f"Health{' and controls' if settings.dev else ''}: http://{settings.admin_host}:{admin_port}/_numberkeep/health",
+        f"Health{' and controls' if settings.dev else ''}: {admin}/_numberkeep/health",
+        f"Console: {admin}/",
     ]
+    if settings.carriers:
+        lines.append(f"Carriers: as {settings.carriers} says")
+    elif not settings.dev:
+        lines.append(
+            "Carriers: the simulated one alone, which provides what nobody owns; others are named by --carriers"
+        )
     if settings.dev:
         key_id, secret = credentials
+        operation = (
+            "search-available-phone-numbers --area-code 206"
+            if settings.empty
+            else "update-phone-number --phone-number-id +12065550100 --product-type BusinessCalling"
+        )
         lines += [
             "Try:",
             f"  AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION=us-east-1 \\",
-            f"  aws chime update-phone-number --endpoint-url {api} \\",
-            "  --phone-number-id +12065550100 --product-type BusinessCalling",
+            f"  aws chime {operation} \\",
+            f"  --endpoint-url {api}",
         ]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ..domain.phone_number import IN_DELETION_QUEUE, PhoneNumber
 from . import phone_numbers
+from .resources import sources_of
 from .tx import Tx
 
 _HOLDERS = (
@@ -19,6 +20,7 @@ _HOLDERS = (
     ("business_users", "user_id", "primary_email"),
 )
 """What can hold numbers: its table, its id, and what people call it."""
+MOST_HOLDERS = 100
 _NUMBER = re.compile(r"\+?[0-9 ().-]*")
 _NO_DIGIT = re.compile(r"[^0-9]")
 _LIKE = "/*I*/LIKE ? ESCAPE '!'"
@@ -73,6 +75,20 @@ def deletion_queue(tx: Tx, after: tuple[str, str], limit: int) -> list[PhoneNumb
     return phone_numbers.select(tx, f"{where} ORDER BY {order} LIMIT ?", (*after, limit))
 
 
+def counts_by_holder(tx: Tx) -> dict[tuple[str, str], int]:
+    """How many numbers each Voice Connector and each group holds, by the association's name and value."""
+    sql = (
+        "SELECT name, value, count(*) FROM phone_number_associations"
+        " WHERE account_id = ? AND name IN ('VoiceConnectorId', 'VoiceConnectorGroupId') GROUP BY name, value"
+    )
+    return {(name, value): count for name, value, count in tx.execute(sql, (tx.account_id,)).fetchall()}
+
+
+def pointing_to(tx: Tx, id: str) -> list[str]:
+    """The ids of the groups and SIP rules that name what has this id, as far as a page can show them."""
+    return sources_of(tx, id, limit=MOST_HOLDERS)
+
+
 def accounts(tx: Tx, limit: int) -> list[str]:
     """Up to `limit` accounts that have numbers."""
     found: list[str] = []
@@ -106,9 +122,6 @@ def _matching(tx: Tx, text: str) -> tuple[str, list[str]]:
         ways.append(f"e164_phone_number IN ({held} IN ({', '.join('?' * len(ids))}))")
         values += [tx.account_id, *ids]
     return f"({' OR '.join(ways)})", values
-
-
-MOST_HOLDERS = 100
 
 
 def _called(tx: Tx, like: str) -> list[str]:

@@ -11,6 +11,8 @@ TOKEN_SECRET = "token_secret"  # noqa: S105 - its name is no secret
 """The fact that page tokens are sealed with: 64 hexadecimal digits."""
 COPY_PROGRESS = "copy_progress"
 """The fact that a store is the target of a copy that has not ended; see `copying`."""
+SUBSCRIBERS = "subscribers"
+"""The fact that tells whom the servers tell of what happens, so that commands at the shell do too."""
 
 KEPT_TABLES = frozenset({"store", "access_keys", "users", "roles"})
 """The tables that hold nothing of what accounts have."""

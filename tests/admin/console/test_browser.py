@@ -15,8 +15,11 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from clients.packages import archive_from_npm
-from conftest import Service
+from conftest import Service, Start
+from console_visitor import key_of
 from numberkeep.config import Settings
+from numberkeep.domain.caller import Caller
+from numberkeep.storage import identities
 
 AXE = "axe-core@4.10.3"
 IMAGES = Path(__file__).parents[3] / "docs" / "images"
@@ -109,6 +112,11 @@ def screen(chromium: Browser, service: Service) -> Iterator[Screen]:
 def paths(service: Service) -> list[str]:
     """Every page."""
     chime = service.client()
+    service.admin.post("/faults", json={"operation": "GetAccount", "error": "InternalFailure"}).raise_for_status()
+    service.admin.post("/snapshots", json={"name": "seeded"}).raise_for_status()
+    account = Caller("123456789012", "arn:aws:iam::123456789012:root", "")
+    if not service.run(service.app.store.ask(account, identities.keys)):
+        key_of(service, account=account)
     order = chime.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=["+12065550142"])
     return [
         "/numbers",
@@ -119,6 +127,11 @@ def paths(service: Service) -> list[str]:
         "/orders/new?country=US&area_code=206",
         f"/orders/{order['PhoneNumberOrder']['PhoneNumberOrderId']}",
         "/deletion-queue",
+        "/voice-connectors",
+        "/sip-rules",
+        "/requests",
+        "/access",
+        "/dev",
         "/accounts",
     ]
 
@@ -252,6 +265,41 @@ def test_an_order_is_watched_until_it_settles(screen: Screen, service: Service) 
     expect(page.locator("#order")).to_contain_text("Acquired")
 
 
+def test_the_clock_is_turned_by_a_button(screen: Screen, service: Service) -> None:
+    service.client().update_phone_number(PhoneNumberId="+12065550100", CallingName="Numberkeep")
+    page = screen.go("/dev")
+    page.get_by_role("button", name="Let 72h pass").click()
+    expect(page.get_by_role("status")).to_contain_text("72h have passed.")
+    page.goto("/numbers?text=numberkeep")
+    expect(page.get_by_role("row")).to_have_count(2)
+
+
+def test_signing_in_and_out(chromium: Browser, start: Start, axe: str) -> None:
+    service = start(dev=False, verify=True)
+    id, secret = key_of(service)
+    one = Screen(chromium, service, bypass_csp=True)
+    page = one.go("/numbers")
+    assert not violations(page, axe, "light")
+    expect(page.get_by_label("Access key id")).to_be_focused()
+    page.keyboard.type(id)
+    page.keyboard.press("Tab")
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("There is no active access key of that id with that secret.")
+    page.get_by_label("Access key id").fill(id)
+    page.get_by_label("Secret access key").fill(secret)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Numbers")
+    page.goto("/access")
+    assert not violations(page, axe, "light")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    page.goto("/access")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    one.context.close()
+    assert [text for text in one.wrong if "403" not in text] == []
+
+
 def test_light_and_dark(screen: Screen) -> None:
     page = screen.go("/numbers")
     colour = "getComputedStyle(document.body).backgroundColor"
@@ -283,6 +331,8 @@ def test_screenshots(chromium: Browser, service: Service) -> None:
         ("number", "/numbers/+12065550100", {}),
         ("numbers-dark", "/numbers", {"color_scheme": "dark"}),
         ("numbers-narrow", "/numbers", {"viewport": NARROW}),
+        ("dev", "/dev", {}),
+        ("requests", "/requests?only=refused", {}),
         ("order-new", "/orders/new?country=US&area_code=206", {}),
     ):
         one = Screen(chromium, service, **options)

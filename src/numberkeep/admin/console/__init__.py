@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import deletion_queue, number, numbers, orders, sign_in
+from . import access, deletion_queue, developer, number, numbers, orders, requests, sign_in, voice_connectors
 from .visit import Console, Handler, open_page
 
 __all__ = ["Console", "routes"]
@@ -46,9 +46,19 @@ def routes(console: Console) -> list[BaseRoute]:
         get("/orders/{id}", orders.order, "chime:GetPhoneNumberOrder"),
         get("/deletion-queue", deletion_queue.show, "chime:ListPhoneNumbers"),
         post("/deletion-queue", deletion_queue.restore),
+        get("/voice-connectors", voice_connectors.show, "chime:ListVoiceConnectors"),
+        get("/sip-rules", voice_connectors.sip, "chime:ListSipRules"),
+        get("/access", access.show, "iam:ListUsers"),
+        get("/requests", requests.show, "cloudtrail:LookupEvents"),
+        post("/sip-rules/{id}", voice_connectors.change_rule, "chime:ListSipRules"),
     ]
     if console.dev:
-        found += [get("/accounts", sign_in.accounts), post("/accounts", sign_in.switch)]
+        found += [
+            get("/accounts", sign_in.accounts),
+            post("/accounts", sign_in.switch),
+            get("/dev", developer.show),
+            post("/dev/{action}", developer.act),
+        ]
     return found
 
 

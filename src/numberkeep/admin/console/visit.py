@@ -1,6 +1,7 @@
 """One request of a browser's: who it is of, what they may do, and how it is answered."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
@@ -15,7 +16,7 @@ from ...aws.policy import Context
 from ...aws.sigv4 import Identity
 from ...aws.throttle import Throttle
 from ...domain.caller import Caller
-from ...domain.errors import Awaited, BadRequest, Error, NotFound, ServiceUnavailable, Throttled
+from ...domain.errors import Awaited, BadRequest, Error, NotFound, ServiceFailure, ServiceUnavailable, Throttled
 from ...domain.voice_connector import DEFAULT_REGION
 from ...keyring import Keyring
 from ...proxies import Proxies
@@ -24,10 +25,12 @@ from ...storage.driver import Driver
 from ...storage.tx import Tx
 from ...world import World
 from ..control import DEFAULT_ACCOUNT_ID, Controls
-from ..request_log import RequestLog
+from ..request_log import LatestRequests, RequestLog
 from .calls import Answer, ApiOf, Calls
 from .session import LONGEST_SECONDS, Session, Sessions
 from .words import FILTERS
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,6 +44,11 @@ PLACES = (
     ("/numbers", "Numbers", "chime:ListPhoneNumbers"),
     ("/orders", "Orders", "chime:ListPhoneNumberOrders"),
     ("/deletion-queue", "Deletion queue", "chime:ListPhoneNumbers"),
+    ("/voice-connectors", "Voice Connectors", "chime:ListVoiceConnectors"),
+    ("/sip-rules", "SIP rules", "chime:ListSipRules"),
+    ("/requests", "Requests", "cloudtrail:LookupEvents"),
+    ("/access", "Access", "iam:ListUsers"),
+    ("/dev", "Dev", ""),
 )
 """The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
 dev."""
@@ -68,7 +76,7 @@ class Console:
         sealer: Sealer,
         world: World,
         controls: Controls,
-        requests: RequestLog,
+        requests: RequestLog | LatestRequests,
         api_of: ApiOf,
         operations: Mapping[str, Operation],
         proxies: Proxies,
@@ -100,6 +108,9 @@ class Console:
                 return await handler(visit)
             except Error as error:
                 return visit.refused(_STATUSES.get(type(error), 400), str(error))
+            except Exception:
+                log.exception("the console failed at %s", request.url.path)
+                return visit.refused(500, "The console has failed at this; the cause is in the service's log.")
 
         return _answered(answer)
 
@@ -163,7 +174,7 @@ class Visit:
     def places(self) -> list[tuple[str, str]]:
         """The pages that there are for who has signed in: address and name."""
         return [
-            (address, name) for address, name, action in PLACES if self.allows(action) and (action or self.console.dev)
+            (address, name) for address, name, action in PLACES if (self.allows(action) if action else self.console.dev)
         ]
 
     def text(self, name: str) -> str:
@@ -256,7 +267,7 @@ class Visit:
 
 Handler = Callable[[Visit], Awaitable[Response]]
 
-_STATUSES: dict[type[Error], int] = {NotFound: 404, ServiceUnavailable: 503, Throttled: 429}
+_STATUSES: dict[type[Error], int] = {NotFound: 404, Throttled: 429, ServiceFailure: 500, ServiceUnavailable: 503}
 
 
 class _Refused(Exception):

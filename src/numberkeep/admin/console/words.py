@@ -1,7 +1,7 @@
 """How pages put things: times, durations, and names that people read."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import phonenumbers
@@ -50,6 +50,11 @@ def apart(name: str) -> str:
     return text.replace("Sip ", "SIP ").replace("Voice connector", "Voice Connector")
 
 
+def by_priority(items: Iterable[Any]) -> list[Any]:
+    """What is called first before the rest; what names no priority before all."""
+    return sorted(items, key=lambda item: item.priority or 0)
+
+
 def counted(count: int) -> str:
     """1,234"""
     return f"{count:,}"
@@ -60,5 +65,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "between": between,
     "spoken": spoken,
     "apart": apart,
+    "by_priority": by_priority,
     "counted": counted,
 }
