@@ -136,7 +136,7 @@ def test_a_dry_run_changes_nothing(database: str, file: Path, tmp_path: Path) ->
 
 
 def test_an_import_that_is_killed_goes_on(database: str, file: Path) -> None:
-    count = 20_000
+    count = 60_000
     e164s = [f"+1206{n:07}" for n in range(2_200_000, 2_200_000 + count)]
     file.write_text(HEADER + "".join(f"{e164},VoiceConnector,\n" for e164 in e164s))
     command = [sys.executable, "-m", "numberkeep", "numbers", "import", "--account", ACCOUNT, "--database", database]
