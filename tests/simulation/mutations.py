@@ -140,6 +140,24 @@ BREAKS = [
         "        pending_changes.delete_all(tx, e164)\n",
         "",
     ),
+    Break(
+        "an answer counts for who has claimed the change",
+        "settling.py",
+        "    if not pending_changes.is_claimed(tx, change):\n        return\n    if noted:\n",
+        "    if noted:\n",
+    ),
+    Break(
+        "a message waits for those before it",
+        "settling.py",
+        "    if deliveries.is_first(tx, delivery):\n",
+        "    if True:\n",
+    ),
+    Break(
+        "a change keeps its key",
+        "settling.py",
+        "    return change.change_key or",
+        "    return f'{of_number} {change.attempts}' or",
+    ),
 ]
 
 
