@@ -18,8 +18,8 @@ from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import Error
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.storage import phone_numbers
-from numberkeep.storage.driver import Done, Driver, Work
-from numberkeep.storage.sqlite import LISTENING_TURNS, Sqlite
+from numberkeep.storage.driver import LISTENING_TURNS, Done, Driver, Work
+from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Pool, Tx
 from numberkeep.world import World
 
@@ -38,7 +38,9 @@ class Job(NamedTuple):
 class LogStore(Driver):
     """What is about one number is answered here; the rest (keys, lists) comes from a file, which never changes."""
 
-    def __init__(self, path: str, world: World, pool: Pool, quotas: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, path: str, world: World, pool: Pool, quotas: Mapping[str, int] | None = None, **_: object
+    ) -> None:
         self._file = Sqlite(path, world, pool, quotas)
         self._world = world
         self._pool = pool
@@ -103,6 +105,7 @@ class LogStore(Driver):
                     self._quotas,
                     self._world,
                     b"",
+                    None,
                 )
             )
         except Error as error:

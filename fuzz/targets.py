@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -295,7 +296,7 @@ def sts(data: bytes) -> None:
     """What does the form ask for?"""
     request = message(data)
     context = Context("192.0.2.1", NOW, True, "us-east-1", "alice")
-    response = _service().sts.handle(request, "id", lambda identity: context)
+    response = _service().sts.handle(request, "id", lambda identity: context, perf_counter())
     _check_service(response, data)
 
 

@@ -1,21 +1,19 @@
 """What tests are made with: a store of their own, or a whole service on ports of its own."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 import httpx
 import pytest
-import uvloop
 from botocore.config import Config
 from hypothesis import settings
 from msgspec.structs import replace
 
-from numberkeep.app import App, open_store
+from numberkeep.app import open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Location, Settings
 from numberkeep.domain.caller import Caller
@@ -25,6 +23,7 @@ from numberkeep.operations import OPERATIONS
 from numberkeep.storage import phone_numbers, postgres_schema
 from numberkeep.storage.driver import Driver
 from numberkeep.storage.tx import Tx
+from numberkeep.testing import AppThread
 from numberkeep.world import World
 from patroni_cluster import PatroniCluster
 from pgbouncer import PgBouncer
@@ -34,45 +33,18 @@ settings.register_profile("numberkeep", deadline=None)  # a busy machine is no f
 settings.load_profile("numberkeep")
 
 
-T = TypeVar("T")
-
-
-class Service:
+class Service(AppThread):
     """A running service: ``url`` is the AWS API's, ``admin`` a client of the admin port."""
 
-    def __init__(self, settings: Settings, world: World | None = None) -> None:
-        self.app = App(settings, world)
-        self._started = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=uvloop.run, args=(self._run(),))
-
     def start(self) -> None:
-        self._thread.start()
-        self._started.wait()
-        if self._failure:
-            self._thread.join()
-            raise self._failure
+        super().start()
         self.url = f"http://127.0.0.1:{self.app.port}"
         self.admin = httpx.Client(base_url=f"http://127.0.0.1:{self.app.admin_port}/_numberkeep", timeout=60)
 
     def stop(self) -> None:
-        if self._failure or not self._thread.is_alive():
-            return
-        self.admin.close()
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-
-    async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        try:
-            async with self.app:
-                self._started.set()
-                await self._stopping.wait()
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._started.set()
+        if hasattr(self, "admin"):
+            self.admin.close()
+        super().stop()
 
     def client(self, name: str = "chime", account_id: str = "123456789012", **options: Any) -> Any:
         """A boto3 client of the service's; it does not retry, so that a test sees every answer."""
@@ -84,10 +56,6 @@ class Service:
             aws_secret_access_key=options.pop("secret_access_key", "secret"),
             config=Config(retries={"total_max_attempts": 1}, **options),
         )
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """What a coroutine gives that runs on the service's own loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
     def advance(self, duration: str) -> None:
         """Let so much of the service's time pass."""

@@ -22,6 +22,8 @@ class Receiver:
         self.answer: Callable[[dict[str, Any]], Answer] = lambda message: (200, {"status": "done"})
         self.headers: dict[str, str] = {}
         """More headers of the answers."""
+        self.traceparents: list[str] = []
+        """Those of the messages that had one."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +33,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 message = Webhook(SECRET).verify(body, dict(self.headers))
                 message["id"] = self.headers["webhook-id"]
+                receiver.traceparents += filter(None, [self.headers.get("traceparent")])
                 receiver.taken.append(message)
                 status, answer = receiver.answer(message)
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

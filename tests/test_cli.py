@@ -35,7 +35,7 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
 @contextmanager
 def running(*arguments: str, **options: Any) -> Iterator[tuple["subprocess.Popen[str]", str, str]]:
     """A started program, the URL of its API and that of its admin port, once it says that it is ready."""
-    command = [*PROGRAM, *arguments, "--port", "0", "--admin-port", "0"]
+    command = [*options.pop("program", PROGRAM), *arguments, "--port", "0", "--admin-port", "0"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if arguments[0] == "serve" else None}
     with subprocess.Popen(command, text=True, **{**pipes, **options}) as process:
         says = process.stderr or process.stdout
@@ -64,6 +64,7 @@ def client(url: str, key_id: str = ACCOUNT, secret: str = "secret", **options: A
 def test_dev_says_where_it_is_and_what_to_try(tmp_path: Path) -> None:
     with running("dev", "--data", str(tmp_path)) as (process, url, admin):
         assert process.stdout
+        assert process.stdout.readline().startswith("Console: http://")
         assert process.stdout.readline() == "Try:\n"
         command = "".join(process.stdout.readline() for _ in range(3)).replace("\\\n", "")
         assert "aws chime update-phone-number" in command
@@ -359,3 +360,19 @@ def test_serve_limits_what_an_account_asks(database: str) -> None:
         with pytest.raises(chime.exceptions.ThrottledClientException, match="Rate exceeded"):
             chime.list_phone_numbers()
         chime.list_phone_number_orders()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(shell: str) -> None:
+    assert f"_NUMBERKEEP_COMPLETE={shell}_complete" in run("completion", shell).stdout
+    word = {"COMP_WORDS": "numberkeep num", "COMP_CWORD": "num" if shell == "fish" else "1"}
+    offered = run(_NUMBERKEEP_COMPLETE=f"{shell}_complete", **word)
+    assert "numbers" in offered.stdout
+
+
+def test_serve_is_told_by_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "numberkeep.toml"
+    file.write_text(f'database = "sqlite:///{tmp_path}/store"\ntrail = ["{tmp_path}/trail"]\n')
+    with running("--config", str(file), "serve", stderr=subprocess.PIPE):
+        assert (tmp_path / "store").exists()
+        assert (tmp_path / "trail").exists()

@@ -1,17 +1,22 @@
 """The docs say what the code does."""
 
+import os
 import re
 import runpy
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 import pytest
 
+from numberkeep.aws.errors import SHAPES
 from numberkeep.cli import main
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 MAKE_DOCS = runpy.run_path(str(ROOT / "scripts" / "make-docs"))
 
 
@@ -52,7 +57,7 @@ def test_every_command_and_option_is_documented(name: str, command: click.Comman
             assert option.help, f"{name} {option.name} has no help"
 
 
-@pytest.mark.parametrize("name", ["run", "growth", "worker", "start", "snapshots", "drivers"])
+@pytest.mark.parametrize("name", ["run", "growth", "worker", "start", "snapshots", "drivers", "check"])
 def test_every_benchmark_and_option_is_documented(name: str) -> None:
     script = (ROOT / "scripts" / "bench").read_text()
     text = (ROOT / "bench" / "README.md").read_text()
@@ -60,3 +65,43 @@ def test_every_benchmark_and_option_is_documented(name: str) -> None:
     assert f"scripts/bench {name}".removesuffix(" run") in text
     for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', (ROOT / "bench" / f"{name}.py").read_text()):
         assert option in text, f"scripts/bench {name} {option} is not in bench/README.md"
+
+
+def test_every_error_is_documented() -> None:
+    """Whatever the service refuses with, and the status that it has."""
+    text = (ROOT / "docs" / "errors.md").read_text()
+    for name, status in SHAPES.values():
+        assert f"| `{name}` | {status} |" in text, name
+    for path in (ROOT / "src" / "numberkeep").rglob("*.py"):
+        for status, name in re.findall(r'Refusal\((\d+), "(\w+Exception)"', path.read_text()):
+            assert f"| `{name}` | {status} |" in text, name
+
+
+def test_every_decision_is_listed() -> None:
+    index = (ROOT / "docs" / "decisions" / "index.md").read_text()
+    for page in (ROOT / "docs" / "decisions").glob("0*.md"):
+        assert f"[{page.read_text().splitlines()[0].removeprefix('# ')}]({page.name})" in index
+
+
+def test_the_tutorial_comes_to_green_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are written and its commands run, one after the other; what it installs is here already."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    runs = 0
+    for kind, title, text in re.findall(r'```(\w+)(?: title="(.+?)")?\n(.*?)```', TUTORIAL.read_text(), re.DOTALL):
+        if kind == "python":
+            with (tmp_path / title).open("a") as file:
+                file.write(f"{text}\n\n")
+        elif "pip install" not in text:
+            done = subprocess.run(["bash", "-ec", text], cwd=tmp_path, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout
+            runs += 1
+            assert f"{runs} passed" in done.stdout
+    assert runs == 3
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # that MkDocs has a successor
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert (tmp_path / "site" / "tutorial" / "index.html").exists()

@@ -27,7 +27,10 @@ SERVE = BEGIN + "lifeline.sendall(b'r'); lifeline.recv(1)\n"
 FAIL = BEGIN + "sys.exit(3)\n"
 NEVER_READY = BEGIN + "lifeline.recv(1)\n"
 SLOW = BEGIN + "time.sleep(0.4); lifeline.sendall(b'r'); lifeline.recv(1)\n"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVE
+STUBBORN = (
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n"
+    + SERVE
+)
 
 
 class Logged:

@@ -3,9 +3,12 @@
 import asyncio
 import logging
 import os
+import resource
+import signal
 import stat
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -60,8 +63,33 @@ def test_a_disk_that_is_full_is_said_and_nothing_else_stops(tmp_path: Path, capl
     with caplog.at_level(logging.ERROR):
         write(trail, b"line\n")
         trail.close()
-    assert "could not be written" in caplog.text
+    assert "5 bytes of the trail were not written" in caplog.text
     assert (tmp_path / "trail").read_bytes() == b"line\n"
+
+
+def test_what_a_full_disk_did_not_take_is_written_when_it_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whole records, each once, and none that ends in the middle."""
+    path = tmp_path / "trail"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    trail = Trail([File(path, 10_000, 1)])
+    deadline = time.monotonic() + 20
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12, before[1]))
+        for line in (b"record 1\n", b"record 2\n", b"record 3\n"):
+            write(trail, line)
+        while "cannot be written" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert path.read_bytes() in (b"", b"record 1\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    while path.stat().st_size < 27 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    trail.close()
+    assert path.read_bytes() == b"record 1\nrecord 2\nrecord 3\n"
 
 
 def test_a_trail_that_nobody_reads_is_behind_and_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conftest import ALICE, BOB
-from numberkeep import worker
+from numberkeep import settling, worker
 from numberkeep.carriers import Answer, Done, Pending, Refused, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
@@ -322,6 +322,15 @@ def test_a_carrier_has_only_so_long_to_answer(bench: Bench, monkeypatch: pytest.
         assert change.failure == "it has not answered in 0.1 s"
 
     asyncio.run(run())
+
+
+@scenario
+async def test_what_was_settled_since_it_was_claimed_is_not_asked_for(bench: Bench) -> None:
+    await bench.order(E164)
+    until = later(bench.world.now(), seconds=60)
+    (change,) = await bench.storage.transact(ALICE, settling.claim, 10, until)
+    await bench.storage.transact(ALICE, settling.settle_now, E164, Done())
+    assert await bench.storage.transact(ALICE, settling.begin, change) is None
 
 
 @scenario

@@ -8,19 +8,23 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import resources
+from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from msgspec.structs import replace
+from starlette.applications import Starlette
 
-from .admin import AdminServer, application
+from .admin import AdminServer, application, health
+from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
 from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
+from .admin.health import Health
 from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
@@ -32,7 +36,15 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers import Carrier
-from .carriers.routing import Carriers, RoutingError, carriers_of, read_routing, simulated_only
+from .carriers.routing import (
+    Carriers,
+    RoutingError,
+    carriers_of,
+    read_routing,
+    simulated_only,
+    subscribers_from,
+    subscribers_of,
+)
 from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
@@ -40,6 +52,7 @@ from .domain.errors import Awaited, BadRequest, ServiceUnavailable
 from .domain.identity import AccessKey, AttachedPolicy
 from .domain.limits import QUOTAS
 from .keyring import Keyring, new_key_id, new_secret
+from .metrics import KEEP_SECONDS, Counted, Metrics, Shared
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
 from .proxies import Proxies
@@ -47,8 +60,18 @@ from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse
 from .server import BACKLOG, Server, tls_context
 from .storage import checking, identities, postgres_schema, sqlite, store
 from .storage.checking import Finding
-from .storage.copying import UNFINISHED, Copy, PostgresSide, explained, side_of
-from .storage.driver import Driver, StoreError
+from .storage.copying import (
+    UNFINISHED,
+    Copy,
+    PostgresSide,
+    Progress,
+    Side,
+    SqliteSide,
+    as_one_file,
+    explained,
+    side_of,
+)
+from .storage.driver import Driver, StoreError, promise
 from .storage.migrations import migrations, refuse_other_versions
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
@@ -58,7 +81,13 @@ from .trail import File, StandardOutput, Trail
 from .worker import Worker
 from .world import World
 
+if TYPE_CHECKING:
+    from .tracing import TracedApi, Tracing
+
 log = logging.getLogger(__name__)
+
+PAGE_ROWS = 1000
+"""How many rows a command reads in one transaction, and has in memory."""
 
 
 class StartError(Exception):
@@ -83,7 +112,16 @@ class App:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.stop_soon()
         await self._stack.aclose()
+
+    def stop_soon(self) -> None:
+        """Have it said that nobody should be sent here any more; all who come are served still."""
+        self._health.reason = "It is stopping."
+
+    def hand_over(self) -> None:
+        """Leave the admin port to the process that has taken this one's place."""
+        self._admin.leave()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, world = self.settings, self.world
@@ -93,46 +131,45 @@ class App:
             if seat
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
-        carriers = await _carriers(settings, world, stack)
-        if isinstance(settings.database, Path):
-            stack.enter_context(_lock(settings.database))
-        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
-        told, standby = carriers.subscribers, settings.standby
-        self.store = open_store(settings.database, world, carriers, stack, quotas, subscribers=told, standby=standby)
-        compiled = flavours(OPERATIONS, INSTEAD)
         requests = RequestLog(world.now, world.steady_seconds)
-        faults = Faults(compiled.values(), world.new_dice(), requests.struck)
+        trail = self._recorder(stack)
+        latest = requests if settings.dev else LatestRequests(world.second, trail)
+        recorder: Records = trail or requests if settings.dev else latest
+        tracing = _tracing(recorder, stack) if settings.traces else None
+        recorder = tracing or recorder
+        carriers = await _carriers(settings, world, stack, tracing.headers if tracing else dict)
+        metrics = Metrics()
+        counted = self._shared(metrics, stack)
+        self.store = self._open_store(carriers, metrics, stack)
+        compiled = flavours(OPERATIONS, INSTEAD)
+        faults = Faults(compiled.values(), world.new_dice(), requests.struck, requests.struck_carrier)
         carrier_of = self._faulty(carriers, faults) if settings.dev else carriers.of
-        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of)
+        asking: Any = {"asking": tracing.asking} if tracing else {}
+        worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics, **asking)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
         controls = Controls(world, self.store, worker, demonstration, faults, requests)
-        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
-            raise StartError(UNFINISHED)
-        await self._set_clock()
-        if await self.store.ask(caller_of(""), store.is_new):
-            await controls.begin()
+        await self._begin(controls, carriers)
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
         keyring = Keyring(self.store, sealer, world)
-        trail = self._trail(stack)
-        latest = requests if settings.dev else LatestRequests(world.second, trail)
-        recorder: Records = trail or requests if settings.dev else latest
-        rate = settings.rate
-        throttle = Throttle(rate, max(1, settings.burst or 2 * rate), world.steady_seconds) if rate else None
+        throttle = self._throttle()
         api_of = partial(
             self._api,
             compiled,
             throttle=throttle,
             recorder=recorder,
+            metrics=metrics,
             faults=faults if settings.dev else None,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
         api = api_of(
             self._identify(keyring, settings.regions),
-            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder),
+            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
         )
         watched = requests.watch if settings.dev else _unwatched
-        await self._serve(watched(api), stack)
+        self._health = Health(self.store, world, recorder.is_behind)
+        surveys = metrics_page.Surveys(self.store, world.steady_seconds)
+        more = [*health.routes(self._health), *metrics_page.routes(counted, surveys)]
         pages = Console(
             self.store,
             keyring,
@@ -145,34 +182,36 @@ class App:
             Proxies(settings.trusted_proxies),
             dev=settings.dev,
         )
-        admin = AdminServer(application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev), listener)
-        await admin.start()
-        stack.push_async_callback(admin.stop)
-        stack.push_async_callback(_stop, asyncio.create_task(worker.run()))
-        self.port, self.admin_port = self._server.port, admin.port
+        # What ends first was started last: that the server stops is told until it has.
+        site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)
+        await self._start_admin(site, listener, worker, stack)
+        await self._serve(watched(tracing.watch(api) if tracing else api), stack)
+        self.port, self.admin_port = self._server.port, self._admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
+        self._health.reason = None
 
-    def _trail(self, stack: AsyncExitStack) -> Recorder | None:
-        outputs = _outputs(self.settings)
-        if not outputs:
-            return None
-        trail = Trail(outputs)
-        stack.callback(trail.close)
-        return Recorder(trail, self.world.second)
+    async def _start_admin(
+        self, site: Starlette, listener: socket.socket, worker: Worker, stack: AsyncExitStack
+    ) -> None:
+        self._admin = AdminServer(site, listener)
+        await self._admin.start()
+        stack.push_async_callback(self._admin.stop)
+        self._health.working = asyncio.create_task(worker.run())
+        stack.push_async_callback(_stop, self._health.working)
 
-    async def _serve(self, api: Api | WatchedApi, stack: AsyncExitStack) -> None:
-        settings, seat = self.settings, self.settings.seat
-        self._server = server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
-        try:
-            its = socket.socket(fileno=seat.api_fd) if seat else None
-            await server.start(settings.host, settings.port, its)
-        except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
-        stack.push_async_callback(server.stop)
+    def _open_store(self, carriers: Carriers, metrics: Metrics, stack: AsyncExitStack) -> Driver:
+        settings = self.settings
+        if isinstance(settings.database, Path):
+            stack.enter_context(_lock(settings.database))
+        quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
+        told, standby = carriers.subscribers, settings.standby
+        return open_store(
+            settings.database, self.world, carriers, stack, quotas, subscribers=told, metrics=metrics, standby=standby
+        )
 
     def _api(self, compiled: dict[str, Flavour], identify: Callable[[Request], Identity], **options: Any) -> Api:
         return Api(
@@ -186,9 +225,57 @@ class App:
             **options,
         )
 
+    async def _serve(self, api: "Api | WatchedApi | TracedApi", stack: AsyncExitStack) -> None:
+        settings, seat = self.settings, self.settings.seat
+        self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        try:
+            listener = socket.socket(fileno=seat.api_fd) if seat else None
+            await self._server.start(settings.host, settings.port, listener)
+        except OSError as error:
+            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
+        stack.push_async_callback(self._server.stop)
+
+    def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
+        """What keeps the trail, if one is wanted."""
+        outputs = _outputs(self.settings)
+        if not outputs:
+            return None
+        trail = Trail(outputs)
+        stack.callback(trail.close)
+        return Recorder(trail, self.world.second)
+
+    def _throttle(self) -> Throttle | None:
+        rate, burst = self.settings.rate, self.settings.burst
+        return Throttle(rate, max(1, burst or 2 * rate), self.world.steady_seconds) if rate else None
+
+    def _shared(self, metrics: Metrics, stack: AsyncExitStack) -> Callable[[], Counted]:
+        """Gives what was counted: by this process or, if it is one of several, by all of them."""
+        seat = self.settings.seat
+        if seat is None:
+            return metrics.counted
+        shared = Shared(seat.metrics_fd, metrics)
+        stack.callback(shared.keep)
+        stack.push_async_callback(_stop, asyncio.create_task(_keep(shared)))
+        return shared.counted
+
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
         return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
+
+    async def _note_subscribers(self, carriers: Carriers) -> None:
+        """Have commands at the shell know who is told of what happens."""
+        known = await self.store.ask(caller_of(""), store.get, store.SUBSCRIBERS)
+        if carriers.subscribers_text != known and (known or carriers.subscribers):
+            await self.store.transact(caller_of(""), store.put, store.SUBSCRIBERS, carriers.subscribers_text)
+
+    async def _begin(self, controls: Controls, carriers: Carriers) -> None:
+        """Have the store as it has to be. Raises StartError if it cannot be served."""
+        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
+            raise StartError(UNFINISHED)
+        await self._set_clock()
+        await self._note_subscribers(carriers)
+        if await self.store.ask(caller_of(""), store.is_new):
+            await controls.begin()
 
     async def _set_clock(self) -> None:
         kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
@@ -320,7 +407,22 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     return new_key(tx, sealer, "developer")
 
 
-async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> Carriers:
+def _tracing(recorder: Records | None, stack: AsyncExitStack) -> "Tracing":
+    try:
+        from .tracing import Tracing  # most have no use for it, and it takes its time to import
+    except ModuleNotFoundError as error:
+        raise StartError(f"--traces takes more: pip install 'numberkeep[otel]' ({error}).") from error
+    tracing = Tracing(recorder)
+    stack.callback(tracing.close)
+    return tracing
+
+
+async def _carriers(
+    settings: Settings,
+    world: World,
+    stack: AsyncExitStack,
+    more_headers: Callable[[], Mapping[str, str]] = dict,
+) -> Carriers:
     try:
         path = settings.carriers
         routing = read_routing(path) if path else simulated_only(settings.order_seconds)
@@ -328,7 +430,7 @@ async def _carriers(settings: Settings, world: World, stack: AsyncExitStack) -> 
         if routing.has_webhooks:
             from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
 
-            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds)
+            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds, more_headers)
             stack.push_async_callback(webhooks.close)
         return carriers_of(routing, webhooks)
     except RoutingError as error:
@@ -368,19 +470,20 @@ def open_store(
     quotas: Mapping[str, int] | None = None,
     *,
     subscribers: Subscribers | None = None,
+    metrics: Metrics | None = None,
     standby: str | None = None,
 ) -> Driver:
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
-        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, standby_url=standby)
+        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
     elif database:
-        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers)
+        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers, metrics=metrics)
     else:
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
         path = str(Path(directory, "numberkeep.sqlite3"))
-        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, durable=False)
+        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, metrics=metrics, durable=False)
     stack.callback(storage.close)
     return storage
 
@@ -401,20 +504,69 @@ def _lock(database: Path) -> TextIO:
 T = TypeVar("T")
 
 
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
-    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`.
+class Session:
+    """An account's part of a store, for a command: all that it does has one request id, and is the operator's."""
 
-    The subscribers that the file `carriers` names are told of what it does. Raises StartError, StoreError, and Error.
+    def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
+        self._storage = storage
+        self._caller = caller_of(account_id)
+        self._request_id = request_id
+        self._runner = runner
+
+    def transact(self, function: Callable[..., T], *args: Any) -> T:
+        """Run ``function(tx, ...)`` in a transaction of its own. Raises Error."""
+
+        async def once() -> T:
+            future, done = promise()
+            self._storage.write(self._caller, self._request_id, lambda tx: function(tx, *args), done)
+            return await future  # type: ignore[no-any-return]
+
+        return self._runner.run(once())
+
+    def ask(self, function: Callable[..., T], *args: Any) -> T:
+        """`transact` for what writes nothing."""
+        return self._runner.run(self._storage.ask(self._caller, function, *args))
+
+    def pages(self, fetch: Callable[[Tx, Any, int], list[T]], position_of: Callable[[T], Any]) -> Iterator[T]:
+        """All that ``fetch(tx, position, limit)`` gives, page by page: up to `limit` that follow a position, which is
+        None at the beginning. Raises Error."""
+        position = None
+        while found := self.ask(fetch, position, PAGE_ROWS):
+            yield from found
+            position = position_of(found[-1])
+
+
+@contextmanager
+def open_session(
+    database: Location | None, account_id: str, carriers: Path | None = None, *, make: bool = False
+) -> Iterator[Session]:
+    """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
+
+    The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
+    store tell. Raises StartError, StoreError.
     """
-
-    async def once() -> T:
-        async with AsyncExitStack() as stack:
-            world = World()
-            told = await _carriers(Settings(carriers=carriers), world, stack)
+    if database and not make:
+        _refuse_absent(database)
+    world, stack = World(), AsyncExitStack()
+    with asyncio.Runner() as runner:
+        try:
+            told = runner.run(_carriers(Settings(carriers=carriers), world, stack))
             storage = open_store(database, world, told, stack, subscribers=told.subscribers)
-            return await storage.transact(caller_of(account_id), function, *args)
+            if carriers is None:
+                known = runner.run(storage.ask(caller_of(""), store.get, store.SUBSCRIBERS))
+                storage.subscribers = subscribers_of(subscribers_from(known))
+            yield Session(storage, account_id, world.new_id(), runner)
+        finally:
+            runner.run(stack.aclose())
 
-    return asyncio.run(once())
+
+def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
+    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`, which is made if it is absent.
+
+    Subscribers are told of what it does, as `open_session` has it. Raises StartError, StoreError, and Error.
+    """
+    with open_session(database, account_id, carriers, make=True) as session:
+        return session.transact(function, *args)
 
 
 def schema_version(database: Location) -> int:
@@ -462,11 +614,70 @@ def check(database: Location) -> Iterator[Finding]:
     _refuse_absent(database)
     refuse_other_versions(schema_version(database))
     with closing(side_of(database)) as side, explained("The store cannot be read"):
-        side.view()
-        if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
-            raise StoreError(UNFINISHED)
+        _view(side)
         damage = [Finding("", str(database), "the file is sound", found) for found in side.damage()]
         yield from damage or checking.check(side.execute)
+
+
+def back_up(database: Location, file: Path, progress: Progress, *, force: bool) -> None:
+    """Make `file` a SQLite store with what is in the store now; that may be served meanwhile.
+
+    Raises StartError or StoreError if it cannot be, or if there is such a file and it is not `force`; then no file is
+    made or changed.
+    """
+    _refuse_absent(database)
+    refuse_other_versions(schema_version(database))
+    if isinstance(database, Path) and file.exists() and file.samefile(database):
+        raise StartError("A store cannot be its own backup.")
+    if file.exists() and not force:
+        raise StartError(f"There is {file} already: with --force it is replaced.")
+    with (
+        closing(_lock(file)) if file.exists() else nullcontext(),
+        _replacing(file) as new,
+        explained("The store cannot be backed up"),
+        closing(side_of(database)) as source,
+    ):
+        if isinstance(source, SqliteSide):
+            _view(source)
+            source.back_up(new, progress)
+            return
+        migrate(new)
+        with closing(SqliteSide(new)) as target:
+            copy = Copy(source, target, is_served=True)
+            done = 0
+            for rows in chain(copy.copy(), copy.compare()):
+                done += rows
+                progress(done, 3 * copy.rows)
+        as_one_file(new)
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[Path]:
+    """A new file of this user's alone: when the block has ended it takes the place of `file`, and is on disk."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        new = Path(name)
+        try:
+            yield new
+            os.fsync(descriptor)
+            for beside in ("-wal", "-shm", "-journal"):  # which belongs to what is replaced
+                file.with_name(f"{file.name}{beside}").unlink(missing_ok=True)
+            new.replace(file)
+            directory = os.open(file.parent, os.O_RDONLY)
+            os.fsync(directory)
+            os.close(directory)
+        finally:
+            os.close(descriptor)
+            for path in file.parent.glob(f"{new.name}*"):  # and what SQLite puts beside it
+                path.unlink()
+    except OSError as error:
+        raise StartError(f"The file {file} cannot be written: {error}.") from error
+
+
+def _view(side: Side) -> None:
+    side.view()
+    if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
+        raise StoreError(UNFINISHED)
 
 
 def _refuse_absent(database: Location) -> None:
@@ -487,13 +698,19 @@ def reseal(database: Location, sealer: Sealer) -> int:
     return asyncio.run(once())
 
 
+async def _keep(shared: Shared) -> None:
+    while True:
+        await asyncio.sleep(KEEP_SECONDS)
+        shared.keep()
+
+
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
 
 
-def _unwatched(api: Api) -> Api:
+def _unwatched(api: T) -> T:
     return api
 
 

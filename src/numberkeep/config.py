@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,12 @@ REGIONS = (
     "us-west-2",
 )
 """The regions that have a Chime endpoint: a credential scoped to another one is refused."""
+
+PREFIX = "NUMBERKEEP_"
+"""What the names of environment variables begin with: every option of `serve` is one."""
+
+CONFIG_VARIABLE = "NUMBERKEEP_CONFIG"
+"""The environment variable that names the file with settings, if no option does."""
 
 SECRET_KEY_VARIABLE = "NUMBERKEEP_SECRET_KEY"  # noqa: S105 - its name is no secret
 """The environment variable that holds the key which secrets are kept with, if no file does: 64 hex digits."""
@@ -52,6 +59,8 @@ class Seat(Struct, frozen=True):
     """Where the worker says that it serves, and sees when the supervisor has gone."""
     lock_fd: int
     """The file to be locked for what the workers do one after the other; it has no name, so nobody removes it."""
+    metrics_fd: int
+    """The file that the workers keep in what they have counted; it has no name either."""
     arguments: tuple[str, ...]
     """The command line that it serves by: not its own, which everybody on the machine can read, since passwords may
     stand in it."""
@@ -100,6 +109,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How large a file of the trail grows before the next one is begun."""
     trail_files: int = 10
     """How many full ones are kept."""
+    stop_delay: float = 0
+    """For how many seconds, once it is told to stop, it goes on to serve, while it says that it is not ready."""
+    traces: bool = False
+    """OpenTelemetry traces are sent, as the variables OTEL_... say."""
+    log_format: Literal["text", "json"] = "text"
+    """What is said on standard error: lines for people, or JSON for programs."""
     workers: int = 1
     """How many processes serve, on PostgreSQL."""
     seat: Seat | None = None

@@ -24,8 +24,21 @@ FIRST_PAUSE_SECONDS = 1
 LONGEST_PAUSE_SECONDS = 3600
 
 
-class Failed(Exception):
-    """The carrier has not answered; the text says why."""
+LONGEST_REASON = 300
+"""In characters: what others say is kept and logged, and they may say anything."""
+
+
+class Failed:
+    """The carrier, or the subscriber, has not answered; `why` says why not, in one line that every store can keep."""
+
+    def __init__(self, why: str) -> None:
+        self.why = said(why)
+
+
+def said(text: str) -> str:
+    """What somebody else said, in one line, without what cannot be printed, and no longer than it has to be."""
+    words = " ".join("".join(one if one.isprintable() else " " for one in text[: 4 * LONGEST_REASON]).split())
+    return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]}..."
 
 
 def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
@@ -39,7 +52,7 @@ def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
     if change.kind == "release" and number.status == "ReleaseInProgress":
         phone_numbers.replace(tx, number, number.begin_release(tx.now))
     return Request(
-        id=change.change_key or f"{change.account_id} {e164} {change.kind} {change.requested_at}",
+        id=_id_of(change),
         account_id=change.account_id,
         e164_phone_number=e164,
         kind=change.kind,
@@ -48,6 +61,12 @@ def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
         attempts=change.attempts,
         calling_name=number.requested_calling_name or "",
     )
+
+
+def _id_of(change: PendingChange) -> str:
+    """By which the carrier knows it, also if an earlier version has noted it."""
+    of_number = f"{change.account_id} {change.e164_phone_number}"
+    return change.change_key or f"{of_number} {change.kind} {change.requested_at}"
 
 
 def settle(
@@ -62,7 +81,7 @@ def settle(
         return
     if noted:
         receiver, message_id = noted
-        failure = str(answer) if isinstance(answer, Failed) else None
+        failure = answer.why if isinstance(answer, Failed) else None
         status: Status = "Delivered" if failure is None else "Pending" if change.attempts + 1 < ATTEMPTS else "Failed"
         type = message_type(change.kind)
         deliveries.note(tx, change.e164_phone_number, receiver, message_id, type, status, failure)
@@ -73,9 +92,9 @@ def settle(
         attempts = change.attempts + 1
         if attempts < ATTEMPTS:
             due_at = _again_at(tx, change.attempts, dice)
-            pending_changes.postpone(tx, replace(change, due_at=due_at, attempts=attempts, failure=str(answer)))
+            pending_changes.postpone(tx, replace(change, due_at=due_at, attempts=attempts, failure=answer.why))
             return
-        answer = Refused(f"the carrier has failed to answer {attempts} times; the last time: {answer}")
+        answer = Refused(f"the carrier has failed to answer {attempts} times; the last time: {answer.why}")
     _settle(tx, change, answer)
 
 
@@ -85,13 +104,14 @@ def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange | Delivery
     return [*changes, *deliveries.claim(tx, limit - len(changes), until)]
 
 
-def release_claim(tx: Tx, claimed: PendingChange | Delivery) -> None:
-    """Have what was claimed, and will not be worked off, due for others at once."""
+def release_claim(tx: Tx, claimed: PendingChange | Delivery, seconds: float = 0) -> None:
+    """Have what was claimed, and will not be worked off now, due for others so much later."""
+    due_at = later(tx.now, seconds=seconds)
     if isinstance(claimed, Delivery):
         if deliveries.is_claimed(tx, claimed):
-            deliveries.postpone(tx, replace(claimed, due_at=tx.now))
+            deliveries.postpone(tx, replace(claimed, due_at=due_at))
     elif pending_changes.is_claimed(tx, claimed):
-        pending_changes.postpone(tx, replace(claimed, due_at=tx.now))
+        pending_changes.postpone(tx, replace(claimed, due_at=due_at))
 
 
 def next_due_at(tx: Tx) -> Timestamp | None:
@@ -118,10 +138,11 @@ def settle_delivery(tx: Tx, delivery: Delivery, failed: Failed | None, dice: flo
         return
     attempts = delivery.attempts + 1
     if failed and attempts < ATTEMPTS:
-        due_at, failure = _again_at(tx, delivery.attempts, dice), str(failed)
-        deliveries.postpone(tx, replace(delivery, status="Pending", attempts=attempts, failure=failure, due_at=due_at))
+        due_at = _again_at(tx, delivery.attempts, dice)
+        again = replace(delivery, status="Pending", attempts=attempts, failure=failed.why, due_at=due_at)
+        deliveries.postpone(tx, again)
     else:
-        deliveries.finish(tx, delivery, "Failed" if failed else "Delivered", str(failed) if failed else None)
+        deliveries.finish(tx, delivery, "Failed" if failed else "Delivered", failed.why if failed else None)
 
 
 def _again_at(tx: Tx, attempts: int, dice: float) -> Timestamp:
@@ -140,10 +161,10 @@ def settle_now(
     pending = [
         change
         for change in pending_changes.of_number(tx, e164)
-        if kind in (None, change.kind) and id in (None, change.change_key)
+        if kind in (None, change.kind) and id in (None, _id_of(change))
     ]
     if not pending:
-        raise NotFound(f"Nothing{f' of the kind {kind}' if kind else ' such'} is pending of {e164}")
+        raise NotFound(f"No change{f' of the kind {kind}' if kind else ''} is pending of {e164}")
     if len(pending) > 1:
         kinds = " and ".join(change.kind for change in pending)
         raise BadRequest(f"{kinds} are pending of {e164}: say which is meant.")
@@ -162,7 +183,7 @@ def settle_now(
 def _settle(tx: Tx, change: PendingChange, answer: Done | Refused) -> None:
     e164 = change.e164_phone_number
     pending_changes.delete(tx, e164, change.kind)
-    reason = answer.reason if isinstance(answer, Refused) else None
+    reason = said(answer.reason) or "no reason was given" if isinstance(answer, Refused) else None
     if reason:
         log.info("%s of %s was refused: %s", change.kind, e164, reason)
     _SETTLE[change.kind](tx, e164, reason)

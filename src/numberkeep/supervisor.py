@@ -29,6 +29,8 @@ SHORTEST_PAUSE_SECONDS = 1
 LONGEST_PAUSE_SECONDS = 30
 
 READY = b"r"
+REPLACED = signal.SIGUSR1
+"""What a worker is sent when another one has its seat: the others go on to answer on the admin port."""
 
 
 class WorkerFailed(Exception):
@@ -46,9 +48,16 @@ class Supervisor:
     """Keeps one worker in every seat."""
 
     def __init__(
-        self, command: Sequence[str], arguments: Sequence[str], listeners: Sequence[socket.socket], admin: socket.socket
+        self,
+        command: Sequence[str],
+        arguments: Sequence[str],
+        listeners: Sequence[socket.socket],
+        admin: socket.socket,
+        stop_delay: float = 0,
     ) -> None:
-        """`command` starts a worker, which is told `arguments`; each gets one of `listeners`, and all share `admin`."""
+        """`command` starts a worker, which is told `arguments`; each gets one of `listeners`, and all share `admin`.
+        `stop_delay` is for how many seconds a worker goes on to serve when it is told to end."""
+        self._stop_delay = stop_delay
         self._command = command
         self._arguments = tuple(arguments)
         self._listeners = listeners
@@ -67,8 +76,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         again = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, again.set)
-        with tempfile.TemporaryFile() as lock:
-            self._lock_fd = lock.fileno()
+        with tempfile.TemporaryFile() as lock, tempfile.TemporaryFile() as metrics:
+            self._lock_fd, self._metrics_fd = lock.fileno(), metrics.fileno()
             serving = asyncio.create_task(self._serve(ready, again))
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, serving.cancel)
@@ -128,7 +137,7 @@ class Supervisor:
                     except WorkerFailed as failure:
                         log.error("%s; it replaces nobody", failure)
                         continue
-                await self._stop(old)
+                await self._stop(old, sign=REPLACED)
                 replaced += 1
             log.info("%d of %d workers were replaced", replaced, len(self._changing))
 
@@ -155,7 +164,8 @@ class Supervisor:
             lifeline, theirs = socket.socketpair()
             lifeline.setblocking(False)
             with theirs:
-                fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno(), self._lock_fd)
+                files = self._lock_fd, self._metrics_fd
+                fds = (self._listeners[seat].fileno(), self._admin.fileno(), theirs.fileno(), *files)
                 environment = environment_of(Seat(*fds, self._arguments))
                 try:
                     process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=fds)
@@ -166,19 +176,19 @@ class Supervisor:
             raise WorkerFailed(f"{name} cannot be started: {error}") from error
         return _Worker(f"{name} (pid {process.pid})", process, lifeline)
 
-    async def _stop(self, *workers: _Worker) -> None:
+    async def _stop(self, *workers: _Worker, sign: signal.Signals = signal.SIGTERM) -> None:
         """Have workers end, as far as they have not, by force in the end."""
         for worker in workers:
             if worker.process.returncode is None:
                 log.info("%s is stopped", worker.name)
-                worker.process.terminate()
+                worker.process.send_signal(sign)
         with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(STOP_SECONDS + self._stop_delay):
                 for worker in workers:
                     await worker.process.wait()
         for worker in workers:
             if worker.process.returncode is None:
-                log.error("%s has not ended within %g s, and is killed", worker.name, STOP_SECONDS)
+                log.error("%s has not ended within %g s, and is killed", worker.name, STOP_SECONDS + self._stop_delay)
                 worker.process.kill()
             await worker.process.wait()
             worker.lifeline.close()

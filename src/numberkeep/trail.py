@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,6 +22,8 @@ GATHERING_SECONDS = 0.05
 """How long a record waits for others."""
 WAITING_BYTES = 32 * 1024 * 1024
 """How much may wait to be written; beyond it, requests are answered 503 until it is less."""
+RETRY_SECONDS = 0.5
+"""After how long it is tried again to write what could not be."""
 CLOSING_SECONDS = 5
 """How long the end of the program waits for what waits."""
 
@@ -63,8 +66,13 @@ class File:
                 self._turn_over()
                 return False
             view = memoryview(chunk)
-            while view:  # unbuffered: a call may write a part
-                view = view[self._file.write(view) :]
+            try:
+                while view:  # unbuffered: a call may write a part
+                    view = view[self._file.write(view) :]
+            except OSError:
+                with suppress(OSError):  # what is no file of its own has no size
+                    os.ftruncate(self._file.fileno(), status.st_size)  # no record is left that ends in the middle
+                raise
             return True
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
@@ -125,6 +133,7 @@ class Trail:
         self._chunks: SimpleQueue[bytearray | None] = SimpleQueue()
         self._taken_bytes = 0
         self._written_bytes = 0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="numberkeep-trail", daemon=True)
         self._thread.start()
 
@@ -143,6 +152,7 @@ class Trail:
         """Write what has been taken, as far as somebody takes it in CLOSING_SECONDS."""
         self._hand_over()
         self._chunks.put(None)
+        self._closing.set()
         self._thread.join(CLOSING_SECONDS)
         if self._thread.is_alive():
             log.error("%d bytes of the trail were not written", self._taken_bytes - self._written_bytes)
@@ -158,8 +168,22 @@ class Trail:
     def _work(self) -> None:
         while (chunk := self._chunks.get()) is not None:
             for output in self._outputs:
-                try:
-                    output.write(chunk)
-                except (OSError, ValueError):
-                    log.exception("%d bytes of the trail could not be written", len(chunk))
+                self._append(output, chunk)
             self._written_bytes += len(chunk)
+
+    def _append(self, output: File | StandardOutput, chunk: bytearray) -> None:
+        """Write, as soon as that can be; meanwhile what comes waits, until there is too much of it."""
+        failed = False
+        while True:
+            try:
+                output.write(chunk)
+                break
+            except (OSError, ValueError):
+                if not failed:
+                    log.exception("%d bytes of the trail cannot be written, and wait", len(chunk))
+                failed = True
+            if self._closing.wait(RETRY_SECONDS):
+                log.error("%d bytes of the trail were not written", len(chunk))
+                return
+        if failed:
+            log.warning("the trail can be written again")

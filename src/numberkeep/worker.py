@@ -7,8 +7,9 @@ store: what one has claimed the others leave alone.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -18,7 +19,8 @@ from .carriers import Carrier, Request
 from .domain.caller import Caller
 from .domain.errors import Error, ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
-from .settling import Failed
+from .metrics import Metrics
+from .settling import ATTEMPTS, Failed
 from .storage import store
 from .storage.deliveries import Delivery
 from .storage.driver import Driver
@@ -31,11 +33,17 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 Claimed = PendingChange | Delivery
+Asking = Callable[[str], AbstractContextManager[Callable[[str], None]]]
+"""What stands around a question, by its name; what it gives is called with the reason if there is no answer."""
 
 POLL_SECONDS = 0.1
 """How long something that has become due waits at most to be noticed."""
 BATCH_CHANGES = 256
 """How many changes are worked off side by side."""
+PLACES_OF_A_RECEIVER = 64
+"""How many of them may wait for one receiver: one that does not answer is not to hold up the others."""
+BUSY_SECONDS = 1
+"""After how long it is looked again whether a receiver has a place."""
 CLAIM_SECONDS = 60
 """For how long other workers leave a change alone that one has claimed: should that one die, they go on then."""
 CARRIER_SECONDS = 30
@@ -58,6 +66,8 @@ class Worker:
         world: World,
         endpoint_of: Callable[[str], Endpoint | None] = lambda receiver: None,
         poll_seconds: float = POLL_SECONDS,
+        metrics: Metrics | None = None,
+        asking: Asking = lambda name: nullcontext(lambda why: None),
     ) -> None:
         """`carrier_of` tells which carrier serves a number: by its account, and the number itself; `endpoint_of`
         where the messages of a subscriber go; `poll_seconds` how long what has become due waits at most."""
@@ -66,6 +76,10 @@ class Worker:
         self._carrier_of = carrier_of
         self._endpoint_of = endpoint_of
         self._world = world
+        self._metrics = metrics or Metrics()
+        self._under_way: Counter[str] = Counter()
+        """How many messages are on their way to each receiver."""
+        self._asking = asking
         self._working = asyncio.Lock()
 
     async def run(self) -> None:
@@ -110,13 +124,13 @@ class Worker:
         for task in under_way:
             task.cancel()
         results = await asyncio.gather(*under_way, return_exceptions=True)
-        for claimed, result in zip(under_way.values(), results, strict=True):
-            if result is None:
-                continue
-            try:
-                await self._in_turn(claimed, settling.release_claim, claimed)
-            except Error as error:
-                log.warning("%s stays claimed for a while: %s", claimed.e164_phone_number, error)
+        left = [claimed for claimed, result in zip(under_way.values(), results, strict=True) if result is not None]
+        giving_back = [self._in_turn(claimed, settling.release_claim, claimed) for claimed in left]
+        for claimed, result in zip(left, await asyncio.gather(*giving_back, return_exceptions=True), strict=True):
+            if isinstance(result, Error):
+                log.warning("%s stays claimed for a while: %s", claimed.e164_phone_number, result)
+            elif result is not None:
+                raise result
 
     async def _claim(self, limit: int) -> list[Claimed]:
         """What is due, as far as no other worker is at it."""
@@ -154,17 +168,41 @@ class Worker:
         self._world.offset_seconds = offset
 
     async def _work_off(self, claimed: Claimed) -> None:
+        receiver = self._receiver_of(claimed)
+        if receiver is None:
+            await self._finish(claimed, None)
+        elif self._under_way[receiver] >= PLACES_OF_A_RECEIVER:
+            await self._in_turn(claimed, settling.release_claim, claimed, BUSY_SECONDS)
+        else:
+            self._under_way[receiver] += 1
+            try:
+                await self._finish(claimed, receiver)
+            finally:
+                self._under_way[receiver] -= 1
+
+    def _receiver_of(self, claimed: Claimed) -> str | None:
+        """Whom a message has to reach for this; None for what is done in this process."""
+        if isinstance(claimed, Delivery):
+            return claimed.receiver
+        return self._carrier_of(claimed.account_id, claimed.e164_phone_number).receiver
+
+    async def _finish(self, claimed: Claimed, receiver: str | None) -> None:
         dice = self._world.random.random()
         if isinstance(claimed, Delivery):
             if await self._in_turn(claimed, settling.begin_delivery, claimed):
                 failed = await self._send(claimed)
+                over = claimed.attempts + 1 >= ATTEMPTS
+                self._metrics.delivered("delivered" if failed is None else "given_up" if over else "failed")
                 await self._in_turn(claimed, settling.settle_delivery, claimed, failed, dice)
             return
         question = await self._in_turn(claimed, settling.begin, claimed)
         if isinstance(question, Request):
             carrier = self._carrier_of(question.account_id, question.e164_phone_number)
-            answer = await self._answer_of(getattr(carrier, question.kind)(question), f"{question.kind} of", question)
-            noted = (carrier.receiver, question.id) if carrier.receiver else None
+            asked = getattr(carrier, question.kind)(question)
+            with self._asking(f"carrier {question.kind}") as has_failed:
+                answer = await self._answer_of(asked, f"{question.kind} of", question, has_failed)
+            self._metrics.carrier_called(question.kind, type(answer).__name__.lower())
+            noted = (receiver, question.id) if receiver else None
             await self._in_turn(claimed, settling.settle, claimed, answer, dice, noted)
         elif question:
             await self._in_turn(claimed, settling.settle, claimed, question, dice)
@@ -176,18 +214,24 @@ class Worker:
             return Failed(f"there is no subscriber {delivery.receiver} any more")
         data = msgspec.Raw(delivery.data.encode())
         sending = endpoint.send(delivery.message_id, delivery.type, delivery.created_at, data)
-        answer = await self._answer_of(sending, f"{delivery.type} to {delivery.receiver} about", delivery)
+        with self._asking(f"deliver {delivery.type}") as has_failed:
+            what = f"{delivery.type} to {delivery.receiver} about"
+            answer = await self._answer_of(sending, what, delivery, has_failed)
         return answer if isinstance(answer, Failed) else None
 
-    async def _answer_of(self, asking: Awaitable[T], what: str, about: Request | Delivery) -> T | Failed:
+    async def _answer_of(
+        self, asking: Awaitable[T], what: str, about: Request | Delivery, has_failed: Callable[[str], None]
+    ) -> T | Failed:
         try:
             async with asyncio.timeout(CARRIER_SECONDS) as limit:
                 return await asking
         except Exception as error:
             why = f"it has not answered in {CARRIER_SECONDS} s" if limit.expired() else str(error) or repr(error)
             trace = None if isinstance(error, OSError) else error  # which a TimeoutError is too
-            log.warning("%s %s has failed: %s", what, about.e164_phone_number, why, exc_info=trace)
-            return Failed(why)
+            failed = Failed(why)
+            log.warning("%s %s has failed: %s", what, about.e164_phone_number, failed.why, exc_info=trace)
+            has_failed(failed.why)
+            return failed
 
 
 def _worker_of(account_id: str) -> Caller:

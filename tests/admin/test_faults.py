@@ -360,6 +360,10 @@ def test_a_carrier_refuses(service: Service, chime: Any) -> None:
     assert changes(service)[0]["reason"][1] == "the refusal was asked for at /_numberkeep/faults"
     assert calling_name(chime, OTHER) == ("Acme", "UpdateSucceeded")
     assert fired(service) == [1]
+    requests = service.admin.get("/requests", params={"number": E164}).json()["requests"]
+    noted = next(request for request in requests if request["faults"])
+    assert noted["parameters"] == {"change": "set_calling_name", "number": E164, "attempts": 0}
+    assert noted["faults"][0]["carrier"] == "refuse"
 
 
 def test_a_carrier_that_times_out_is_asked_again(service: Service, chime: Any) -> None:

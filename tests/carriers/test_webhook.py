@@ -169,6 +169,8 @@ def test_nobody_else_may_call_back(carried: Service, receiver: Receiver) -> None
     [
         ((500, b"out of order"), "HTTP 500 out of order"),
         ((302, b""), "HTTP 302"),
+        ((500, b"\0oops\n"), "HTTP 500 oops"),
+        ((200, {"status": "x" * 100_000}), "the answer is none: Invalid enum value"),
         ((200, b"done"), "the answer is none: "),
         ((200, {"status": "perhaps"}), "the answer is none: Invalid enum value"),
         ((200, b"x" * 1_100_000), "the answer has more than 1048576 bytes"),
@@ -318,3 +320,59 @@ def test_what_is_wrong_with_the_file_is_told_at_the_start(tmp_path: Path, text: 
     result = CliRunner().invoke(main, ["dev", "--memory", "--carriers", str(path), "--port", "0", "--admin-port", "0"])
     assert result.exit_code == 1
     assert why in result.stderr
+
+
+def test_who_does_not_answer_holds_up_nobody_else(start: Start, receiver: Receiver, tmp_path: Path) -> None:
+    """A subscriber takes a hundred messages and says nothing; a carrier that answers is asked all the same."""
+    end = threading.Event()
+
+    def answer(message: dict[str, Any]) -> Any:
+        if message["type"].startswith("phone_number."):
+            end.wait(60)
+        return 200, {"status": "done"}
+
+    receiver.answer = answer
+    text = (
+        f'default = "own"\n[carriers.own]\nkind = "webhook"\nurl = "{receiver.url}/numbers"\nsecret_file = "secret"\n'
+        f'[subscribers.crm]\nurl = "{receiver.url}/events"\nsecret_file = "secret"\n'
+    )
+    service = start(carriers=write_carriers(tmp_path, text))
+    service.seed(*[{"E164PhoneNumber": f"+1253555{n:04}", "ProductType": "VoiceConnector"} for n in range(100, 350)])
+    deadline = time.monotonic() + 20
+    while len(receiver.taken) < 20 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    order_id = order(service, E164)
+    while status_of(service, order_id) == "Processing" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert status_of(service, order_id) == "Successful"
+    end.set()
+
+
+def test_no_secret_of_an_address_is_logged(
+    start: Start, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    url = receiver.url.replace("://", "://me:hunter2@")
+    text = f'default = "own"\n[carriers.own]\nkind = "webhook"\nurl = "{url}/?token=s3cr3t"\nsecret_file = "secret"\n'
+    service = start(carriers=write_carriers(tmp_path, text))
+    receiver.answer = lambda message: (500, b"")
+    order(service, E164)
+    service.advance("1m")
+    receiver.__exit__()
+    service.advance("1m")
+    assert len(receiver.taken) > 1
+    assert "has failed" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert "s3cr3t" not in caplog.text
+    receiver.__init__()  # type: ignore[misc] - for the fixture's end
+    receiver.__enter__()
+
+
+def test_subscribers_are_told_of_what_is_done_at_the_shell(told: Service, receiver: Receiver) -> None:
+    """While the server runs, by a command that knows nothing of them."""
+    order(told, "+12065550198")
+    where = ["--database", f"sqlite:///{told.app.settings.database}", "--account", ACCOUNT]
+    settled = CliRunner().invoke(main, ["pending", "settle", *where, "+12065550198", "--succeed"])
+    assert settled.exit_code == 0, settled.output
+    told.advance("1s")
+    assert receiver.told() == [(f"phone_number.{event}", "+12065550198") for event in ("ordered", "acquired")]

@@ -85,8 +85,8 @@ def test_what_is_meant_has_to_be_clear(manual: Service) -> None:
         ([E164, "--fail"], "needs a --reason"),
         ([E164, "--succeed", "--reason", "x"], "needs a --reason"),
         (["x", "--succeed"], "E.164"),
-        ([E164, "--succeed"], f"Nothing such is pending of {E164}"),
-        ([E164, "--succeed", "--change", "order"], f"Nothing of the kind order is pending of {E164}"),
+        ([E164, "--succeed"], f"No change is pending of {E164}"),
+        ([E164, "--succeed", "--change", "order"], f"No change of the kind order is pending of {E164}"),
     ],
 )
 def test_what_cannot_be_settled_is_refused(manual: Service, options: list[str], why: str) -> None:

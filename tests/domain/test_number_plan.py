@@ -2,6 +2,7 @@
 
 import string
 
+import phonenumbers
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,6 +11,8 @@ from numberkeep.domain import number_plan
 from numberkeep.domain.errors import BadRequest
 
 E164 = st.from_regex(r"\+[1-9][0-9]{1,14}", fullmatch=True)
+
+BLOCK = st.from_regex(r"\+1[2-9][0-9]{6}", fullmatch=True)
 
 PRODUCT_TYPES = ("BusinessCalling", "VoiceConnector", "SipMediaApplicationDialIn")
 
@@ -234,3 +237,17 @@ def test_search_takes(filters):
 def test_search_names_the_rule_that_it_breaks(filters, rule):
     with pytest.raises(BadRequest, match=rule):
         number_plan.check_search(**filters)
+
+
+@given(BLOCK, st.text(string.digits, min_size=3, max_size=3))
+@example("+1246521", "600")  # Barbados, Jamaica and the Dominican Republic have the finest plans
+@example("+1876606", "000")
+@example("+1829290", "999")
+def test_the_numbers_of_a_thousands_block_are_of_one_plan(block, last):
+    """`describe` looks at the block alone; this asks of the number itself."""
+
+    def of_itself(e164):
+        number = phonenumbers.parse(e164)
+        return phonenumbers.region_code_for_number(number), phonenumbers.number_type(number)
+
+    assert of_itself(block + last) == of_itself(block + "000")

@@ -85,6 +85,8 @@ class Outside(SimulatedCarrier):
         self.names: dict[str, str] = {}
         self.calls_back: list[Request] = []
         """What it has done and has to tell of itself."""
+        self.meanwhile: Callable[[], Awaitable[None]]
+        """What happens while the process that has asked is not heard of for longer than a claim lasts."""
 
     async def order(self, request: Request) -> Answer:
         return await self._answer(super().order, request)
@@ -115,7 +117,9 @@ class Outside(SimulatedCarrier):
             fate.crash()
         if drawn < 20:
             raise ConnectionError("the carrier's answer was lost")
-        if drawn < 26:
+        if drawn < 24:
+            await self.meanwhile()
+        elif drawn < 28:
             self.calls_back.append(request)
             return Pending(later(request.now, hours=1))
         return answer
@@ -219,6 +223,16 @@ class Simulation:
             return asyncio.run(function(store, *args))
 
     def _worker(self, store: Driver) -> Worker:
+        """A worker; while one of its carriers takes longer than its claim lasts, another does what is due."""
+
+        async def meanwhile() -> None:
+            self._seconds += CLAIM_SECONDS + 1
+            await self._one_worker(store).run_due()
+
+        self._carrier.meanwhile = meanwhile
+        return self._one_worker(store)
+
+    def _one_worker(self, store: Driver) -> Worker:
         mortal: Any = Mortal(store, self._fate)
         # What is under way is waited for, or how busy the machine is would decide what happens next.
         return Worker(mortal, lambda *_: self._carrier, self._world, lambda _: self._subscriber, poll_seconds=600)

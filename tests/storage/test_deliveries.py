@@ -88,7 +88,7 @@ def test_what_waits_for_what_is_over_already_goes_out_all_the_same(
 
 
 def test_what_waits_is_looked_at_again_and_waits_on(storage: Driver, world: World, seconds: list[float]) -> None:
-    first = claim(storage, world, 1000)
+    first = claim(storage, world, 10_000)
     seconds[0] += deliveries.LOOK_AGAIN_SECONDS
     (waiting,) = claim(storage, world)
     assert not do(storage, settling.begin_delivery, waiting)
@@ -120,3 +120,23 @@ def test_what_a_carrier_was_asked_is_noted_once(storage: Driver) -> None:
     (noted,) = do(storage, deliveries.of_account, None, "own", 10)
     assert (noted.attempts, noted.status, noted.failure) == (3, "Delivered", None)
     assert not do(storage, deliveries.again, "id"), "it is asked again by itself"
+
+
+def test_the_order_is_that_of_the_changes_whatever_clocks_say(storage: Driver, seconds: list[float]) -> None:
+    """As when another process wrote them, or the machine's clock was set back."""
+    for back in (0.0, 0.5, 10.0):
+        seconds[0] -= back
+        do(storage, deliveries.put, OTHER, "erp", "phone_number.changed", f'{{"back": {back}}}')
+    told = [one.data for one in reversed(do(storage, deliveries.of_account, None, "erp", 3))]
+    assert told == [f'{{"back": {back}}}' for back in (0.0, 0.5, 10.0)]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("\0no\r\n\x1b[2Jroute", "no [2Jroute"), ("x" * 1000, "x" * 300 + "..."), ("\0", "")]
+)
+def test_what_others_say_can_be_kept_and_logged(storage: Driver, world: World, said: str, kept: str) -> None:
+    one = claim(storage, world)[0]
+    do(storage, settling.settle_delivery, one, Failed(said), 0.5)
+    caller = ALICE if one.account_id == ALICE.account_id else BOB
+    found = {other.message_id: other for other in do(storage, deliveries.of_account, None, None, 10, caller=caller)}
+    assert (found[one.message_id].attempts, found[one.message_id].failure) == (1, kept)

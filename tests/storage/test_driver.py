@@ -60,7 +60,7 @@ def test_nobody_else_waits_for_it(storage: Driver, put: Do, do: Do) -> None:
             await work
             order.append(name)
 
-        surveys = [note("survey", storage.survey(ALICE, count, 3_000_000)) for _ in range(SURVEYS)]
+        surveys = [note("survey", storage.survey(ALICE, count, 500_000)) for _ in range(SURVEYS)]
         waiting = asyncio.gather(*surveys)
         await asyncio.sleep(0.05)
         await note("read", storage.ask(ALICE, store.get, "x"))

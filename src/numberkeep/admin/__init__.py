@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,13 +19,9 @@ from .console import Console
 from .console.guard import Guard
 from .control import Controls
 
+STOP_SECONDS = 2
+"""How long requests under way have when the port is closed."""
 _STATUSES = {NotFound: 404, ServiceFailure: 500, ServiceUnavailable: 503}
-
-
-async def health(request: Request) -> JSONResponse:
-    """200 while the store can be read."""
-    time = await request.app.state.controls.health()
-    return JSONResponse({"status": "ok", "time": time})
 
 
 def refused(request: Request, error: Exception) -> JSONResponse:
@@ -34,9 +30,11 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": str(error)}, status)
 
 
-def application(controls: Controls, answers: Callbacks, pages: Console, *, dev: bool) -> Starlette:
+def application(
+    controls: Controls, answers: Callbacks, pages: Console, *, dev: bool, more: Sequence[Route] = ()
+) -> Starlette:
     """The admin port's pages; the controls are there only in `dev`, for who names this machine as the host."""
-    routes: list[BaseRoute] = [Route("/_numberkeep/health", health), *callbacks.routes(answers)]
+    routes: list[BaseRoute] = [*callbacks.routes(answers), *more]
     routes += control.routes() if dev else []
     app = Starlette(
         routes=routes + console.routes(pages),
@@ -55,6 +53,7 @@ class AdminServer(uvicorn.Server):
             app, lifespan="off", access_log=False, log_config=None, log_level="warning", proxy_headers=False
         )
         super().__init__(config)
+        self.config.timeout_graceful_shutdown = STOP_SECONDS
         self._listener = listener
         self.port: int = listener.getsockname()[1]
 
@@ -63,6 +62,11 @@ class AdminServer(uvicorn.Server):
         self._serving = asyncio.create_task(self.serve([self._listener]))
         while not self.started and not self._serving.done():
             await asyncio.sleep(0.002)
+
+    def leave(self) -> None:
+        """Accept no more connections: another process with the same socket does."""
+        for server in self.servers:
+            server.close()
 
     async def stop(self) -> None:
         """Finish the requests under way and close the port."""

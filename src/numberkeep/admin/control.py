@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -14,22 +13,12 @@ from starlette.routing import Route
 
 from ..domain.caller import Caller, check_account_id
 from ..domain.errors import BadRequest, Error, NotFound
-from ..domain.moment import Timestamp, later, moment, seconds_of
-from ..domain.number_plan import check_product_type, describe, normalize_id
-from ..domain.phone_number import (
-    PRODUCT_TYPE_OF,
-    RESTORABLE_DAYS,
-    Association,
-    CallingNameStatus,
-    PhoneNumber,
-    ProductType,
-    Status,
-)
-from ..operations.voice_connector_groups import new_voice_connector_group
-from ..operations.voice_connectors import new_voice_connector
+from ..domain.moment import Timestamp, seconds_of
+from ..domain.number_plan import normalize_id, phone_number_id
+from ..operations import inventory
+from ..operations.inventory import GivenNumber
 from ..storage import pending_changes, phone_numbers, store
 from ..storage.driver import Driver
-from ..storage.resources import VOICE_CONNECTOR_GROUPS, VOICE_CONNECTORS
 from ..storage.tx import Tx
 from ..worker import Worker
 from ..world import World
@@ -40,6 +29,7 @@ from .snapshots import Snapshot, take
 DEFAULT_ACCOUNT_ID = "123456789012"
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_ADVANCE_DAYS = 3650
+SEEDS_AT_ONCE = 1000
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 
 
@@ -133,6 +123,10 @@ class Controls:
             raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {error}.") from error
         return await self._storage.transact(caller_of(account_id), _seed, seeds)
 
+    async def history(self, account_id: str, e164: str) -> list[phone_numbers.Change]:
+        """All that has happened to an account's number, the latest first."""
+        return await self._storage.ask(caller_of(account_id), phone_numbers.history, normalize_id(e164))
+
 
 def caller_of(account_id: str) -> Caller:
     """Who is behind the controls."""
@@ -146,6 +140,7 @@ def routes() -> list[Route]:
         Route("/_numberkeep/clock", _not_for_pages(_turn_clock), methods=["POST"]),
         Route("/_numberkeep/reset", _not_for_pages(_reset), methods=["POST"]),
         Route("/_numberkeep/numbers", _not_for_pages(_seed_numbers), methods=["POST"]),
+        Route("/_numberkeep/history", _tell_history, methods=["GET"]),
         Route("/_numberkeep/faults", _list_faults, methods=["GET"]),
         Route("/_numberkeep/faults", _not_for_pages(_add_fault), methods=["POST"]),
         Route("/_numberkeep/faults", _not_for_pages(_remove_all_faults), methods=["DELETE"]),
@@ -194,6 +189,13 @@ async def _seed_numbers(request: Request) -> JSONResponse:
     account_id = check_account_id(_query(request, "account").get("account", DEFAULT_ACCOUNT_ID))
     seeded = await request.app.state.controls.seed(account_id, await request.body())
     return JSONResponse({"PhoneNumberIds": seeded}, 201)
+
+
+async def _tell_history(request: Request) -> JSONResponse:
+    query = _query(request, "account", "number")
+    account_id = check_account_id(query.get("account", DEFAULT_ACCOUNT_ID))
+    changes = await request.app.state.controls.history(account_id, query.get("number", ""))
+    return JSONResponse({"changes": msgspec.to_builtins(changes)})
 
 
 async def _list_faults(request: Request) -> JSONResponse:
@@ -285,35 +287,7 @@ def seconds_in(duration: str) -> float:
     return seconds
 
 
-class _SeedAssociation(Struct, rename="pascal", forbid_unknown_fields=True):
-    name: Literal["VoiceConnectorId", "VoiceConnectorGroupId"]  # what holds a number otherwise cannot be made up
-    value: str
-    associated_timestamp: Timestamp | None = None
-
-
-class _Seed(Struct, rename="pascal", forbid_unknown_fields=True):
-    """PhoneNumber as answers have it, save for what follows from the number itself."""
-
-    e164_phone_number: str = msgspec.field(name="E164PhoneNumber")
-    product_type: ProductType
-    status: Status | None = None
-    calling_name: Annotated[str, msgspec.Meta(pattern=r"\A[a-zA-Z0-9 ]{2,15}\Z")] | None = None
-    calling_name_status: CallingNameStatus | None = None
-    name: str | None = None
-    order_id: str | None = None
-    created_timestamp: Timestamp | None = None
-    updated_timestamp: Timestamp | None = None
-    deletion_timestamp: Timestamp | None = None
-    associations: list[_SeedAssociation] = []
-    # Answers carry these; they are the number's own and need not be given.
-    phone_number_id: str | None = None
-    phone_number_arn: str | None = None
-    country: str | None = None
-    type: str | None = None
-    capabilities: dict[str, Any] | None = None
-
-
-_decode_seeds = msgspec.json.Decoder(list[_Seed]).decode
+_decode_seeds = msgspec.json.Decoder(list[GivenNumber]).decode
 
 
 def _begin_anew(tx: Tx, demonstration: bytes) -> None:
@@ -321,74 +295,12 @@ def _begin_anew(tx: Tx, demonstration: bytes) -> None:
     _seed(tx, _decode_seeds(demonstration))
 
 
-def _seed(tx: Tx, seeds: list[_Seed]) -> list[str]:
-    return [_put(tx, seed).phone_number_id for seed in seeds]
-
-
-def _put(tx: Tx, seed: _Seed) -> PhoneNumber:
-    e164 = normalize_id(seed.e164_phone_number)
-    plan = describe(e164)
-    status = seed.status or ("Assigned" if seed.associations else "Unassigned")
-    if (status == "Assigned") != bool(seed.associations):
-        raise BadRequest(f"{e164}: a number has associations if it is Assigned, and only then.")
-    if status in ("AcquireInProgress", "DeleteInProgress") or seed.calling_name_status == "UpdateInProgress":
-        raise BadRequest(f"{e164}: what is in progress cannot be put in; begin it with a request.")
-    check_product_type(plan.country, plan.type, seed.product_type)
-    if seed.calling_name and plan.type == "TollFree":
-        raise BadRequest(f"{e164} is toll-free; calling names apply to local numbers only.")
-    if len(seed.associations) > 1:
-        raise BadRequest(f"{e164}: a number can be assigned to one thing at a time.")
-    for association in seed.associations:
-        if seed.product_type != PRODUCT_TYPE_OF[association.name]:
-            raise BadRequest(f"{e164}: only VoiceConnector numbers can have the association {association.name}.")
-        _provide(tx, association)
-    if not phone_numbers.claim(tx, e164) or phone_numbers.find(tx, e164):
-        raise BadRequest(f"{e164} is in an inventory already.")
-    deletion_timestamp = _moment(seed.deletion_timestamp)
-    if status == "ReleaseInProgress":
-        deletion_timestamp = deletion_timestamp or later(tx.now, days=RESTORABLE_DAYS)
-        pending_changes.put(tx, e164, "release", due_at=deletion_timestamp)
-    elif deletion_timestamp:
-        raise BadRequest(f"{e164}: only a number that is ReleaseInProgress has a DeletionTimestamp.")
-    number = PhoneNumber(
-        e164_phone_number=e164,
-        country=plan.country,
-        type=plan.type,
-        product_type=seed.product_type,
-        status=status,
-        created_timestamp=_moment(seed.created_timestamp) or tx.now,
-        updated_timestamp=_moment(seed.updated_timestamp or seed.created_timestamp) or tx.now,
-        calling_name=seed.calling_name or None,
-        calling_name_status=seed.calling_name_status or ("UpdateSucceeded" if seed.calling_name else "Unassigned"),
-        name=seed.name or None,
-        order_id=seed.order_id,
-        deletion_timestamp=deletion_timestamp,
-        associations=tuple(
-            Association(a.name, a.value, _moment(a.associated_timestamp) or tx.now) for a in seed.associations
-        ),
-    )
-    phone_numbers.insert(tx, number)
-    if status == "AcquireFailed":
-        phone_numbers.disclaim(tx, e164)
-    return number
-
-
-def _provide(tx: Tx, association: _SeedAssociation) -> None:
-    """Make what a number is assigned to, unless it is there: else nothing could take the number away from it again."""
-    if not re.fullmatch(r"[a-z0-9]{21,22}", association.value):
-        raise BadRequest(f"{association.value!r} is no {association.name}: 21 or 22 lower-case letters and digits.")
-    if association.name == "VoiceConnectorId":
-        if VOICE_CONNECTORS.find(tx, association.value) is None:
-            VOICE_CONNECTORS.insert(tx, new_voice_connector(tx, association.value, "Seeded"))
-    elif VOICE_CONNECTOR_GROUPS.find(tx, association.value) is None:
-        VOICE_CONNECTOR_GROUPS.insert(tx, new_voice_connector_group(tx, association.value, "Seeded"))
-
-
-def _moment(timestamp: Timestamp | None) -> Timestamp | None:
-    """The moment as the service writes it. Raises BadRequest if it is none."""
-    if timestamp is None:
-        return None
-    try:
-        return moment(seconds_of(timestamp))
-    except ValueError as error:
-        raise BadRequest(f"{timestamp!r} is no ISO 8601 date and time with a time zone.") from error
+def _seed(tx: Tx, seeds: list[GivenNumber]) -> list[str]:
+    for begin in range(0, len(seeds), SEEDS_AT_ONCE):
+        some = seeds[begin : begin + SEEDS_AT_ONCE]
+        for seed, outcome in zip(some, inventory.put(tx, some), strict=True):
+            if outcome == "same":
+                raise BadRequest(f"{seed.e164_phone_number} is in an inventory already.")
+            if outcome != "added":
+                raise outcome
+    return [phone_number_id(normalize_id(seed.e164_phone_number)) for seed in seeds]

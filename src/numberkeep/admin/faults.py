@@ -77,11 +77,18 @@ class Armed(Struct, frozen=True):
 class Faults:
     """Those that are in force, in the order in which they were added."""
 
-    def __init__(self, flavours: Iterable[Flavour], dice: Random, struck: Callable[[Request, Armed], None]) -> None:
+    def __init__(
+        self,
+        flavours: Iterable[Flavour],
+        dice: Random,
+        struck: Callable[[Request, Armed], None],
+        struck_carrier: Callable[[CarrierRequest, Armed], None],
+    ) -> None:
         """`flavours` tell which operations and exceptions there are, `dice` whether a fault fires that may not.
-        `struck` is called for every fault that fires at a request."""
+        `struck` is called for every fault that fires at a request, `struck_carrier` at what a carrier is asked for."""
         self._dice = dice
         self._struck = struck
+        self._struck_carrier = struck_carrier
         self._armed: dict[str, Armed] = {}
         self._last_id = 0
         self._declared: dict[str, set[str]] = {}
@@ -199,6 +206,7 @@ class Faults:
                 and fault.number in (None, request.e164_phone_number)
                 and self._fires(armed)
             ):
+                self._struck_carrier(request, self._armed[armed.id])
                 return fault.carrier
         return None
 

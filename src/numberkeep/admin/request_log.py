@@ -2,18 +2,19 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from ..aws.api import Api, Reply
+from ..aws.api import Reply
 from ..aws.cloudtrail import HIDDEN, Records
 from ..aws.errors import Refusal, declared, shape_of
 from ..aws.message import DROPPED, Request, Response
 from ..aws.model import Operation, Shapes
 from ..aws.sigv4 import Identity
+from ..carriers import Request as CarrierRequest
 from ..domain.errors import Error
 from ..domain.moment import Timestamp
 from .faults import Armed, numbers_of
@@ -29,6 +30,13 @@ MOST_LATEST = 300
 """How many requests `LatestRequests` keeps."""
 LONGEST_LATEST_BODY = 8192
 """A longer body is not kept there."""
+
+
+class Api(Protocol):
+    """What can be watched."""
+
+    def handle(self, request: Request, reply: Reply) -> None: ...
+    def refuse(self, error: Exception) -> Response: ...
 
 
 class _Entry(Struct):
@@ -113,6 +121,53 @@ class _Entry(Struct):
         return _redacted(self.operation.shapes, shape, _decoded(text)) if self.operation else None
 
 
+class _CarrierFault(Struct):
+    """A fault that fired when a carrier was asked for something: no request, but a reason for what comes of one."""
+
+    began_at: Timestamp
+    asked: CarrierRequest
+    fault: dict[str, Any]
+    size: int = OVERHEAD_BYTES
+
+    def is_of(self, account_id: str | None, operation: str | None, number: str | None) -> bool:
+        """Whether the carrier was asked for the account and the number; no operation asks a carrier."""
+        asked = self.asked
+        return (
+            operation is None and account_id in (None, asked.account_id) and number in (None, asked.e164_phone_number)
+        )
+
+    def told(self) -> dict[str, Any]:
+        """As the admin port tells it: with the members of a request, most of which it lacks."""
+        asked = self.asked
+        return {
+            **dict.fromkeys(_MEMBERS),
+            "time": self.began_at,
+            "account": asked.account_id,
+            "parameters": {"change": asked.kind, "number": asked.e164_phone_number, "attempts": asked.attempts},
+            "faults": [self.fault],
+        }
+
+
+_MEMBERS = (
+    "time",
+    "request_id",
+    "operation",
+    "account",
+    "access_key_id",
+    "method",
+    "path",
+    "source_ip",
+    "parameters",
+    "body",
+    "status",
+    "error",
+    "message",
+    "answer",
+    "duration_ms",
+    "faults",
+)
+
+
 class _Noted(Request, frozen=True, kw_only=True):
     """A request that knows its place in the log."""
 
@@ -125,7 +180,7 @@ class RequestLog:
     def __init__(self, now: Callable[[], Timestamp], steady_seconds: Callable[[], float]) -> None:
         self._now = now
         self._steady_seconds = steady_seconds
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[_Entry | _CarrierFault] = deque()
         self._bytes = 0
 
     def watch(self, api: Api) -> "WatchedApi":
@@ -142,6 +197,9 @@ class RequestLog:
         entry = request.entry
         entry.response = response
         entry.milliseconds = round((self._steady_seconds() - entry.began_seconds) * 1000, 3)
+        self._keep(entry)
+
+    def _keep(self, entry: _Entry | _CarrierFault) -> None:
         self._entries.append(entry)
         self._bytes += entry.size
         while len(self._entries) > MOST_REQUESTS or self._bytes > MOST_BYTES:
@@ -151,6 +209,10 @@ class RequestLog:
         """A fault has fired at a request."""
         assert isinstance(request, _Noted)
         request.entry.faults.append(armed.told())
+
+    def struck_carrier(self, asked: CarrierRequest, armed: Armed) -> None:
+        """A fault has fired at what a carrier was asked for."""
+        self._keep(_CarrierFault(self._now(), asked, armed.told()))
 
     def is_behind(self) -> bool:
         """Never."""

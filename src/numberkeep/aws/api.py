@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ import msgspec
 
 from ..domain.caller import Caller
 from ..domain.errors import Awaited, Error, ServiceFailure, ServiceUnavailable
+from ..metrics import NO_OPERATION, Metrics
 from .cloudtrail import Records
 from .errors import Dropped, Refusal, declared, shape_of
 from .message import DROPPED, Request, Response
@@ -90,6 +92,7 @@ class Api:
         sts: Sts | None = None,
         throttle: Throttle | None = None,
         recorder: Records | None = None,
+        metrics: Metrics | None = None,
         faults: Faults | None = None,
         real_seconds: Callable[[], float],
         arn_of: Callable[[str, str, str], str | None] = lambda account_id, kind, id: None,
@@ -109,6 +112,7 @@ class Api:
         self._sts = sts
         self._throttle = throttle
         self._recorder = recorder
+        self._metrics = metrics or Metrics()
         self._faults = faults
         self._real_seconds = real_seconds
         self._arn_of = arn_of
@@ -117,16 +121,18 @@ class Api:
         self._by_host: dict[str, Flavour] = {}
         self._allowed: set[tuple[Policy, Operation]] = set()
 
-    def handle(self, request: Request, reply: Reply, attempts: int = ATTEMPTS) -> None:
+    def handle(self, request: Request, reply: Reply, attempts: int = ATTEMPTS, began: float | None = None) -> None:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
+        began = began or perf_counter()
         done: Done
-        done = answer = _Answer(request, self._new_id(), reply, self._recorder)
+        done = answer = _Answer(request, self._new_id(), reply, self._recorder, self._metrics, began)
         if self._recorder is not None and self._recorder.is_behind():
-            reply(_refusal(ServiceUnavailable("The trail cannot be kept at the moment."), answer.request_id))
+            behind = ServiceUnavailable("The trail cannot be kept at the moment.")
+            reply(self._refuse(behind, answer.request_id))
             return
         try:
             if self._sts and request.path in STS_PATHS:
-                reply(self._sts.handle(request, answer.request_id, partial(self._context, request)))
+                reply(self._sts.handle(request, answer.request_id, partial(self._context, request), began))
                 return
             operation, parameters = self._flavour_of(request.headers.get("host", "")).route(request)
             answer.operation, answer.parameters = operation, parameters
@@ -158,7 +164,7 @@ class Api:
                 self._read(caller, answer.request_id, operation.bind(parameters, request), done, key, e164)
         except Awaited as awaited:
             if attempts:
-                awaited.resume_with(partial(self._handle_again, request, reply, attempts - 1))
+                awaited.resume_with(partial(self._handle_again, request, reply, attempts - 1, began))
             else:
                 answer(ServiceUnavailable("The store is too slow at the moment."))
         except (Error, Refusal) as error:
@@ -173,9 +179,9 @@ class Api:
                 self._throttle.give_back(caller.account_id, operation.name)  # for it comes again
             raise
 
-    def _handle_again(self, request: Request, reply: Reply, attempts: int) -> None:
+    def _handle_again(self, request: Request, reply: Reply, attempts: int, began: float) -> None:
         try:
-            self.handle(request, reply, attempts)
+            self.handle(request, reply, attempts, began)
         except Exception as error:  # which nobody else would answer
             reply(self.refuse(error))
 
@@ -183,8 +189,12 @@ class Api:
         """The answer to a request that `error` has stopped; what is no refusal is logged and answered 500."""
         request_id = self._new_id()
         if not isinstance(error, (Error, Refusal)):
-            log.error("request %s failed", request_id, exc_info=error)
+            log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
             error = ServiceFailure("The service encountered an unexpected error.")
+        return self._refuse(error, request_id)
+
+    def _refuse(self, error: Error | Refusal, request_id: str) -> Response:
+        self._metrics.refused(NO_OPERATION, *_shape_of(error))
         return _refusal(error, request_id)
 
     def _authorize(
@@ -265,9 +275,29 @@ _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
 class _Answer:
     """Waits for what a request comes to, and replies with it."""
 
-    __slots__ = ("_recorder", "_reply", "_request", "identity", "operation", "parameters", "request_id")
+    __slots__ = (
+        "_began",
+        "_metrics",
+        "_recorder",
+        "_reply",
+        "_request",
+        "identity",
+        "operation",
+        "parameters",
+        "request_id",
+    )
 
-    def __init__(self, request: Request, request_id: str, reply: Reply, recorder: Records | None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        request_id: str,
+        reply: Reply,
+        recorder: Records | None,
+        metrics: Metrics,
+        began: float,
+    ) -> None:
+        self._metrics = metrics
+        self._began = began
         self._request = request
         self.request_id = request_id
         self._reply = reply
@@ -281,8 +311,11 @@ class _Answer:
         if operation is None or isinstance(result, (Error, Refusal)):
             assert not isinstance(result, bytes)
             self._reply(_refusal(result, self.request_id, operation))
+            name = operation.name if operation else NO_OPERATION
+            self._metrics.refused(name, *_shape_of(result, operation), self._began)
         else:
             self._reply(Response(operation.status, _HEAD % self.request_id.encode(), result))
+            self._metrics.answered(operation.name, operation.status, self._began)
         if self._recorder is not None:
             self._recorder.record(self._request, self.request_id, operation, self.parameters, self.identity, result)
 
@@ -290,13 +323,15 @@ class _Answer:
 def _refusal(error: Error | Refusal, request_id: str, operation: Operation | None = None) -> Response:
     if isinstance(error, Dropped):
         return DROPPED
-    if isinstance(error, Refusal):
-        name, status = error.shape, error.status
-        body = {"Code": error.code, "Message": str(error)} if error.code else {"message": str(error)}
-    else:
-        if operation:
-            error = declared(error, operation.errors)
-        name, status = shape_of(error)
-        body = {"Code": error.code, "Message": str(error)}
+    status, name = _shape_of(error, operation)
+    body = {"message": str(error)} if error.code is None else {"Code": error.code, "Message": str(error)}
     head = f"x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {name}\r\nContent-Type: application/json\r\n"
     return Response(status, head.encode(), msgspec.json.encode(body))
+
+
+def _shape_of(error: Error | Refusal, operation: Operation | None = None) -> tuple[int, str]:
+    """The status and the type that the client is told."""
+    if isinstance(error, Refusal):
+        return error.status, error.shape
+    name, status = shape_of(declared(error, operation.errors) if operation else error)
+    return status, name

@@ -20,6 +20,7 @@ from ..domain.identity import (
     SHORTEST_SESSION_SECONDS,
     Role,
 )
+from ..metrics import Metrics
 from .cloudtrail import Records
 from .errors import Refusal
 from .message import Request, Response
@@ -80,15 +81,19 @@ class Sts:
         sessions: Sessions,
         throttle: Throttle | None = None,
         recorder: Records | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`identify` tells who signed a request for the service ``sts``."""
         self._identify = identify
         self._sessions = sessions
         self._throttle = throttle
         self._recorder = recorder
+        self._metrics = metrics or Metrics()
 
-    def handle(self, request: Request, request_id: str, context: Callable[[Identity], Context]) -> Response:
-        """The answer to `request`."""
+    def handle(
+        self, request: Request, request_id: str, context: Callable[[Identity], Context], began: float
+    ) -> Response:
+        """The answer to `request`, which came at `began`, by `perf_counter`."""
         form: dict[str, str] = {}
         identity = None
         refused = None
@@ -125,8 +130,11 @@ class Sts:
             self._recorder.record_other(
                 request, request_id, "sts.amazonaws.com", action or None, visible, identity, seen
             )
+        name = f"sts:{action}" if action in _OPERATIONS else "sts"  # whatever else strangers may write
         if refused:
+            self._metrics.refused(name, refused.status, _code_of(refused), began)
             return _error(refused, request_id)
+        self._metrics.answered(name, 200, began)
         body = (
             f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result>{_xml(result)}</{action}Result>'
             f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
@@ -244,10 +252,13 @@ def _xml(tree: Tree) -> str:
     )
 
 
+def _code_of(refusal: Refusal) -> str:
+    return _QUERY_CODES.get(refusal.shape, refusal.shape)
+
+
 def _error(refusal: Refusal, request_id: str) -> Response:
-    code = _QUERY_CODES.get(refusal.shape, refusal.shape)
     body = (
-        f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>{code}</Code>'
+        f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>{_code_of(refusal)}</Code>'
         f"<Message>{escape(_NOT_XML.sub('?', str(refusal)))}</Message></Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     )

@@ -123,6 +123,19 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.subscribers) or any(isinstance(told, Webhook) for told in self.carriers.values())
 
 
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def subscribers_text(subscribers: Mapping[str, Subscriber]) -> str:
+    """The subscribers as `subscribers_from` reads them."""
+    return _encode(subscribers).decode()
+
+
+def subscribers_from(text: str | None) -> Mapping[str, Subscriber]:
+    """None is nobody."""
+    return msgspec.json.decode(text or "{}", type=dict[str, Subscriber])
+
+
 class RoutingError(Exception):
     """The file cannot be used; the text says where and why."""
 
@@ -142,9 +155,11 @@ class Carriers:
         self._carriers = carriers
         self._webhooks = webhooks or {}
         self._sellers = [carrier for carrier in self._webhooks.values() if carrier.sells]
+        self.subscribers_text = subscribers_text(routing.subscribers)
         self._default = routing.default
         self._routes = routing.routes
-        self._subscribers = routing.subscribers
+        self.subscribers = subscribers_of(routing.subscribers)
+        """Tells who is told of an event; None if nobody is told of anything."""
         self.endpoint_of = (endpoints or {}).get
         """Where the messages of a subscriber go; None if there is no such subscriber."""
 
@@ -173,15 +188,6 @@ class Carriers:
         """Ask those who have to be asked."""
         await asyncio.gather(*[seller.fetch(**filters) for seller in self._sellers])
 
-    @property
-    def subscribers(self) -> Callable[[str, str, EventType], Sequence[str]] | None:
-        """Tells who is told of an event; None if nobody is told of anything."""
-        if not self._subscribers:
-            return None
-        return lambda account_id, e164, event: [
-            name for name, one in self._subscribers.items() if one.fits(account_id, e164, event)
-        ]
-
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
         """What any of them has for sale."""
         offers = [carrier.search(after=after, **filters) for carrier in self._carriers.values()]
@@ -190,6 +196,18 @@ class Carriers:
             if e164 != last:
                 yield e164
             last = e164
+
+
+Told = Callable[[str, str, EventType], Sequence[str]]
+
+
+def subscribers_of(subscribers: Mapping[str, Subscriber]) -> Told | None:
+    """Who is told of an event, by account, number and what it is called; None if nobody is told of anything."""
+    if not subscribers:
+        return None
+    return lambda account_id, e164, event: [
+        name for name, one in subscribers.items() if one.fits(account_id, e164, event)
+    ]
 
 
 def simulated_only(order_seconds: float) -> Routing:

@@ -4,6 +4,8 @@ A carrier's answer to a question is JSON: ``{"status": "done"}``, ``{"status": "
 ``{"status": "pending"}``, which an empty answer says too; then it calls back, or is asked again.
 """
 
+import asyncio
+import base64
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,7 +21,10 @@ from ..domain.moment import Timestamp, later, moment
 from . import Answer, Done, Pending, Refused, Request, message_type
 
 log = logging.getLogger(__name__)
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request, with whatever secrets a URL has
 
+SECRET_BYTES = 24
+"""Which the secret that messages are signed with has at least."""
 LONGEST_ANSWER = 1024 * 1024
 """How many bytes of an answer are read."""
 ASK_AGAIN_SECONDS = 3600
@@ -28,6 +33,10 @@ OFFERS_SECONDS = 30
 """For how long what a carrier has offered is searched without asking it again."""
 MOST_OFFERS = 1000
 KEPT_SEARCHES = 100
+SEARCH_SECONDS = 10
+"""How long a carrier has to say what it sells."""
+KEPT_CONNECTIONS = 20
+"""How many connections to a receiver stay open for the next message."""
 
 
 class Undelivered(ConnectionError):
@@ -41,18 +50,19 @@ class Endpoint:
         self,
         url: str,
         secret: str,
-        timeout_seconds: float,
         client: httpx.AsyncClient,
         real_seconds: Callable[[], float],
+        more_headers: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`secret` is ``whsec_`` and base64. Raises ValueError if it is not."""
-        if not secret.removeprefix("whsec_"):
-            raise ValueError("it is empty")
+        """`more_headers` gives what else goes along, such as the name of a trace. `secret` is ``whsec_`` and base64.
+        Raises ValueError if it is not."""
+        if not secret.startswith("whsec_") or len(base64.b64decode(secret.removeprefix("whsec_"))) < SECRET_BYTES:
+            raise ValueError(f"it must be whsec_ and {SECRET_BYTES} random bytes or more in base64")
         self._url = url
         self._webhook = Webhook(secret)
-        self._timeout_seconds = timeout_seconds
         self._client = client
         self._real_seconds = real_seconds
+        self._more_headers = more_headers
 
     async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes:
         """Deliver a message, and return what is answered. `timestamp` is when what it tells has happened: now, if it is
@@ -61,6 +71,7 @@ class Endpoint:
         timestamp = timestamp or moment(sent_at.timestamp())
         body = msgspec.json.encode({"type": type, "timestamp": timestamp, "data": data})
         headers = {
+            **self._more_headers(),
             "content-type": "application/json",
             "user-agent": "numberkeep",
             "webhook-id": message_id,
@@ -68,9 +79,7 @@ class Endpoint:
             "webhook-signature": self._webhook.sign(message_id, sent_at, body.decode()),
         }
         try:
-            async with self._client.stream(
-                "POST", self._url, content=body, headers=headers, timeout=self._timeout_seconds
-            ) as response:
+            async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
                 answer = bytearray()
                 async for chunk in response.aiter_bytes():
                     answer += chunk
@@ -91,9 +100,12 @@ class Endpoint:
         return True
 
 
+Reason = Annotated[str, Meta(max_length=1000)]
+
+
 class _Answer(Struct, forbid_unknown_fields=True):
     status: Literal["done", "refused", "pending"] = "pending"
-    reason: str = "the carrier gives no reason"
+    reason: Reason = "the carrier gives no reason"
     ask_again_seconds: Annotated[float, Meta(ge=1, le=86_400 * 30)] = ASK_AGAIN_SECONDS
 
 
@@ -104,7 +116,7 @@ class Settled(Struct):
     account_id: str
     e164_phone_number: str
     status: Literal["done", "refused"]
-    reason: str = "the carrier gives no reason"
+    reason: Reason = "the carrier gives no reason"
 
     @property
     def answer(self) -> Done | Refused:
@@ -157,13 +169,14 @@ class WebhookCarrier:
         """Ask what is for sale that meets all filters. Who does not answer has nothing."""
         data = {name: value for name, value in filters.items() if value is not None}
         try:
-            answer = await self._endpoint.send(self._new_id(), "numbers.search", None, data)
+            async with asyncio.timeout(SEARCH_SECONDS):
+                answer = await self._endpoint.send(self._new_id(), "numbers.search", None, data)
             offers = sorted(set(_decode(answer, _Offers).numbers))
-        except Undelivered as error:
-            log.warning("%s was not heard of when it was asked what it sells: %s", self.receiver, error)
+        except OSError as error:  # which a TimeoutError is too
+            log.warning("%s has not said what it sells: %.300r", self.receiver, error)
             offers = []
         if len(self._offers) >= KEPT_SEARCHES:
-            self._offers.clear()
+            del self._offers[next(iter(self._offers))]
         self._offers[_named(filters)] = self._steady_seconds() + OFFERS_SECONDS, offers
 
     async def order(self, request: Request) -> Answer:
@@ -206,19 +219,32 @@ class WebhookCarrier:
 
 
 class Webhooks:
-    """Makes the endpoints and carriers that a file tells of; they share what connections need."""
+    """Makes the endpoints and carriers that a file tells of."""
 
     def __init__(
-        self, new_id: Callable[[], str], real_seconds: Callable[[], float], steady_seconds: Callable[[], float]
+        self,
+        new_id: Callable[[], str],
+        real_seconds: Callable[[], float],
+        steady_seconds: Callable[[], float],
+        more_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._client = httpx.AsyncClient()
+        self._trusted = httpx.create_ssl_context()
+        self._clients: list[httpx.AsyncClient] = []
+        self._more_headers = more_headers
         self._new_id = new_id
         self._real_seconds = real_seconds
         self._steady_seconds = steady_seconds
 
     def endpoint(self, url: str, secret: str, timeout_seconds: float) -> Endpoint:
-        """Raises ValueError if the secret is none."""
-        return Endpoint(url, secret, timeout_seconds, self._client, self._real_seconds)
+        """One with connections of its own: who does not answer keeps nobody else waiting. Raises ValueError if the
+        secret is none."""
+        client = httpx.AsyncClient(
+            verify=self._trusted,
+            timeout=httpx.Timeout(timeout_seconds, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
+        )
+        self._clients.append(client)
+        return Endpoint(url, secret, client, self._real_seconds, self._more_headers)
 
     def carrier(self, name: str, endpoint: Endpoint, *, sells: bool) -> WebhookCarrier:
         """A carrier behind an endpoint."""
@@ -226,7 +252,8 @@ class Webhooks:
 
     async def close(self) -> None:
         """End all connections."""
-        await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
 
 def _named(filters: Mapping[str, str | None]) -> Filters:

@@ -13,18 +13,31 @@ from typing import Any
 
 import click
 import uvloop
+from click.shell_completion import get_completion_class
 
-from .. import config
+from .. import config, logs
 from ..app import App, StartError, listen
 from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
-from ..supervisor import READY, Supervisor, WorkerFailed
-from . import access, deliveries, numbers, pending
+from ..supervisor import READY, REPLACED, Supervisor, WorkerFailed
+from . import access, configuration, deliveries, numbers, orders, pending
+from .backup import backup
 from .check import check
 from .copy import copy
+from .doctor import doctor
 from .migrate import migrate
-from .options import PORT, Postgresql, carriers_option, database_option, secret_key_option
+from .options import (
+    PORT,
+    Postgresql,
+    carriers_option,
+    database_option,
+    log_format_option,
+    secret_key_option,
+    traces_option,
+)
+
+log = logging.getLogger(__name__)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -59,9 +72,20 @@ class Network(click.ParamType[IPv4Network | IPv6Network]):
 
 @click.group(context_settings={"show_default": True})
 @click.version_option(package_name="numberkeep", prog_name="numberkeep")
-def main() -> None:
+@click.option(
+    "--config",
+    "file",
+    type=FILE,
+    envvar=config.CONFIG_VARIABLE,
+    show_envvar=True,
+    help="A TOML file with settings, named like the options of `serve`; flags and the environment count before it.",
+)
+@click.pass_context
+def main(context: click.Context, file: Path | None) -> None:
     """A self-hosted phone-number service that speaks the Amazon Chime API."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure("text")
+    if file:
+        context.default_map = configuration.defaults_of(main, serve, file)
 
 
 @main.command()
@@ -71,6 +95,8 @@ def main() -> None:
 @click.option("--memory", is_flag=True, help="Keep nothing.")
 @click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
 @click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
+@log_format_option
+@traces_option
 @carriers_option
 def dev(data: Path, memory: bool, **settings: Any) -> None:
     """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
@@ -133,8 +159,16 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
     type=click.IntRange(0, 86400),
     help="How long the simulated carrier takes to provide a number, where no --carriers tell of it.",
 )
+@log_format_option
+@traces_option
 @carriers_option
 @click.option("--standby", type=Postgresql(), help="PostgreSQL servers for what only reads; they may lag behind.")
+@click.option(
+    "--stop-delay",
+    default=0.0,
+    type=click.FloatRange(0, 3600),
+    help="For how many seconds after SIGTERM all are served still, while ready is 503.",
+)
 @click.option("--workers", default=1, type=click.IntRange(1, 256), help="How many processes serve, on PostgreSQL.")
 def serve(
     tls_cert: Path | None,
@@ -170,29 +204,61 @@ def worker() -> None:
     main(seat.arguments, "numberkeep")
 
 
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what has a shell complete commands and options: eval "$(numberkeep completion bash)"."""
+    made = get_completion_class(shell)
+    assert made
+    click.echo(made(main, {}, "numberkeep", "_NUMBERKEEP_COMPLETE").source())
+
+
+configuration.give_variables(serve)
 for command in (
+    configuration.config_of(serve),
+    configuration.like_serve(serve, "doctor", doctor),
     access.keys,
     access.users,
     access.roles,
     access.policies,
     numbers.numbers,
+    orders.orders,
     pending.pending,
     deliveries.deliveries,
     migrate,
     copy,
     check,
+    backup,
 ):
     main.add_command(command)
 
 
 def _run(settings: Settings) -> None:
+    logs.configure(settings.log_format)
     try:
         uvloop.run(_serve(settings))
     except (StartError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _failure(settings, str(error)) from error
+
+
+def _failure(settings: Settings, text: str) -> Exception:
+    """Ends the program, and says why in the format that was asked for."""
+    if settings.log_format == "text":
+        return click.ClickException(text)
+    log.error("%s", text)
+    return click.exceptions.Exit(1)
+
+
+def _say(settings: Settings, text: str) -> None:
+    if settings.log_format == "text":
+        click.echo(text, err=not settings.dev)  # what serve says on standard output is the trail
+    else:
+        for line in text.splitlines():
+            log.info("%s", line)
 
 
 def _supervise(settings: Settings) -> None:
+    logs.configure(settings.log_format)
     try:
         with ExitStack() as stack:
             first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
@@ -200,19 +266,28 @@ def _supervise(settings: Settings) -> None:
             others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
             admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
             command = [sys.executable, "-m", "numberkeep", "worker"]
-            supervisor = Supervisor(command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin)
+            supervisor = Supervisor(
+                command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin, settings.stop_delay
+            )
             welcome = _welcome(settings, port, admin.getsockname()[1])
-            uvloop.run(supervisor.run(lambda: click.echo(welcome, err=True)))
+            uvloop.run(supervisor.run(lambda: _say(settings, welcome)))
     except StartError as error:
-        raise click.ClickException(str(error)) from error
+        raise _failure(settings, str(error)) from error
     except WorkerFailed as error:
-        raise click.ClickException(f"{error}.") from error
+        raise _failure(settings, f"{error}.") from error
 
 
 async def _serve(settings: Settings) -> None:
     gc.disable()  # what the start makes stays
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    replaced = False
+
+    def replace() -> None:
+        nonlocal replaced
+        replaced = True
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with App(settings) as running:
@@ -223,28 +298,46 @@ async def _serve(settings: Settings) -> None:
         gc.enable()
         if settings.seat:
             lifeline = socket.socket(fileno=settings.seat.lifeline_fd)
-            lifeline.sendall(READY)
             loop.add_reader(lifeline, stopped.set)  # there is nothing to read but that the supervisor has gone
+            loop.add_signal_handler(REPLACED, replace)
+            lifeline.sendall(READY)
         else:
-            # What serve says on standard output is the trail.
             welcome = _welcome(settings, running.port, running.admin_port, running.credentials)
-            click.echo(welcome, err=not settings.dev)
+            _say(settings, welcome)
             sys.stdout.flush()
         await stopped.wait()
+        if replaced:
+            running.hand_over()
+            return
+        running.stop_soon()
+        await asyncio.sleep(settings.stop_delay)
 
 
 def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:
     api = f"http{'s' * bool(settings.tls_cert)}://{settings.host}:{port}"
+    admin = f"http://{settings.admin_host}:{admin_port}"
     lines = [
         f"Numberkeep answers the Amazon Chime API at {api}",
-        f"Health{' and controls' if settings.dev else ''}: http://{settings.admin_host}:{admin_port}/_numberkeep/health",
+        f"Health{' and controls' if settings.dev else ''}: {admin}/_numberkeep/health",
+        f"Console: {admin}/",
     ]
+    if settings.carriers:
+        lines.append(f"Carriers: as {settings.carriers} says")
+    elif not settings.dev:
+        lines.append(
+            "Carriers: the simulated one alone, which provides what nobody owns; others are named by --carriers"
+        )
     if settings.dev:
         key_id, secret = credentials
+        operation = (
+            "search-available-phone-numbers --area-code 206"
+            if settings.empty
+            else "update-phone-number --phone-number-id +12065550100 --product-type BusinessCalling"
+        )
         lines += [
             "Try:",
             f"  AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION=us-east-1 \\",
-            f"  aws chime update-phone-number --endpoint-url {api} \\",
-            "  --phone-number-id +12065550100 --product-type BusinessCalling",
+            f"  aws chime {operation} \\",
+            f"  --endpoint-url {api}",
         ]
     return "\n".join(lines)

@@ -29,7 +29,17 @@ from ..storage.identities import ROLES, USERS
 from ..storage.table import Table
 from ..storage.tx import Tx
 from ..world import World
-from .options import account_option, database_option, of_account, output_option, refusing, run, secret_key_option, show
+from .options import (
+    account_option,
+    database_option,
+    facts_output_option,
+    of_account,
+    output_option,
+    refusing,
+    run,
+    secret_key_option,
+    show,
+)
 
 MOST_SHOWN = 100_000
 
@@ -77,7 +87,7 @@ def init(file: Path) -> None:
 @account_option
 @click.option("--name", required=True, help="The user's name; the user is made if there is none.")
 @click.option("--policy", help="A policy for the user: a file, or the name of a managed one.")
-@output_option
+@facts_output_option
 def create(
     database: Location, secret_key_file: Path | None, account: str, name: str, policy: str | None, output: str
 ) -> None:
@@ -127,7 +137,7 @@ def delete(database: Location, account: str, access_key_id: str) -> None:
 @secret_key_option
 @account_option
 @click.argument("access_key_id")
-@output_option
+@facts_output_option
 def rotate(database: Location, secret_key_file: Path | None, account: str, access_key_id: str, output: str) -> None:
     """Make another key for the user of a key, which goes on counting until it is deleted.
 

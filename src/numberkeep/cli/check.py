@@ -15,7 +15,7 @@ from .options import database_option, output_option, refusing, show
 def check(context: click.Context, database: Location, output: str) -> None:
     """Look for what breaks a rule in a store, which may be served meanwhile. The exit code is 1 if anything does."""
     found = refusing(lambda: list(app.check(database)))
-    if found or output == "json":
+    if found or output != "text":
         show((one._asdict() for one in found), Finding._fields, output)
     if found:
         click.echo(f"{len(found)} findings: the store is not sound.", err=True)

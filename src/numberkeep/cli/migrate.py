@@ -7,7 +7,7 @@ from ..app import migrate as bring_up_to_date
 from ..app import schema_version
 from ..config import Location
 from ..storage.migrations import latest, migrations
-from .options import database_option, output_option, refusing
+from .options import database_option, facts_output_option, refusing
 
 
 @click.group()
@@ -17,7 +17,7 @@ def migrate() -> None:
 
 @migrate.command()
 @database_option
-@output_option
+@facts_output_option
 def status(database: Location, output: str) -> None:
     """The version of the store, the one that this program knows, and the migrations between the two."""
     version = refusing(lambda: schema_version(database))

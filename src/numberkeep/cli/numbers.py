@@ -1,18 +1,94 @@
 """The inventory at the shell."""
 
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, get_args
+
 import click
 import msgspec
 
+from .. import app
 from ..config import Location
-from ..domain.errors import Error
 from ..domain.number_plan import normalize_id
-from ..storage import phone_numbers
-from .options import of_account, output_option, run, show
+from ..domain.phone_number import AssociationName, PhoneNumber, ProductType, Status
+from ..storage import pending_changes, phone_numbers
+from ..storage.pending_changes import PendingChange
+from ..storage.phone_numbers import Change
+from ..storage.tx import Tx
+from . import pull, transfer
+from .options import (
+    ask,
+    facts_output_option,
+    of_account,
+    output_option,
+    refusing,
+    show,
+    show_facts,
+)
+
+FACTS = (*phone_numbers.COLUMNS, "associations")
+SHOWN = ("e164_phone_number", "type", "product_type", "status", "calling_name", "calling_name_status", "name")
 
 
 @click.group()
 def numbers() -> None:
     """Phone numbers."""
+
+
+@numbers.command("list")
+@of_account
+@click.option(
+    "--status", type=click.Choice(get_args(Status)), help="Only those; without it none of the deletion queue."
+)
+@click.option("--product-type", type=click.Choice(get_args(ProductType)), help="Only those.")
+@click.option(
+    "--filter-name", type=click.Choice(get_args(AssociationName)), help="Only those assigned to such a thing."
+)
+@click.option("--filter-value", help="Only those assigned to the one of that id.")
+@click.option("--limit", type=click.IntRange(1), help="How many at most.")
+@output_option
+def list_(database: Location, account: str, limit: int | None, output: str, **filters: str | None) -> None:
+    """The account's numbers in the order of E.164."""
+    if filters["filter_value"] and not filters["filter_name"]:
+        raise click.UsageError("--filter-value needs --filter-name, which says whose value it is.")
+    columns = (*SHOWN, "associations") if output == "text" else FACTS
+    refusing(lambda: show(map(_facts, islice(_all(database, account, filters), limit)), columns, output))
+
+
+def _all(database: Location, account: str, filters: dict[str, Any]) -> Iterator[PhoneNumber]:
+    def fetch(tx: Tx, after: str | None, limit: int) -> list[PhoneNumber]:
+        return phone_numbers.page(tx, after=after or "", limit=limit, **filters)
+
+    with app.open_session(database, account) as session:
+        yield from session.pages(fetch, lambda number: number.e164_phone_number)
+
+
+def _facts(number: PhoneNumber) -> dict[str, Any]:
+    return {
+        **{column: getattr(number, column) for column in phone_numbers.COLUMNS},
+        "associations": msgspec.to_builtins(number.associations),
+    }
+
+
+@numbers.command("show")
+@of_account
+@click.argument("phone_number")
+@facts_output_option
+def show_(database: Location, account: str, phone_number: str, output: str) -> None:
+    """What a number is, what it is assigned to, and what is pending of it."""
+
+    def look(tx: Tx) -> tuple[PhoneNumber, list[PendingChange]]:
+        number = phone_numbers.get(tx, phone_number)
+        return number, pending_changes.of_number(tx, number.e164_phone_number)
+
+    number, pending = ask(database, account, look)
+    told = map(_told if output == "text" else msgspec.to_builtins, pending)
+    show_facts({**_facts(number), "pending": list(told)}, output)
+
+
+def _told(change: PendingChange) -> str:
+    failed = f"; {change.attempts} attempts failed: {change.failure}" if change.failure else ""
+    return f"{change.kind} since {change.requested_at}, due {change.due_at}{failed}"
 
 
 @numbers.command()
@@ -21,33 +97,33 @@ def numbers() -> None:
 @output_option
 def history(database: Location, account: str, phone_number: str, output: str) -> None:
     """All that has happened to a number of the account, the latest first: what, when, by whom, by which request."""
-    try:
-        e164 = normalize_id(phone_number)
-    except Error as error:
-        raise click.BadParameter(str(error), param_hint="PHONE_NUMBER") from error
-    changes = run(database, account, phone_numbers.history, e164)
+    e164 = refusing(lambda: normalize_id(phone_number))
+    changes = ask(database, account, phone_numbers.history, e164)
     if not changes:
         raise click.ClickException(f"The account {account} has never had {e164}; numbers begin with a country code.")
     if output == "json":
         show((msgspec.to_builtins(change) for change in changes), (), output)
         return
-    rows = [
-        {
-            "when": change.changed_at,
-            "what": what,
-            "from": _words(before),
-            "to": _words(after),
-            "by": change.arn,
-            "request": change.request_id,
-        }
-        for change in changes
-        for what, (before, after) in change.change.items()
-        if what != "updated_timestamp"
-    ]
-    show(rows, ("when", "what", "from", "to", "by", "request"), output)
+    rows = [row for change in changes for row in _lines_of(change, repeat=output == "csv")]
+    show(rows, ("when", "by", "request", "what", "from", "to"), output)
+
+
+def _lines_of(change: Change, *, repeat: bool) -> Iterator[dict[str, Any]]:
+    """A line for each thing that has changed; unless `repeat`, who has changed it, and when, is said once."""
+    by = {"when": change.changed_at, "by": change.arn, "request": change.request_id}
+    for what, (before, after) in change.change.items():
+        if what != "updated_timestamp":
+            yield {**by, "what": what, "from": _words(before), "to": _words(after)}
+            by = by if repeat else dict.fromkeys(by, "")
 
 
 def _words(value: object) -> object:
     if isinstance(value, list):
         return [f"{one['name']} {one['value']}" for one in value] or None
     return value
+
+
+numbers.add_command(transfer.export)
+numbers.add_command(transfer.import_)
+numbers.add_command(pull.pull)
+numbers.add_command(pull.diff)

@@ -1,7 +1,10 @@
 """What several commands have in common: where the store is, whose it is, and how answers are written."""
 
+import csv
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +20,8 @@ from ..domain.errors import Error
 from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"
+TABLE_ROWS = 1000
+"""How many rows of a table are in memory at a time: columns are as wide as these need."""
 PORT = click.IntRange(0, 65535)
 T = TypeVar("T")
 
@@ -116,6 +121,25 @@ def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def log_format_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--log-format, for what serves."""
+    return click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="What is said on standard error: lines for people, or JSON for programs.",
+    )(function)
+
+
+def traces_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--traces, for what serves."""
+    return click.option(
+        "--traces",
+        is_flag=True,
+        help="Send OpenTelemetry traces, as the variables OTEL_... say; it takes numberkeep[otel].",
+    )(function)
+
+
 def account_option(function: click.decorators.FC) -> click.decorators.FC:
     """--account, the same for every command."""
     return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)
@@ -127,15 +151,32 @@ def of_account(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def output_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--output, the same for every command that shows something."""
-    return click.option(
-        "--output", type=click.Choice(["text", "json"]), default="text", help="For people or for programs."
-    )(function)
+    """--output, the same for every command that lists something."""
+    return _output("text", "json", "csv")(function)
+
+
+def facts_output_option(function: click.decorators.FC) -> click.decorators.FC:
+    """--output, the same for every command that shows one thing."""
+    return _output("text", "json")(function)
+
+
+def _output(*forms: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    return click.option("--output", type=click.Choice(forms), default="text", help="For people or for programs.")
 
 
 def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
     """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
     return refusing(lambda: app.run(database, account_id, function, *args, carriers=carriers))
+
+
+def ask(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
+    """`run` for what writes nothing, and makes no store."""
+
+    def once() -> T:
+        with app.open_session(database, account_id) as session:
+            return session.ask(function, *args)
+
+    return refusing(once)
 
 
 def refusing(act: Callable[[], T]) -> T:
@@ -147,18 +188,51 @@ def refusing(act: Callable[[], T]) -> T:
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:
-    """Print `rows`: as JSON with all that they have, or their `columns` as a table."""
-    rows = list(rows)
+    """Print `rows` as they come: as JSON with all that they have, or their `columns` as CSV (RFC 4180) or a table."""
     if output == "json":
-        click.echo(msgspec.json.encode(rows).decode())
+        separator = "["
+        for row in rows:
+            sys.stdout.write(separator + msgspec.json.encode(row).decode())
+            separator = ","
+        sys.stdout.write("[]\n" if separator == "[" else "]\n")
+    elif output == "csv":
+        lines = csv.writer(sys.stdout)
+        lines.writerow(columns)
+        lines.writerows([_words(row.get(column)) for column in columns] for row in rows)
+    else:
+        _show_table(
+            [_words(row.get(column), "-") for column in columns]
+            for row in chain([dict(zip(columns, columns, strict=True))], rows)
+        )
+
+
+def _show_table(lines: Iterator[list[str]]) -> None:
+    widths: list[int] = []
+    while some := list(islice(lines, TABLE_ROWS)):
+        lengths = (max(map(len, cells)) for cells in zip(*some, strict=True))
+        widths = [max(pair) for pair in zip_longest(widths, lengths, fillvalue=0)]
+        for line in some:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def show_facts(facts: Mapping[str, Any], output: str) -> None:
+    """Print what is true of one thing: as JSON, or a line for each fact."""
+    if output == "json":
+        click.echo(msgspec.json.encode(facts).decode())
         return
-    cells = [list(columns), *([_text(row.get(column)) for column in columns] for row in rows)]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    for line in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        lines = (
+            [_words(one, "-") for one in value] if isinstance(value, (list, tuple)) and value else [_words(value, "-")]
+        )
+        for index, line in enumerate(lines):
+            click.echo(f"{'' if index else name:{width}}  {line}")
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return "-"
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _words(value: object, nothing: str = "") -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_words, value)) or nothing
+    if isinstance(value, dict):
+        return " ".join(_words(one) for one in value.values() if one is not None)
+    return nothing if value is None else str(value)

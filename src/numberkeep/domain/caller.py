@@ -21,6 +21,10 @@ class Caller(Struct, frozen=True):
     """IAM's unique id of the user, or of the role together with the session's name."""
 
 
+NOBODY = Caller("", "", "")
+"""Who asks what no account has asked."""
+
+
 def check_account_id(text: str) -> str:
     """`text`. Raises BadRequest if it is no account's id."""
     if not re.fullmatch(r"[0-9]{12}", text):

@@ -6,6 +6,7 @@ SearchAvailablePhoneNumbers) unless a line says otherwise.
 """
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -75,9 +76,17 @@ def phone_number_id(e164: str) -> str:
     return "%2B" + e164[1:]
 
 
-@lru_cache(maxsize=4096)
 def describe(e164: str) -> Plan:
     """The plan of a number. Raises BadRequest for a number of no plan, or of none that can be ordered."""
+    if e164.startswith("+1") and len(e164) == 12 and _E164.fullmatch(e164):
+        # The NANP gives numbers out by the thousand: no plan of its countries looks at the last three digits.
+        with suppress(BadRequest):  # which would name another number
+            return _describe(e164[:-3] + "000")
+    return _describe(e164)
+
+
+@lru_cache(maxsize=16384)
+def _describe(e164: str) -> Plan:
     if not _E164.fullmatch(e164):
         raise BadRequest(f"Phone number {e164} must be in E.164 format: {_E164_RULE}.")
     try:

@@ -41,7 +41,7 @@ class PhoneNumberOrder(Struct, frozen=True, kw_only=True):
 
 
 def status_of(items: tuple[OrderedPhoneNumber, ...]) -> Status:
-    """What an order of these numbers has come to."""
+    """That of an order whose numbers stand so."""
     statuses = {item.status for item in items}
     if "Processing" in statuses:
         return "Processing"

@@ -1,6 +1,7 @@
 """Phone numbers: read, list, update, delete, restore, one at a time or fifty."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -30,7 +31,7 @@ def list_phone_numbers(
     """The account's numbers in the order of E.164; those in the deletion queue only if `status` asks for them."""
     if filter_value and not filter_name:
         raise BadRequest("FilterValue needs FilterName, which says whose value it is.")
-    filters = {
+    filters: dict[str, Any] = {
         "status": status,
         "product_type": product_type,
         "filter_name": filter_name,

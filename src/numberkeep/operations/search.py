@@ -40,7 +40,7 @@ def search_available_phone_numbers(
         candidates = tx.pool.search(after=after, **filters)
         found: list[str] = []
         while len(found) < limit and (some := list(islice(candidates, limit))):
-            owned = phone_numbers.owned(tx, some)
+            owned = phone_numbers.owners(tx, some)
             found += [e164 for e164 in some if e164 not in owned]
         return found
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ..domain import phone_number
 from ..domain.phone_number import IN_DELETION_QUEUE, PRODUCT_TYPE_OF
-from ..domain.phone_number_order import OrderedPhoneNumber, status_of
+from ..domain.phone_number_order import OrderedPhoneNumber
 from ..domain.sip import SipRule
 from ..domain.voice_connector import VoiceConnectorItem
 from .phone_numbers import COLUMNS
@@ -178,7 +178,7 @@ def _orders(execute: Execute) -> Iterator[Finding]:
     columns = "account_id, phone_number_order_id, status, ordered_phone_numbers"
     for rows in _pages(execute, f"SELECT {columns} FROM phone_number_orders", ("account_id", "phone_number_order_id")):
         for account, order_id, status, ordered in rows:
-            if status != (expected := status_of(_decode_ordered(ordered))):
+            if status != (expected := _status_of(_decode_ordered(ordered))):
                 yield Finding(account, order_id, rule, f"its status is {status}, and its numbers make it {expected}")
         yield from _being_ordered(execute, rows)
     in_progress = (
@@ -192,6 +192,14 @@ def _orders(execute: Execute) -> Iterator[Finding]:
                 yield Finding(account, e164, rule, f"it is AcquireInProgress, and not Processing in order {order_id}")
 
 
+def _status_of(numbers: tuple[OrderedPhoneNumber, ...]) -> str:
+    """As the API reference has it, said once more: a rule that shares its code with what it checks finds nothing."""
+    statuses = {number.status for number in numbers}
+    if "Processing" in statuses:
+        return "Processing"
+    return {frozenset({"Acquired"}): "Successful", frozenset({"Failed"}): "Failed"}.get(frozenset(statuses), "Partial")
+
+
 def _being_ordered(execute: Execute, orders: Sequence[Row]) -> Iterator[Finding]:
     """Numbers that are Processing in one of these orders, and are not being acquired by it."""
     processing = {
@@ -201,8 +209,8 @@ def _being_ordered(execute: Execute, orders: Sequence[Row]) -> Iterator[Finding]
         for item in _decode_ordered(ordered)
         if item.status == "Processing"
     }
-    columns = "t.account_id, t.e164_phone_number, t.status, t.order_id"
-    found = _named(execute, f"SELECT {columns} FROM phone_numbers t", ("account_id", "e164_phone_number"), processing)
+    columns = (*_NUMBER, "status", "order_id")
+    found = _named(execute, columns, "phone_numbers", _NUMBER, processing)
     acquiring = {row[:2]: row[3] for row in map(tuple, found) if row[2] == "AcquireInProgress"}
     for key, order_id in processing.items():
         if acquiring.get(key) != order_id:
@@ -226,8 +234,8 @@ def _links(execute: Execute) -> Iterator[Finding]:
 def _linked(execute: Execute, expected: dict[tuple[str, str], set[str]]) -> Iterator[Finding]:
     """Sources that point to something else than what is expected."""
     linked: dict[tuple[str, str], set[str]] = {key: set() for key in expected}
-    select = "SELECT t.account_id, t.source_id, t.target_id FROM resource_links t"
-    for account, source_id, target_id in _named(execute, select, ("account_id", "source_id"), expected):
+    key = ("account_id", "source_id")
+    for account, source_id, target_id in _named(execute, (*key, "target_id"), "resource_links", key, expected):
         linked[account, source_id].add(target_id)
     for key, targets in expected.items():
         if linked[key] != targets:
@@ -239,6 +247,7 @@ def _words(ids: Iterable[str]) -> str:
     return ", ".join(sorted(ids)) or "nothing"
 
 
+_NUMBER = ("account_id", "e164_phone_number")
 _IS_TOLD = "the history of a number leads to what it is"
 
 
@@ -305,17 +314,13 @@ def _histories(execute: Execute) -> Iterator[Finding]:
 
 def _begun(execute: Execute) -> Iterator[Iterator[tuple[str, int, _Story]]]:
     """All numbers there are and were, page by page: account, the last change, and the story that it ends."""
-    key = ("account_id", "e164_phone_number")
-    for rows in _pages(execute, f"SELECT account_id, {', '.join((*COLUMNS, 'change_id'))} FROM phone_numbers", key):
+    held = ("associated_timestamp", "name", "value")
+    for rows in _pages(execute, f"SELECT account_id, {', '.join((*COLUMNS, 'change_id'))} FROM phone_numbers", _NUMBER):
         states = {(row[0], row[1]): dict(zip(COLUMNS, row[1:], strict=False)) for row in rows}
-        select = (
-            "SELECT t.account_id, t.e164_phone_number, t.associated_timestamp, t.name, t.value"
-            " FROM phone_number_associations t"
-        )
         assigned = [key for key, state in states.items() if state["status"] == "Assigned"]
-        for account, e164, *association in sorted(map(tuple, _named(execute, select, key, assigned))):
-            held = dict(zip(("associated_timestamp", "name", "value"), association, strict=True))
-            states[account, e164].setdefault("associations", []).append(held)
+        found = _named(execute, (*_NUMBER, *held), "phone_number_associations", _NUMBER, assigned)
+        for account, e164, *association in sorted(map(tuple, found)):
+            states[account, e164].setdefault("associations", []).append(dict(zip(held, association, strict=True)))
         yield ((row[0], row[-1], _Story(row[0], row[1], states[row[0], row[1]])) for row in rows)
     departed = "SELECT d.account_id, d.e164_phone_number, d.change_id FROM departed_phone_numbers d"
     gone = f"NOT {_there('phone_numbers', 'e164_phone_number', 'd.e164_phone_number', 'd')}"
@@ -324,8 +329,9 @@ def _begun(execute: Execute) -> Iterator[Iterator[tuple[str, int, _Story]]]:
 
 
 def _changes(execute: Execute, stories: _Stories) -> Sequence[Row]:
-    columns = "t.account_id, t.change_id, t.previous_change_id, t.e164_phone_number, t.change"
-    return _named(execute, f"SELECT {columns} FROM phone_number_history t", ("account_id", "change_id"), stories)
+    key = ("account_id", "change_id")
+    columns = (*key, "previous_change_id", "e164_phone_number", "change")
+    return _named(execute, columns, "phone_number_history", key, stories)
 
 
 _CHAIN_RULES = {
@@ -355,16 +361,19 @@ def _pages(execute: Execute, select: str, key: Sequence[str], where: str = "TRUE
         after = rows[-1][:2]
 
 
-def _named(execute: Execute, select: str, key: Sequence[str], values: Iterable[tuple[Any, Any]]) -> Sequence[Row]:
-    """The rows that a statement about a table `t` gives whose two columns of `key` have one of these `values`."""
+def _named(
+    execute: Execute, columns: Sequence[str], table: str, key: Sequence[str], values: Iterable[tuple[Any, Any]]
+) -> Sequence[Row]:
+    """These columns of the rows of a table whose two columns of `key` have one of these `values`."""
     wanted = list(values)
     if not wanted:
         return ()
     # The last one stands there several times, to make their count a power of two: so there are few statements.
     wanted += wanted[-1:] * ((1 << (len(wanted) - 1).bit_length()) - len(wanted))
     marks = ", ".join(["(?, ?)"] * len(wanted))
-    sql = (
-        f"{select} CROSS JOIN (SELECT DISTINCT column1, column2 FROM (VALUES {marks}) v) w"
+    sql = (  # SQLite begins with what stands on the left of CROSS JOIN
+        f"SELECT {', '.join(f't.{column}' for column in columns)}"
+        f" FROM (SELECT DISTINCT column1, column2 FROM (VALUES {marks}) v) w CROSS JOIN {table} t"
         f" WHERE t.{key[0]} = w.column1 AND t.{key[1]} = w.column2"
     )
     return execute(sql, [one for pair in wanted for one in pair])

@@ -7,8 +7,8 @@ read again and compared.
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,9 +25,14 @@ from .schema import Table, tables
 BATCH_ROWS = 10_000
 """How many rows are copied in one transaction, and held in memory."""
 
+BATCH_PAGES = 1000
+"""How many pages of a file are backed up between two reports."""
+
 UNFINISHED = "The store is the target of a copy that has not ended: run the same `numberkeep copy` again."
 
 Rows = Sequence[tuple[Any, ...]]
+Progress = Callable[[int, int], object]
+"""Is told how much of how much is done."""
 
 
 class Side(ABC):
@@ -42,8 +47,12 @@ class Side(ABC):
         """`view`; and where the engine can, keep everybody else from changing it."""
 
     @abstractmethod
-    def damage(self) -> Iterator[str]:
-        """What the engine finds wrong with its own files, as far as it can be asked."""
+    def damage(self, *, quick: bool = False) -> Iterator[str]:
+        """What the engine finds wrong with its own files, as far as it can be asked; `quick`, without the indexes."""
+
+    def now(self) -> float | None:
+        """Seconds since 1970 by the engine's own clock; None if it has none."""
+        return None
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[object]:
@@ -83,8 +92,21 @@ class SqliteSide(Side):
     def hold(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
 
-    def damage(self) -> Iterator[str]:
-        return (found for (found,) in self._connection.execute("PRAGMA integrity_check") if found != "ok")
+    def back_up(self, path: Path, progress: Progress) -> None:
+        """Write what is viewed to the empty file at `path`.
+
+        As one transaction goes on from the first page to the last, no writer has it begin anew; the write-ahead log
+        grows meanwhile.
+        """
+        with closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(
+                copy, pages=BATCH_PAGES, progress=lambda _, left, pages: progress(pages - left, pages)
+            )
+        as_one_file(path)
+
+    def damage(self, *, quick: bool = False) -> Iterator[str]:
+        pragma = f"PRAGMA {'quick' if quick else 'integrity'}_check"
+        return (found for (found,) in self._connection.execute(pragma) if found != "ok")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -128,8 +150,11 @@ class PostgresSide(Side):
     def hold(self) -> None:
         self.view()
 
-    def damage(self) -> Iterator[str]:
+    def damage(self, *, quick: bool = False) -> Iterator[str]:
         return iter(())
+
+    def now(self) -> float:
+        return float(self.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0])
 
     def transaction(self) -> AbstractContextManager[object]:
         return self._connection.transaction()
@@ -152,6 +177,12 @@ class PostgresSide(Side):
 
     def close(self) -> None:
         self._connection.close()
+
+
+def as_one_file(path: Path) -> None:
+    """Have a store that nobody uses be read without a file beside it; it is served all the same."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
 def side_of(location: Path | str) -> Side:

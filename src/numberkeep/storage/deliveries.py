@@ -14,7 +14,7 @@ from .tx import Tx
 
 KEPT_DAYS = 7
 """How long a message is kept after it was delivered, or given up."""
-LOOK_AGAIN_SECONDS = 60
+LOOK_AGAIN_SECONDS = 3600
 """After how long it is looked again whether a message still has to wait for an earlier one. It is let go when that is
 over; this is for when the two happened at the same moment."""
 
@@ -57,10 +57,13 @@ _INSERT = f"INSERT INTO deliveries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?
 def put(tx: Tx, e164: str, receiver: str, type: str, data: str) -> None:
     """Have a message sent, after those that the receiver has still to get about the same number."""
     of_receiver = (tx.account_id, e164, receiver)
-    waits = tx.execute(f"SELECT 1 FROM deliveries {_OF_RECEIVER} AND {_OPEN} LIMIT 1", of_receiver).fetchone()
+    latest = f"SELECT status, delivery_id FROM deliveries {_OF_RECEIVER} ORDER BY delivery_id DESC LIMIT 1"
+    before = tx.execute(latest, of_receiver).fetchone()
+    waits = before is not None and before[0] in ("Waiting", "Pending")
     delivery = Delivery(
         *of_receiver,
-        delivery_id=tx.dice.new_change_id(),
+        # Another process's clock may be ahead of this one's.
+        delivery_id=max(tx.dice.new_change_id(), before[1] + 1 if before else 0),
         message_id=tx.new_id(),
         type=type,
         created_at=tx.now,

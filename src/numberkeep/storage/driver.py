@@ -8,8 +8,9 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
 from ..domain.errors import Error
+from ..metrics import Histogram
 from ..world import World
-from .tx import Tx
+from .tx import Subscribers, Tx
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,16 @@ class Job(NamedTuple):
 class Line:
     """Jobs that wait, and are run in groups: what gathers while groups are under way shares the next one."""
 
-    def __init__(self, run: Callable[[asyncio.AbstractEventLoop, list[Job]], None], groups: int = 1) -> None:
+    def __init__(
+        self,
+        run: Callable[[asyncio.AbstractEventLoop, list[Job]], None],
+        groups: int = 1,
+        sizes: Histogram | None = None,
+    ) -> None:
         """`run` begins a group, and has `answer` called on the event loop when it is done; `groups` of them are under
-        way side by side."""
+        way side by side; `sizes` counts how large they are."""
         self._run = run
+        self._sizes = sizes
         self._groups = groups
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: list[Job] = []
@@ -74,13 +81,16 @@ class Line:
             try:
                 job.done(result)
             except Exception:
-                log.exception("request %s is done, and nobody could be told", job.request_id)
+                note = {"request_id": job.request_id}
+                log.exception("request %s is done, and nobody could be told", job.request_id, extra=note)
         self._listen(LISTENING_TURNS if self._groups == 1 else 0, waiting + len(jobs))
 
     def _begin(self) -> None:
         while self._loop and self._jobs and self._busy < self._groups:
             jobs, self._jobs = self._jobs[:GROUP_JOBS], self._jobs[GROUP_JOBS:]
             self._busy += 1
+            if self._sizes is not None:
+                self._sizes.observe(len(jobs))
             self._run(self._loop, jobs)
 
     def _listen(self, turns: int, expected: int) -> None:
@@ -95,7 +105,11 @@ class Line:
 class Driver(ABC):
     """A store. Whoever has an answer reads, from then on, what it tells."""
 
+    is_lost = False
+    """Whether what was last to be written could not be; a driver that asks a server each time never knows."""
     _world: World
+    subscribers: Subscribers | None
+    """Who is told of what happens; None if nobody is."""
 
     @abstractmethod
     def recall(self, key: Hashable) -> bytes | None:

@@ -82,9 +82,10 @@ def page(
     product_type: str | None,
     filter_name: str | None,
     filter_value: str | None,
+    queue_too: bool = False,
 ) -> list[PhoneNumber]:
-    """Up to `limit` numbers in the order of E.164, those after `after`; outside the deletion queue unless
-    `status` asks for it."""
+    """Up to `limit` numbers in the order of E.164, those after `after`; those in the deletion queue only if `status`
+    asks for them, or `queue_too`."""
     select, e164, where, values = _SELECT, "e164_phone_number", [], [tx.account_id]
     if filter_name:
         # From the holders' side, whose index has the numbers in order: they are few, where the account's may be many.
@@ -99,7 +100,7 @@ def page(
     if status:
         where.append("status = ?")
         values.append(status)
-    else:
+    elif not queue_too:
         where.append(_NOT_IN_QUEUE)
     if product_type:
         where.append("product_type = ?")
@@ -168,14 +169,20 @@ def _with_associations(execute: Execute, account_id: str, rows: Sequence[Row]) -
 
 def insert(tx: Tx, number: PhoneNumber) -> None:
     """A number that the account does not have yet."""
-    previous = _departed(tx, number.e164_phone_number)
-    change: dict[str, tuple[object, object]] = {column: (None, value) for column, value in _known_of(number)}
-    if number.associations:
-        change["associations"] = (None, number.associations)
-    change_id = _remember(tx, number, change, previous)
-    tx.write(_INSERT, (tx.account_id, *astuple(number)[:-2], change_id))
-    tx.known.pop((tx.account_id, number.e164_phone_number), None)
-    _associate(tx, number)
+    insert_all(tx, [number])
+
+
+def insert_all(tx: Tx, numbers: Sequence[PhoneNumber]) -> None:
+    """Numbers that the account does not have yet."""
+    departed = _departed(tx, [number.e164_phone_number for number in numbers])
+    for number in numbers:
+        change: dict[str, tuple[object, object]] = {column: (None, value) for column, value in _known_of(number)}
+        if number.associations:
+            change["associations"] = (None, number.associations)
+        change_id = _remember(tx, number, change, departed.get(number.e164_phone_number))
+        tx.write(_INSERT, (tx.account_id, *astuple(number)[:-2], change_id))
+        tx.known.pop((tx.account_id, number.e164_phone_number), None)
+        _associate(tx, number)
 
 
 def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> None:
@@ -233,7 +240,7 @@ def history(tx: Tx, e164: str) -> list[Change]:
     """All that has happened to the account's number of that name, the latest first."""
     found: list[Change] = []
     number = find(tx, e164)
-    change_id = number.change_id if number else _departed(tx, e164)
+    change_id = number.change_id if number else _departed(tx, [e164]).get(e164)
     while change_id is not None:
         row = tx.execute(
             "SELECT changed_at, request_id, arn, change, previous_change_id FROM phone_number_history"
@@ -245,11 +252,14 @@ def history(tx: Tx, e164: str) -> list[Change]:
     return found
 
 
-def _departed(tx: Tx, e164: str) -> int | None:
-    """The last change of a number that has left the account."""
-    sql = "SELECT change_id FROM departed_phone_numbers WHERE account_id = ? AND e164_phone_number = ?"
-    row = tx.execute(sql, (tx.account_id, e164)).fetchone()
-    return row[0] if row else None
+def _departed(tx: Tx, e164s: Sequence[str]) -> dict[str, int]:
+    """The last change of each of these numbers that has left the account."""
+    marks = ", ".join("?" * len(e164s))
+    sql = (
+        "SELECT e164_phone_number, change_id FROM departed_phone_numbers"
+        f" WHERE account_id = ? AND e164_phone_number IN ({marks})"
+    )
+    return dict(tx.execute(sql, (tx.account_id, *e164s)).fetchall()) if e164s else {}
 
 
 def claim(tx: Tx, e164: str) -> bool:
@@ -262,6 +272,12 @@ def claim(tx: Tx, e164: str) -> bool:
         )
         row = tx.execute("SELECT account_id FROM phone_number_owners WHERE e164_phone_number = ?", (e164,)).fetchone()
     return bool(row[0] == tx.account_id)
+
+
+def claim_free(tx: Tx, e164s: Sequence[str]) -> None:
+    """Make the account the owner of numbers that nobody owns, as `owners` has just told."""
+    for e164 in e164s:
+        tx.write("INSERT INTO phone_number_owners (e164_phone_number, account_id) VALUES (?, ?)", (e164, tx.account_id))
 
 
 def disclaim(tx: Tx, e164: str) -> None:
@@ -278,11 +294,11 @@ def is_held_by(tx: Tx, name: AssociationName, value: str) -> bool:
     return tx.execute(sql, (tx.account_id, name, value)).fetchone() is not None
 
 
-def owned(tx: Tx, e164s: Sequence[str]) -> set[str]:
-    """Those of `e164s` that some account owns."""
+def owners(tx: Tx, e164s: Sequence[str]) -> dict[str, str]:
+    """The accounts that own those of `e164s` that are owned."""
     marks = ", ".join("?" * len(e164s))
-    sql = f"SELECT e164_phone_number FROM phone_number_owners WHERE e164_phone_number IN ({marks})"
-    return {e164 for (e164,) in tx.execute(sql, tuple(e164s)).fetchall()}
+    sql = f"SELECT e164_phone_number, account_id FROM phone_number_owners WHERE e164_phone_number IN ({marks})"
+    return dict(tx.execute(sql, tuple(e164s)).fetchall()) if e164s else {}
 
 
 def _known_of(number: PhoneNumber) -> list[tuple[str, object]]:

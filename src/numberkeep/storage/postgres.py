@@ -32,6 +32,7 @@ from psycopg.pq import TransactionStatus
 from ..domain.caller import Caller
 from ..domain.errors import Awaited, BadRequest, Error, ServiceFailure, ServiceUnavailable
 from ..domain.number_plan import normalize_id
+from ..metrics import Metrics
 from ..world import World
 from . import pending_changes, phone_numbers
 from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, Work, promise
@@ -111,6 +112,7 @@ class Postgres(Driver):
         quotas: Mapping[str, int] | None = None,
         *,
         subscribers: Subscribers | None = None,
+        metrics: Metrics | None = None,
         standby_url: str | None = None,
     ) -> None:
         """Use the database at `url`; what only reads is asked of the one at `standby_url`, if there is one, though that
@@ -121,18 +123,19 @@ class Postgres(Driver):
         self._world = world
         self._pool = pool
         self._quotas = quotas or {}
-        self._subscribers = subscribers
+        self.subscribers = subscribers
+        self._metrics = metrics or Metrics()
         self._token_secret = token_secret(url)
         self._closing = threading.Event()
-        leader = _Place("the store", conninfo(url, "read-write"))
+        leader = _Place("the store", conninfo(url, "read-write"), self._metrics)
         nearest = [leader]
         if standby_url:
-            nearest.insert(0, _Place("the standby", conninfo(standby_url, "prefer-standby")))
+            nearest.insert(0, _Place("the standby", conninfo(standby_url, "prefer-standby"), self._metrics))
         self._pools: list[_Threads] = []
         self._apart = self._threads(FEW_THREADS, [leader])
-        self._number_writes = self._line(1, [leader], _Mode(_LOCKING, _locked))
-        self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending))
-        self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing))
+        self._number_writes = self._line(1, [leader], _Mode(_LOCKING, _locked), "numbers")
+        self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending), "worker")
+        self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing), "writes")
         self._looks = self._line(FEW_THREADS, [leader], _Mode(_READING, _nothing))
         self._number_reads = self._line(1, nearest, _Mode(_READING, _numbers))
         self._reads = self._line(THREADS, nearest, _Mode(_READING, _nothing))
@@ -202,10 +205,11 @@ class Postgres(Driver):
         self._pools.append(_Threads(count, places))
         return self._pools[-1]
 
-    def _line(self, threads: int, places: Sequence["_Place"], mode: _Mode) -> Line:
-        """A line whose groups such transactions run."""
+    def _line(self, threads: int, places: Sequence["_Place"], mode: _Mode, commits: str | None = None) -> Line:
+        """A line whose groups such transactions run; `commits` is what it is called if they write."""
         pool = self._threads(threads, places)
-        line = Line(lambda loop, jobs: pool.submit(self._work, line, mode, loop, jobs), threads)
+        sizes = self._metrics.groups(commits) if commits else None
+        line = Line(lambda loop, jobs: pool.submit(self._work, line, mode, loop, jobs), threads, sizes)
         return line
 
     def _work(
@@ -245,7 +249,7 @@ class Postgres(Driver):
                 self._quotas,
                 self._world,
                 self._token_secret,
-                self._subscribers,
+                self.subscribers,
             )
             try:
                 results.append(job.work(tx))
@@ -267,6 +271,7 @@ class Postgres(Driver):
         """What the jobs come to, in one transaction that is run again as far as that helps. Raises _SetApart."""
         pause_seconds = FIRST_PAUSE_SECONDS
         result: Any = ServiceUnavailable("Others change the same things all the time; nothing was changed.")
+        note = {"request_ids": [job.request_id for job in jobs]}
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
                 with session.transaction(mode.begin) as transaction:
@@ -274,11 +279,11 @@ class Postgres(Driver):
                 session.place.find()
                 return results
             except _MET_ANOTHER as error:
-                log.info("request %s meets others: %s", jobs[0].request_id, str(error).strip())
+                log.info("request %s meets others: %s", jobs[0].request_id, str(error).strip(), extra=note)
                 self._closing.wait(self._world.random.random() * 2 * pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             except _WAITED as error:
-                log.warning("request %s has waited too long: %s", jobs[0].request_id, str(error).strip())
+                log.warning("request %s has waited too long: %s", jobs[0].request_id, str(error).strip(), extra=note)
                 result = ServiceUnavailable("The store has taken too long; nothing was changed.")
                 break
             except _LOST as error:
@@ -302,7 +307,7 @@ class Postgres(Driver):
 
 
 def _failure(job: Job, error: Exception) -> ServiceFailure:
-    log.error("request %s failed", job.request_id, exc_info=error)
+    log.error("request %s failed", job.request_id, exc_info=error, extra={"request_id": job.request_id})
     return ServiceFailure("The service encountered an unexpected error.")
 
 
@@ -339,9 +344,10 @@ def _names(jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
 class _Place:
     """Servers that are asked for by one connection string, and whether one of them is there."""
 
-    def __init__(self, name: str, conninfo: str) -> None:
+    def __init__(self, name: str, conninfo: str, metrics: Metrics) -> None:
         self.name = name
         self.conninfo = conninfo
+        self._metrics = metrics
         self._is_lost = False
         self._away_seconds = FIRST_AWAY_SECONDS
         self._away_until = 0.0
@@ -358,12 +364,14 @@ class _Place:
             self._away_seconds = min(2 * self._away_seconds, LONGEST_AWAY_SECONDS)
         if not self._is_lost:
             self._is_lost = True
+            self._metrics.lost(self.name)
             log.warning("%s is lost: %s", self.name, str(error).strip())
 
     def find(self) -> None:
         """It is there: say so, if it was lost."""
         if self._is_lost:
             self._is_lost = False
+            self._metrics.found(self.name)
             self._away_seconds, self._away_until = FIRST_AWAY_SECONDS, 0.0
             log.warning("%s is there again", self.name)
 

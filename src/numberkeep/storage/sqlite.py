@@ -22,6 +22,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
+from ..metrics import Metrics
 from ..world import World
 from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, StoreError, Work
 from .migrations import migrations, of_sqlite, refuse_newer_version
@@ -65,6 +66,7 @@ class Sqlite(Driver):
         quotas: Mapping[str, int] | None = None,
         *,
         subscribers: Subscribers | None = None,
+        metrics: Metrics | None = None,
         durable: bool = True,
     ) -> None:
         """Open the file at `path`, made if it is absent. If it is not `durable`, no commit waits for the disk.
@@ -75,7 +77,9 @@ class Sqlite(Driver):
         self._world = world
         self._pool = pool
         self._quotas = quotas or {}
-        self._subscribers = subscribers
+        self.subscribers = subscribers
+        self._metrics = metrics or Metrics()
+        self._path = path
         with ExitStack() as stack:
             try:
                 Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
@@ -96,7 +100,7 @@ class Sqlite(Driver):
         self._known_bytes = 0
         self._rows: dict[Hashable, Any] = {}
         self._rows_version = 0
-        self._line = Line(self._run_group)
+        self._line = Line(self._run_group, sizes=self._metrics.groups("writes"))
         self._commit_seconds = 0.0
         self._writing = threading.Lock()
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
@@ -183,8 +187,8 @@ class Sqlite(Driver):
                 connection.execute("PRAGMA query_only = 1")
                 connection.execute("BEGIN")
                 return self._run(connection, {}, self._world.now(), caller, request_id, work)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                 return ServiceUnavailable("The store has taken too long.")
             log.exception("a survey failed, request %s", request_id)
             return ServiceUnavailable("The store cannot be read at the moment.")
@@ -195,7 +199,7 @@ class Sqlite(Driver):
                 self._begin_snapshot()
             return self._run(self._reader, {}, self._world.now(), caller, request_id, work)
         except sqlite3.Error:
-            log.exception("reading failed, request %s", request_id)
+            log.exception("reading failed, request %s", request_id, extra={"request_id": request_id})
             self._end_snapshot()
             return ServiceUnavailable("The store cannot be read at the moment.")
 
@@ -267,7 +271,11 @@ class Sqlite(Driver):
                 self._begin(wait=True)
                 return self._attempt(jobs, savepoints=True)
         except Exception:
-            log.exception("a group of %d transactions was not committed", len(jobs))
+            note = {"request_ids": [job.request_id for job in jobs]}
+            log.exception("a group of %d transactions was not committed", len(jobs), extra=note)
+            if not self.is_lost:
+                self.is_lost = True
+                self._metrics.lost("the store")
             return [ServiceUnavailable("The store cannot be written at the moment; nothing was changed.")] * len(jobs)
         finally:
             self._writing.release()
@@ -296,11 +304,14 @@ class Sqlite(Driver):
             if version != self._rows_version or len(self._rows) > KNOWN_ROWS:
                 self._rows.clear()
                 self._rows_version = version
-            now, rows = self._world.now(), self._rows
+            now, rows, changes = self._world.now(), self._rows, writer.changes
             results = [self._run(writer, rows, now, job.caller, job.request_id, job.work) for job in jobs]
             began = perf_counter()
             writer.execute("COMMIT")
             self._commit_seconds = perf_counter() - began
+            if self.is_lost and writer.changes > changes:
+                self.is_lost = False
+                self._metrics.found("the store")
             return results
         except BaseException:
             self._rows.clear()
@@ -328,7 +339,7 @@ class Sqlite(Driver):
             self._quotas,
             self._world,
             self._token_secret,
-            self._subscribers,
+            self.subscribers,
         )
         try:
             result = work(tx)
@@ -341,7 +352,7 @@ class Sqlite(Driver):
                 raise  # none of the group can be kept
             if connection.undo():
                 known.clear()
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", request_id, extra={"request_id": request_id})
             return ServiceFailure("The service encountered an unexpected error.")
         connection.keep()
         return result
@@ -379,6 +390,11 @@ class _Connection:
         self.limit = self._connection.set_progress_handler
         """``limit(is_over, steps)`` has `is_over` asked after so many steps whether a statement has to end."""
         self._wrote = False
+
+    @property
+    def changes(self) -> int:
+        """How many rows were ever changed."""
+        return self._connection.total_changes
 
     def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         if not self._wrote:

@@ -9,8 +9,12 @@ CLOCK_OFFSET_SECONDS = "clock_offset_seconds"
 """The fact that tells how far the service's time was moved ahead of the real one."""
 TOKEN_SECRET = "token_secret"  # noqa: S105 - its name is no secret
 """The fact that page tokens are sealed with: 64 hexadecimal digits."""
+TRIED_AT = "tried_at"
+"""The fact that tells when it was last tried whether the store can be written again."""
 COPY_PROGRESS = "copy_progress"
 """The fact that a store is the target of a copy that has not ended; see `copying`."""
+SUBSCRIBERS = "subscribers"
+"""The fact that tells whom the servers tell of what happens, so that commands at the shell do too."""
 
 KEPT_TABLES = frozenset({"store", "access_keys", "users", "roles"})
 """The tables that hold nothing of what accounts have."""
@@ -26,6 +30,11 @@ def put(tx: Tx, name: str, value: str) -> None:
     """Keep a fact."""
     sql = "INSERT INTO store (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
     tx.write(sql, (name, value))
+
+
+def lock(tx: Tx) -> None:
+    """Change nothing in a way that only a store allows which can be written."""
+    tx.execute("SELECT 1 FROM store WHERE name = ? /*FOR UPDATE*/", (TOKEN_SECRET,)).fetchone()
 
 
 def is_new(tx: Tx) -> bool:

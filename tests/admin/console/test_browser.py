@@ -28,7 +28,7 @@ NARROW = {"width": 360, "height": 740}
 WIDE = {"width": 1280, "height": 900}
 
 
-@pytest.fixture(scope="module")  # an event loop of Playwright's runs while it is there, and other tests have their own
+@pytest.fixture(scope="module")  # its event loop runs until it ends, and whoever comes then has another
 def chromium() -> Iterator[Browser]:
     """A browser. Skips the test that asks if there is none; on a CI machine (CI is set) that is a failure."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -1,0 +1,79 @@
+"""/_numberkeep/health and /_numberkeep/ready: whether the process lives, and whether it can be asked now."""
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from ..domain.caller import NOBODY
+from ..domain.errors import Error
+from ..storage import store
+from ..storage.driver import Driver
+from ..world import World
+
+KEPT_SECONDS = 1
+"""For how long the store is not tried again, however many ask."""
+PATIENCE_SECONDS = 5
+"""How long the store has to answer."""
+
+
+class Health:
+    """How the process is."""
+
+    def __init__(self, storage: Driver, world: World, is_behind: Callable[[], bool] | None = None) -> None:
+        """`is_behind` tells whether the trail cannot be kept."""
+        self.reason: str | None = "It is starting."
+        """Why nobody should be sent here, whatever the store says; None if there is no reason."""
+        self.working: asyncio.Task[None] | None = None
+        """What finishes the changes that were begun: it never ends by itself."""
+        self._storage = storage
+        self._world = world
+        self._is_behind = is_behind
+        self._trying = asyncio.Lock()
+        self._known_until = 0.0
+        self._known: str | None = None
+
+    async def tell_health(self, request: Request) -> JSONResponse:
+        """200 while the process does its work, whether or not the store is there."""
+        time = self._world.now()
+        if self.working and self.working.done() and self.reason is None:
+            return JSONResponse({"status": "broken", "time": time, "message": "The worker has ended."}, 503)
+        return JSONResponse({"status": "ok", "time": time})
+
+    async def tell_ready(self, request: Request) -> JSONResponse:
+        """200 while requests are served; else 503, and why they are not."""
+        why = await self._why_not()
+        if why:
+            return JSONResponse({"status": "not ready", "message": why}, 503)
+        return JSONResponse({"status": "ready", "time": self._world.now()})
+
+    async def _why_not(self) -> str | None:
+        if self.reason:
+            return self.reason
+        if self._is_behind and self._is_behind():
+            return "The trail cannot be kept at the moment."
+        async with self._trying:
+            if self._world.steady_seconds() >= self._known_until:
+                self._known = await self._try_store()
+                self._known_until = self._world.steady_seconds() + KEPT_SECONDS
+        return self.reason or self._known
+
+    async def _try_store(self) -> str | None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                if self._storage.is_lost:  # so something is written, to see whether that works again
+                    await self._storage.transact(NOBODY, store.put, store.TRIED_AT, self._world.now())
+                else:
+                    await self._storage.transact_locking(NOBODY, None, store.lock)
+        except Error as error:
+            return str(error)
+        except TimeoutError:
+            return f"The store has not answered in {PATIENCE_SECONDS} s."
+        return None
+
+
+def routes(health: Health) -> list[Route]:
+    """The paths."""
+    return [Route("/_numberkeep/health", health.tell_health), Route("/_numberkeep/ready", health.tell_ready)]

@@ -1,0 +1,115 @@
+"""What `serve` is told, by flags, the environment and a file; and where each setting comes from.
+
+A command takes from the file what it takes from the environment: whatever is a setting of `serve` too.
+"""
+
+import tomllib
+from collections.abc import Callable
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from ..config import PREFIX
+from ..storage.postgres_schema import without_password
+from .options import output_option, show
+
+_FROM = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT_MAP: "file",
+    ParameterSource.DEFAULT: "default",
+}
+
+
+def name_of(option: click.Parameter) -> str:
+    """What a setting is called in the file: the option without its dashes."""
+    return option.opts[0].removeprefix("--")
+
+
+def settings_of(serve: click.Command) -> dict[str, click.Option]:
+    """All settings, by name."""
+    return {name_of(option): option for option in serve.params if isinstance(option, click.Option)}
+
+
+def give_variables(serve: click.Command) -> None:
+    """Have every option of `serve` be a variable too: --admin-port is NUMBERKEEP_ADMIN_PORT."""
+    for name, option in settings_of(serve).items():
+        option.envvar = option.envvar or PREFIX + name.replace("-", "_").upper()
+        option.show_envvar = True
+
+
+def defaults_of(main: click.Group, serve: click.Command, file: Path) -> dict[str, Any]:
+    """What the file says, as click's default map. Raises click.UsageError for what it cannot say."""
+    try:
+        said = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"The configuration {file} cannot be read: {error}.") from error
+    settings = settings_of(serve)
+    values = {}
+    for name, value in said.items():
+        if name not in settings:
+            raise click.UsageError(
+                f"The configuration {file} has {name!r}, which is no setting: {', '.join(settings)}."
+            )
+        values[str(settings[name].envvar)] = _text(file, name, value, several=settings[name].multiple)
+    return _for(main, values)
+
+
+def _text(file: Path, name: str, value: object, *, several: bool) -> str | list[str]:
+    items = value if isinstance(value, list) else [value]
+    if isinstance(value, list) != several or not all(isinstance(item, (str, int, float)) for item in items):
+        wanted = "a list of texts" if several else "one text, number or truth value"
+        raise click.UsageError(f"The configuration {file}: {name} must be {wanted}.")
+    texts = [str(item) for item in items]
+    return texts if several else texts[0]
+
+
+def _for(command: click.Command, values: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(command, click.Group):
+        return {name: _for(one, values) for name, one in command.commands.items()}
+    return {
+        str(option.name): values[option.envvar]
+        for option in command.params
+        if isinstance(option.envvar, str) and option.envvar in values
+    }
+
+
+def like_serve(serve: click.Command, name: str, callback: Callable[..., None]) -> click.Command:
+    """A command that takes what `serve` takes, none of it required, and --output."""
+    options = [copy(option) for option in serve.params]
+    for option in options:
+        option.required = False
+    return output_option(click.Command(name, params=options, callback=callback, help=callback.__doc__))
+
+
+def config_of(serve: click.Command) -> click.Group:
+    """The commands about the settings of `serve`."""
+
+    def show_(output: str, **values: object) -> None:
+        """Every setting of `serve`, its value, and where that comes from: default, file, environment or flag.
+
+        It takes the options of `serve`, and shows what they would make of it. Passwords are left out.
+        """
+        context = click.get_current_context()
+        rows = []
+        for name, option in settings_of(serve).items():
+            source = context.get_parameter_source(str(option.name)) or ParameterSource.DEFAULT
+            value = _shown(values[str(option.name)])
+            rows.append({"setting": name, "value": value, "from": _FROM[source], "variable": option.envvar})
+        show(rows, ("setting", "value", "from", "variable"), output)
+
+    group = click.Group("config", help="The settings of `serve`.")
+    group.add_command(like_serve(serve, "show", show_))
+    return group
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, tuple):
+        pair = len(value) == 2 and isinstance(value[1], int)
+        return f"{value[0]}={value[1]}" if pair else [_shown(one) for one in value]
+    if isinstance(value, str) and value.startswith(("postgresql://", "postgres://")):
+        return without_password(value)
+    return value if value is None or isinstance(value, (int, float)) else str(value)

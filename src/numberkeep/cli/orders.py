@@ -1,0 +1,56 @@
+"""Orders of phone numbers at the shell."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import click
+import msgspec
+
+from .. import app
+from ..config import Location
+from ..domain.phone_number_order import PhoneNumberOrder
+from ..storage import phone_number_orders
+from ..storage.tx import Tx
+from .options import ask, facts_output_option, of_account, output_option, refusing, show, show_facts
+
+SHOWN = ("phone_number_order_id", "created_timestamp", "product_type", "status", "numbers")
+FACTS = (*PhoneNumberOrder.__struct_fields__, "numbers")
+
+
+@click.group()
+def orders() -> None:
+    """Orders of phone numbers."""
+
+
+@orders.command("list")
+@of_account
+@click.option("--limit", type=click.IntRange(1), help="How many at most.")
+@output_option
+def list_(database: Location, account: str, limit: int | None, output: str) -> None:
+    """The account's orders, the newest first."""
+    rows = map(_facts, islice(_all(database, account), limit))
+    refusing(lambda: show(rows, SHOWN if output == "text" else FACTS, output))
+
+
+def _all(database: Location, account: str) -> Iterator[PhoneNumberOrder]:
+    def fetch(tx: Tx, before: tuple[str, str] | None, limit: int) -> list[PhoneNumberOrder]:
+        return phone_number_orders.page(tx, before=before, limit=limit)
+
+    with app.open_session(database, account) as session:
+        yield from session.pages(fetch, lambda order: (order.created_timestamp, order.phone_number_order_id))
+
+
+def _facts(order: PhoneNumberOrder) -> dict[str, Any]:
+    return {**msgspec.to_builtins(order), "numbers": len(order.ordered_phone_numbers)}
+
+
+@orders.command("show")
+@of_account
+@click.argument("phone_number_order_id")
+@facts_output_option
+def show_(database: Location, account: str, phone_number_order_id: str, output: str) -> None:
+    """An order, and how far each of its numbers has come."""
+
+    order = ask(database, account, phone_number_orders.get, phone_number_order_id)
+    show_facts(msgspec.to_builtins(order), output)

@@ -1,0 +1,166 @@
+"""Numbers out of a store into a file, and out of a file into a store."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from .. import app
+from ..app import Session
+from ..config import Location
+from ..domain.errors import BadRequest, ServiceFailure
+from ..domain.phone_number import PhoneNumber
+from ..operations import inventory
+from ..operations.inventory import GivenNumber, Outcome, given_of
+from ..storage import phone_numbers
+from ..storage.tx import Tx
+from . import rows
+from .options import carriers_option, of_account, refusing
+from .rows import Errors, Format, Raw, Reader
+
+BATCH_ROWS = 500
+"""How many rows are imported in one transaction, for which others who write have to wait."""
+
+format_option = click.option(
+    "--format", type=click.Choice(get_args(Format)), help="What the file is, if its name does not say so."
+)
+
+
+@click.command()
+@of_account
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Where to; without it, standard output.")
+@format_option
+def export(database: Location, account: str, file: Path | None, format: str | None) -> None:
+    """Write all numbers of the account, those in the deletion queue too, as `numbers import` reads them.
+
+    JSON is one object on each line. Without a file, and so without a name, it is CSV.
+    """
+    wanted = rows.format_of(file, format) if file else rows.format_of(Path(".csv"), format or "csv")
+
+    def write() -> int:
+        with app.open_session(database, account) as session:
+            given = map(given_of, every(session))
+            if file is None:
+                return rows.write(sys.stdout, given, wanted)
+            with file.open("w", encoding="utf-8", newline="") as target:
+                return rows.write(target, given, wanted)
+
+    count = refusing(write)
+    click.echo(f"{count} numbers{f' are in {file}' if file else ''}.", err=True)
+
+
+def every(session: Session) -> Iterator[PhoneNumber]:
+    """All numbers of the account, those in the deletion queue too."""
+    nothing: dict[str, Any] = dict.fromkeys(("status", "product_type", "filter_name", "filter_value"))
+
+    def fetch(tx: Tx, after: str | None, limit: int) -> list[PhoneNumber]:
+        return phone_numbers.page(tx, after=after or "", limit=limit, queue_too=True, **nothing)
+
+    return session.pages(fetch, lambda number: number.e164_phone_number)
+
+
+@click.command("import")
+@of_account
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@format_option
+@click.option("--dry-run", is_flag=True, help="Say what would become of each row, and change nothing.")
+@click.option(
+    "--errors",
+    "errors_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where rows go that break a rule; without it, beside the file.",
+)
+@carriers_option
+@click.pass_context
+def import_(
+    context: click.Context,
+    database: Location,
+    account: str,
+    file: Path,
+    format: str | None,
+    dry_run: bool,
+    errors_path: Path | None,
+    carriers: Path | None,
+) -> None:
+    """Put the numbers of FILE into the account's inventory; those that are there already, as FILE has them, stay.
+
+    What was interrupted goes on when the same is said again. Rows that break a rule are written to a file of their
+    own, which can be mended and imported; the exit code is 1 if there are any.
+    """
+    wanted = rows.format_of(file, format)
+    errors_path = errors_path or file.with_name(f"{file.name}.errors.{'csv' if wanted == 'csv' else 'jsonl'}")
+    if errors_path.resolve() == file.resolve():
+        raise click.UsageError("--errors: this is the file that is imported.")
+    in_memory = dry_run and isinstance(database, Path) and not database.exists()
+
+    def run() -> dict[str, int]:
+        with (
+            file.open("rb") as source,
+            app.open_session(None if in_memory else database, account, carriers, make=not dry_run) as session,
+        ):
+            reader = rows.reader_of(source, wanted)
+            errors = reader.errors_to(errors_path)
+            try:
+                return _import(session, reader, errors, file.stat().st_size, dry_run)
+            finally:
+                errors.close()
+
+    counts = refusing(run)
+    added = "would be added" if dry_run else "added"
+    click.echo(f"{counts['added']} {added}, {counts['same']} there already, {counts['refused']} refused.")
+    if counts["refused"]:
+        click.echo(
+            f"The rows that are refused are in {errors_path}, each with the reason: mend and import them.", err=True
+        )
+        context.exit(1)
+
+
+def _import(session: Session, reader: Reader, errors: Errors, size: int, dry_run: bool) -> dict[str, int]:
+    counts = {"added": 0, "same": 0, "refused": 0}
+    with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+        for batch in _batches(reader.rows()):
+            for raw, outcome in zip(batch, _outcomes(session, reader, batch, dry_run), strict=True):
+                if isinstance(outcome, str):
+                    counts[outcome] += 1
+                else:
+                    counts["refused"] += 1
+                    errors.write(raw, str(outcome))
+            bar.update(reader.position - bar.pos)
+    return counts
+
+
+def _batches(raws: Iterator[Raw]) -> Iterator[list[Raw]]:
+    batch: list[Raw] = []
+    for raw in raws:
+        batch.append(raw)
+        if len(batch) == BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _outcomes(session: Session, reader: Reader, batch: Sequence[Raw], dry_run: bool) -> list[Outcome]:
+    parsed: list[GivenNumber | BadRequest] = []
+    for raw in batch:
+        try:
+            parsed.append(reader.parse(raw))
+        except ValueError as error:
+            parsed.append(BadRequest(str(error)))
+    put = iter(_put(session, [one for one in parsed if isinstance(one, GivenNumber)], dry_run))
+    return [next(put) if isinstance(one, GivenNumber) else one for one in parsed]
+
+
+def _put(session: Session, given: list[GivenNumber], dry_run: bool) -> list[Outcome]:
+    def put(tx: Tx, numbers: Sequence[GivenNumber]) -> list[Outcome]:
+        return inventory.put(tx, numbers, dry_run=dry_run)
+
+    run = session.ask if dry_run else session.transact
+    try:
+        return run(put, given)
+    except (BadRequest, ServiceFailure) as error:  # of one of them, for none of the others
+        if len(given) == 1:
+            return [BadRequest(str(error))]
+        return [outcome for one in given for outcome in _put(session, [one], dry_run)]

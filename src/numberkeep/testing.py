@@ -1,0 +1,223 @@
+"""A service in this process for a test, and what a test does with it: ``with numberkeep.running() as nk:``."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine, Mapping
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self, TypeVar
+from urllib.error import HTTPError
+from urllib.parse import quote, urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+import uvloop
+
+from .app import App
+from .config import Settings
+from .world import World
+
+T = TypeVar("T")
+
+ACCOUNT = "123456789012"
+"""The account of all requests whose access key is no account id."""
+REGION = "us-east-1"
+_open = build_opener(ProxyHandler({})).open  # a proxy would look for the service on its own machine
+SECONDS = 60
+"""How long the service has for what it is asked: years may pass meanwhile."""
+
+
+class Refused(Exception):
+    """The service does not do what it was asked; the text says why."""
+
+
+class AppThread:
+    """A service on a thread of its own, with an event loop of its own."""
+
+    def __init__(self, settings: Settings, world: World | None = None) -> None:
+        self.app = App(settings, world)
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=uvloop.run, args=(self._run(),), name="numberkeep", daemon=True)
+
+    def start(self) -> None:
+        """Returns once requests are answered. Raises what keeps the service from that."""
+        self._thread.start()
+        self._started.wait()
+        if self._failure:
+            self._thread.join()
+            raise self._failure
+
+    def stop(self) -> None:
+        """Returns once the service has ended; nothing happens if it has not begun."""
+        if self._thread.is_alive() and not self._failure:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine gives that runs on the service's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(SECONDS)
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        try:
+            async with self.app:
+                self._started.set()
+                await self._stopping.wait()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._started.set()
+
+
+class Fault:
+    """Something that goes wrong as a test has asked for."""
+
+    def __init__(self, numberkeep: "Numberkeep", id: str) -> None:
+        self._numberkeep = numberkeep
+        self.id = id
+
+    @property
+    def fired(self) -> int:
+        """How often it has gone wrong so far."""
+        faults = self._numberkeep.control("GET", "faults")["faults"]
+        return next(int(fault["fired"]) for fault in faults if fault["id"] == self.id)
+
+    def remove(self) -> None:
+        """It goes wrong no more."""
+        self._numberkeep.control("DELETE", f"faults/{self.id}")
+
+
+class Numberkeep:
+    """A running `numberkeep dev`, as a test sees it.
+
+    Whatever it refuses, a number that is none or a time that is no duration, is raised as `Refused`.
+    """
+
+    def __init__(self, url: str, admin_url: str) -> None:
+        """`url` is where the AWS API is, `admin_url` the admin port: those of a service that runs elsewhere will do."""
+        self.url = url
+        self.admin_url = admin_url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that bring AWS clients here."""
+        return {
+            "AWS_ENDPOINT_URL_CHIME": self.url,
+            "AWS_ENDPOINT_URL_CHIME_SDK_VOICE": self.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",  # any will do
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+        }
+
+    def client(self, service: str = "chime", account: str = ACCOUNT, **options: Any) -> Any:
+        """A boto3 client of ``chime`` or ``chime-sdk-voice`` for an account; `options` as `boto3.client` has them."""
+        boto3 = _boto3()
+        given = {
+            "endpoint_url": self.url,
+            "region_name": REGION,
+            "aws_access_key_id": account,
+            "aws_secret_access_key": "test",
+            **options,
+        }
+        return boto3.session.Session().client(service, **given)
+
+    def seed(self, *numbers: str | Mapping[str, Any], account: str = ACCOUNT) -> list[str]:
+        """Put numbers into an account's inventory, all or none, and return their ids.
+
+        A number is its E.164, and of VoiceConnector then, or an object as answers have it: at least E164PhoneNumber.
+        """
+        seeds = [{"E164PhoneNumber": one} if isinstance(one, str) else one for one in numbers]
+        seeds = [{"ProductType": "VoiceConnector", **one} for one in seeds]
+        seeded = self.control("POST", f"numbers?account={account}", seeds)
+        return list(seeded["PhoneNumberIds"])
+
+    def advance(self, duration: str | timedelta | None = None, **units: float) -> str:
+        """Let time pass: ``"72h"``, a timedelta, or ``hours=72``. Returns the service's time when all that has become
+        due is done."""
+        if not isinstance(duration, str):
+            seconds = ((duration or timedelta()) + timedelta(**units)).total_seconds()
+            duration = f"{seconds:f}s"
+        elif units:
+            raise TypeError("advance takes a duration or units of time, not both")
+        return str(self.control("POST", "clock", {"advance": duration})["time"])
+
+    @property
+    def time(self) -> str:
+        """The service's time, as AWS writes it."""
+        return str(self.control("GET", "clock")["time"])
+
+    def fault(self, operation: str | None = None, **fault: Any) -> Fault:
+        """Have something go wrong: ``fault("UpdatePhoneNumber", error="ThrottledClientException", count=1)``,
+        ``fault("*", drop="after")``, ``fault(change="order", carrier="refuse")``."""
+        given = {"operation": operation, **fault} if operation else fault
+        return Fault(self, str(self.control("POST", "faults", given)["id"]))
+
+    def history(self, number: str, account: str = ACCOUNT) -> list[dict[str, Any]]:
+        """All that has happened to a number, the latest first: `changed_at`, `arn`, `request_id`, and `change`, which
+        holds by name what something was and what it became."""
+        query = urlencode({"number": number, "account": account})
+        return list(self.control("GET", f"history?{query}")["changes"])
+
+    def requests(self, **choice: str | int) -> list[dict[str, Any]]:
+        """The last requests with their answers, the latest first; of one `operation`, `account` or `number`, or as many
+        as `limit`."""
+        return list(self.control("GET", f"requests?{urlencode(choice)}")["requests"])
+
+    def snapshot(self, name: str = "snapshot") -> None:
+        """Keep everything as it is now under a name."""
+        self.control("POST", "snapshots", {"name": name})
+
+    def restore(self, name: str = "snapshot") -> None:
+        """Have everything as it was when the snapshot was taken."""
+        self.control("POST", f"snapshots/{quote(name)}/restore")
+
+    def reset(self) -> None:
+        """Begin anew: no numbers, no faults, the real time."""
+        self.control("POST", "reset")
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        """What the admin port answers at ``/_numberkeep/``. Raises Refused."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.admin_url}/_numberkeep/{path}", data, method=method)  # noqa: S310 - our own
+        try:
+            with _open(request, timeout=SECONDS) as answer:
+                text = answer.read()
+        except HTTPError as error:
+            raise Refused(json.loads(error.read())["message"]) from None
+        return json.loads(text) if text else None
+
+
+class Running(Numberkeep):
+    """A `Numberkeep` of this process's own: a context manager."""
+
+    def __init__(self, **settings: Any) -> None:
+        given = {"port": 0, "admin_port": 0, "dev": True, "empty": True, "verify": False, **settings}
+        self._thread = AppThread(Settings(**given))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        super().__init__(f"http://127.0.0.1:{self._thread.app.port}", f"http://127.0.0.1:{self._thread.app.admin_port}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.stop()
+
+
+def running(*, carriers: str | Path | None = None, empty: bool = True) -> Running:
+    """A service on free ports of loopback, with an inventory in memory that ends with it.
+
+    `carriers` is a file as ``--carriers`` takes it; without `empty` there is a demonstration inventory.
+    """
+    return Running(carriers=Path(carriers) if carriers else None, empty=empty)
+
+
+def _boto3() -> ModuleType:
+    try:
+        return import_module("boto3")
+    except ImportError as error:
+        raise ImportError("Numberkeep makes clients with boto3: pip install boto3") from error

@@ -1,0 +1,155 @@
+"""OpenTelemetry traces: a span for each request, and one for each question to a carrier or message to a subscriber.
+
+Where they go, how many are taken and what the service is called say the variables OTEL_... that every OpenTelemetry SDK
+reads. Numbers and names are in no span. Nothing of this is imported unless traces are wanted.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import time_ns
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from .aws.api import Api, Reply
+from .aws.cloudtrail import Records
+from .aws.errors import Refusal, shape_of
+from .aws.message import Request, Response
+from .aws.model import Operation
+from .aws.sigv4 import Identity
+from .domain.errors import Error
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Tracing:
+    """Makes spans, and stands where the recorder of the trail does, before it, to see what requests come to."""
+
+    def __init__(self, recorder: Records | None) -> None:
+        resource = (
+            Resource.create().merge(Resource({"service.name": "numberkeep"})).merge(OTELResourceDetector().detect())
+        )
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer("numberkeep")
+        self._recorder = recorder
+        self._spans: dict[int, Span] = {}
+        """Of requests under way, by the identity of the request."""
+
+    def close(self) -> None:
+        """Send what is still to be sent."""
+        self._provider.shutdown()
+
+    def watch(self, api: Api) -> "TracedApi":
+        """`api`, all whose requests are traced."""
+        return TracedApi(api, self)
+
+    def begin(self, request: Request) -> Span:
+        """A request has come; its trace is that of its sender, if that has one."""
+        attributes = {"http.request.method": request.method, "url.scheme": "https" if request.secure else "http"}
+        parent = _PROPAGATOR.extract(request.headers)
+        span = self._tracer.start_span("request", parent, SpanKind.SERVER, attributes)
+        self._spans[id(request)] = span
+        return span
+
+    def end(self, request: Request, span: Span, response: Response) -> None:
+        """It was answered; what it came to is told next."""
+        span.set_attribute("http.response.status_code", response.status)
+        if response.status >= 500:
+            span.set_status(StatusCode.ERROR)
+        asyncio.get_running_loop().call_soon(self._end, request, span, time_ns())
+
+    def _end(self, request: Request, span: Span, at: int) -> None:
+        del self._spans[id(request)]
+        span.end(at)
+
+    @contextmanager
+    def asking(self, name: str) -> Iterator[Callable[[str], None]]:
+        """While somebody is asked; what it gives is called with the reason if that fails."""
+        with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT) as span:
+            yield lambda why: span.set_status(StatusCode.ERROR, why)
+
+    @staticmethod
+    def headers() -> Mapping[str, str]:
+        """What tells whoever is asked of the span that is under way."""
+        headers: dict[str, str] = {}
+        _PROPAGATOR.inject(headers)
+        return headers
+
+    # As a recorder
+
+    def is_behind(self) -> bool:
+        return self._recorder is not None and self._recorder.is_behind()
+
+    def record(
+        self,
+        request: Request,
+        request_id: str,
+        operation: Operation | None,
+        parameters: Mapping[str, str],
+        identity: Identity | None,
+        result: bytes | Error | Refusal,
+    ) -> None:
+        self._note(request, request_id, "Chime", operation.name if operation else None, identity, result)
+        if self._recorder:
+            self._recorder.record(request, request_id, operation, parameters, identity, result)
+
+    def record_other(
+        self,
+        request: Request,
+        request_id: str,
+        source: str,
+        name: str | None,
+        parameters: Mapping[str, str],
+        identity: Identity | None,
+        result: Mapping[str, Any] | Refusal,
+    ) -> None:
+        self._note(request, request_id, "STS", None if isinstance(result, Refusal) else name, identity, result)
+        if self._recorder:
+            self._recorder.record_other(request, request_id, source, name, parameters, identity, result)
+
+    def _note(
+        self,
+        request: Request,
+        request_id: str,
+        service: str,
+        name: str | None,
+        identity: Identity | None,
+        result: object,
+    ) -> None:
+        span = self._spans[id(request)]
+        span.set_attributes({"rpc.system": "aws-api", "rpc.service": service, "aws.request_id": request_id})
+        if name:
+            span.update_name(f"{service}/{name}")
+            span.set_attribute("rpc.method", name)
+        if identity:
+            span.set_attribute("cloud.account.id", identity.caller.account_id)
+        if isinstance(result, Refusal):
+            span.set_attribute("error.type", result.shape)
+        elif isinstance(result, Error):
+            span.set_attribute("error.type", shape_of(result).name)
+
+
+class TracedApi:
+    """An API between which and the server every request has a span."""
+
+    def __init__(self, api: Api, tracing: Tracing) -> None:
+        self._api = api
+        self._tracing = tracing
+        self.refuse = api.refuse
+
+    def handle(self, request: Request, reply: Reply) -> None:
+        """As `Api.handle`."""
+        span = self._tracing.begin(request)
+
+        def end(response: Response) -> None:
+            self._tracing.end(request, span, response)
+            reply(response)
+
+        self._api.handle(request, end)

@@ -1,0 +1,112 @@
+"""What is wrong with a set-up."""
+
+import json
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from certificates import make_certificate
+from conftest import Start
+from numberkeep.cli import main
+
+FREE = ("--port", "0", "--admin-port", "0")
+
+
+def found(*options: str, exit_code: int = 0) -> dict[str, tuple[str, str, str]]:
+    result = CliRunner().invoke(main, ["doctor", *(options or FREE), "--output", "json"])
+    assert result.exit_code == exit_code, result.output
+    return {one["check"]: (one["status"], one["found"], one["advice"]) for one in json.loads(result.stdout)}
+
+
+@pytest.fixture
+def made(database: str) -> str:
+    """A store with an access key."""
+    command = ["keys", "create", "--database", database, "--account", "123456789012", "--name", "alice"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    return database
+
+
+def test_a_sound_set_up(made: str, location: object) -> None:
+    looked = found("--database", made, *FREE)
+    assert {status for status, _, _ in looked.values()} == {"ok"}
+    assert looked["secret key"][1] == "it opens the secrets of 1 access keys"
+    expected = {"python", "packages", "port", "admin-port", "carriers", "database", "integrity", "clock", "secret key"}
+    files = {"directory", "disk", "store"} if isinstance(location, Path) else set()
+    assert looked.keys() == expected | files
+    text = CliRunner().invoke(main, ["doctor", "--database", made, *FREE])
+    assert all(line.startswith("ok ") for line in text.stdout.splitlines())
+
+
+def test_no_database_and_none_that_is_there(tmp_path: Path) -> None:
+    assert found(exit_code=1)["database"][:2] == ("problem", "none is named")
+    there = found("--database", f"sqlite:///{tmp_path}/none", *FREE)
+    assert there["database"] == ("ok", "there is no store yet; it will be made", "")
+    assert not (tmp_path / "none").exists()
+    url = "postgresql://me:secret@127.0.0.1:9/none"
+    status, said, advice = found("--database", url, *FREE, exit_code=1)["database"]
+    assert (status, "secret" in said, advice[:17]) == ("problem", False, "Is the server the")
+
+
+def test_ports(start: Start, made: str) -> None:
+    service = start()
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        looked = found("--database", made, "--port", port, "--admin-port", "0", exit_code=1)
+        assert looked["port"][0] == "problem"
+        assert "--port" in looked["port"][2]
+    ours = ("--port", str(service.app.port), "--admin-port", str(service.app.admin_port))
+    looked = found("--database", made, *ours)
+    assert "Numberkeep answers" in looked["port"][1]
+    assert "Numberkeep answers" in looked["admin-port"][1]
+
+
+def test_another_secret_key(made: str, tmp_path: Path) -> None:
+    key = tmp_path / "secret.key"
+    CliRunner().invoke(main, ["keys", "init", str(key)])
+    looked = found("--database", made, "--secret-key-file", str(key), *FREE, exit_code=1)
+    assert looked["secret key"][0] == "problem"
+    assert looked["secret key file"][0] == "ok"
+    key.chmod(0o644)
+    looked = found("--database", made, "--secret-key-file", str(key), *FREE, exit_code=1)
+    assert looked["secret key file"] == ("warning", f"{key} has the mode 644", looked["secret key file"][2])
+
+
+def test_a_store_that_others_can_read_or_of_another_version(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    database = f"sqlite:///{path}"
+    CliRunner().invoke(main, ["migrate", "up", "--database", database])
+    path.chmod(0o640)
+    assert found("--database", database, *FREE)["store"][0] == "warning"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA user_version = 99")
+    assert found("--database", database, *FREE, exit_code=1)["database"][0] == "problem"
+
+
+def test_a_clock_that_is_behind_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    made = f"sqlite:///{path}"
+    CliRunner().invoke(main, ["migrate", "up", "--database", made])
+    with closing(sqlite3.connect(path)) as file, file:
+        change = (2_000_000_000_000 << 20, *["x"] * 5)
+        file.execute("INSERT INTO phone_number_history VALUES ('1', ?, NULL, ?, ?, ?, ?, ?)", change)
+    assert "ahead of this machine's clock" in found("--database", made, *FREE, exit_code=1)["clock"][1]
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DELETE FROM phone_number_history")
+        file.execute("INSERT INTO store VALUES ('clock_offset_seconds', '60')")
+    looked = CliRunner().invoke(main, ["doctor", "--database", made, *FREE])
+    assert "problem  clock: the store's clock was moved by numberkeep dev" in looked.stdout
+
+
+def test_carriers_and_certificate(made: str, tmp_path: Path) -> None:
+    carriers = tmp_path / "carriers.toml"
+    carriers.write_text("colour = 1\n")
+    cert, key = make_certificate(tmp_path)
+    files = ("--carriers", str(carriers), "--tls-cert", str(cert), "--tls-key", str(key))
+    looked = found("--database", made, *files, *FREE, exit_code=1)
+    assert (looked["carriers"][0], looked["certificate"][1][:15]) == ("problem", f"{cert} is valid"[:15])
+    key.write_text("nonsense")
+    assert found("--database", made, *files, *FREE, exit_code=1)["certificate"][0] == "problem"

@@ -1,0 +1,128 @@
+"""A service in a test's own process: ``with numberkeep.running() as nk:``."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+import numberkeep
+from numberkeep.testing import Numberkeep, Refused
+
+E164 = "+12065550100"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Numberkeep]:
+    with numberkeep.running() as one:
+        yield one
+
+
+@pytest.fixture
+def nk(shared: Numberkeep) -> Numberkeep:
+    shared.reset()
+    return shared
+
+
+def test_a_name_takes_three_days(nk: Numberkeep) -> None:
+    assert nk.seed(E164, {"E164PhoneNumber": "+18005550100", "ProductType": "VoiceConnector"}) == [
+        "%2B12065550100",
+        "%2B18005550100",
+    ]
+    for name in ("chime", "chime-sdk-voice"):
+        assert len(nk.client(name).list_phone_numbers()["PhoneNumbers"]) == 2
+    nk.client().update_phone_number(PhoneNumberId=E164, CallingName="Acme")
+    nk.advance("71h")
+    assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingNameStatus"] == "UpdateInProgress"
+    nk.advance(hours=1)
+    assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingName"] == "Acme"
+    last = nk.history(E164)[0]
+    assert last["change"]["calling_name"] == [None, "Acme"]
+    assert len(nk.history(E164)) == 3
+
+
+def test_time_passes_as_it_is_told(nk: Numberkeep) -> None:
+    def ahead() -> timedelta:
+        before = datetime.fromisoformat(nk.time)
+        yield_to = [lambda: nk.advance("1h"), lambda: nk.advance(timedelta(hours=1)), lambda: nk.advance(minutes=60)]
+        for act in yield_to:
+            act()
+        return datetime.fromisoformat(nk.time) - before
+
+    assert timedelta(hours=3) <= ahead() < timedelta(hours=3, minutes=1)
+    with pytest.raises(TypeError, match="not both"):
+        nk.advance("1h", hours=1)
+    with pytest.raises(Refused, match="duration such as"):
+        nk.advance("soon")
+    with pytest.raises(Refused, match="duration such as"):
+        nk.advance(hours=-1)
+
+
+def test_accounts_have_inventories_of_their_own(nk: Numberkeep) -> None:
+    nk.seed(E164, account="1" * 12)
+    assert nk.client().list_phone_numbers()["PhoneNumbers"] == []
+    assert len(nk.client(account="1" * 12).list_phone_numbers()["PhoneNumbers"]) == 1
+    assert nk.history(E164) == []
+    assert len(nk.history(E164, account="1" * 12)) == 1
+
+
+def test_what_is_asked_for_goes_wrong(nk: Numberkeep) -> None:
+    nk.seed(E164)
+    fault = nk.fault("GetPhoneNumber", error="ServiceFailureException")
+    with pytest.raises(ClientError, match="ServiceFailureException"):
+        nk.client(config=None).get_phone_number(PhoneNumberId=E164)
+    assert fault.fired >= 1
+    fault.remove()
+    nk.client().get_phone_number(PhoneNumberId=E164)
+    nk.fault(change="set_calling_name", carrier="refuse")
+    nk.client().update_phone_number(PhoneNumberId=E164, CallingName="Acme")
+    nk.advance(days=4)
+    assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingNameStatus"] == "UpdateFailed"
+    with pytest.raises(Refused, match="operation must be one of"):
+        nk.fault("Nothing", error="ServiceFailureException")
+
+
+def test_requests_are_told(nk: Numberkeep) -> None:
+    with pytest.raises(ClientError):
+        nk.client().get_phone_number(PhoneNumberId=E164)
+    (request,) = nk.requests(operation="GetPhoneNumber", limit=1)
+    assert (request["status"], request["error"]) == (404, "NotFoundException")
+
+
+def test_everything_comes_back(nk: Numberkeep) -> None:
+    nk.seed(E164)
+    nk.snapshot("seeded")
+    nk.client().delete_phone_number(PhoneNumberId=E164)
+    nk.advance(days=8)
+    nk.restore("seeded")
+    assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["Status"] == "Unassigned"
+    with pytest.raises(Refused, match="There is no snapshot other; there is seeded"):
+        nk.restore("other")
+
+
+def test_what_is_no_number_is_refused(nk: Numberkeep) -> None:
+    with pytest.raises(Refused, match=r"E\.164"):
+        nk.seed(E164, "x")
+    assert nk.client().list_phone_numbers()["PhoneNumbers"] == [], "all or none"
+
+
+def test_several_run_side_by_side_and_other_carriers_serve_them(tmp_path: Path, nk: Numberkeep) -> None:
+    carriers = tmp_path / "carriers.toml"
+    carriers.write_text('default = "quick"\n[carriers.quick]\nkind = "simulated"\ncalling_name_hours = 1\n')
+    nk.seed(E164)
+    with numberkeep.running(carriers=carriers, empty=False) as other:
+        other.client().update_phone_number(PhoneNumberId=E164, CallingName="Other")
+        other.advance(hours=1)
+        assert other.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingName"] == "Other"
+        url = other.url
+    assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingNameStatus"] == "Unassigned"
+    assert url != nk.url
+
+
+def test_nobody_waits_for_the_service_who_does_not_use_it() -> None:
+    script = "import numberkeep.pytest_plugin, sys; print([n for n in sys.modules if n.startswith('numberkeep.')])"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "['numberkeep.pytest_plugin']"
