@@ -488,10 +488,15 @@ def open_store(
     return storage
 
 
+def _lock_of(database: Path) -> Path:
+    """The file that a server of the store holds locked."""
+    return Path(f"{database.resolve()}.lock")
+
+
 def _lock(database: Path) -> TextIO:
     """Keep other servers away from the store while the file is open; commands at the shell may use it all the same."""
     try:
-        lock = open(f"{database.resolve()}.lock", "w")  # noqa: SIM115 - the caller closes it
+        lock = open(_lock_of(database), "w")  # noqa: SIM115 - the caller closes it
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
@@ -632,7 +637,7 @@ def back_up(database: Location, file: Path, progress: Progress, *, force: bool) 
     if file.exists() and not force:
         raise StartError(f"There is {file} already: with --force it is replaced.")
     with (
-        closing(_lock(file)) if file.exists() else nullcontext(),
+        closing(_lock(file)) if _lock_of(file).exists() else nullcontext(),
         _replacing(file) as new,
         explained("The store cannot be backed up"),
         closing(side_of(database)) as source,
