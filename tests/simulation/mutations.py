@@ -65,8 +65,8 @@ BREAKS = [
     Break(
         "the history of a number that comes back goes on",
         "storage/phone_numbers.py",
-        "    previous = _departed(tx, number.e164_phone_number)",
-        "    previous = None",
+        "    departed = _departed(tx, [number.e164_phone_number for number in numbers])",
+        "    departed = dict[str, int]()",
     ),
     Break(
         "a number that is assigned anew leaves what held it",

@@ -60,4 +60,4 @@ def test_a_number_has_one_owner(storage: Driver) -> None:
     assert not claim(BOB)
     asyncio.run(storage.transact(ALICE, phone_numbers.disclaim, ONE))
     assert claim(BOB)
-    assert asyncio.run(storage.ask(ALICE, phone_numbers.owned, [ONE, "+12065550102"])) == {ONE}
+    assert asyncio.run(storage.ask(ALICE, phone_numbers.owners, [ONE, "+12065550102"])) == {ONE: BOB.account_id}
