@@ -39,12 +39,8 @@ from . import Carrier
 from .manual import ManualCarrier
 from .simulated import SimulatedCarrier
 
-if TYPE_CHECKING:
-    from .webhook import (
-        Endpoint,
-        WebhookCarrier,
-        Webhooks,
-    )  # which takes its time to import, and not everybody has webhooks
+if TYPE_CHECKING:  # it takes its time to import, and not everybody has webhooks
+    from .webhook import Endpoint, WebhookCarrier, Webhooks
 
 T = TypeVar("T")
 Seconds = Annotated[float, Meta(ge=0, le=86_400 * 365)]

@@ -19,7 +19,9 @@ LOOK_AGAIN_SECONDS = 3600
 over; this is for when the two happened at the same moment."""
 
 Status = Literal["Waiting", "Pending", "Delivered", "Failed"]
-_OPEN = "status IN ('Waiting', 'Pending')"
+OPEN: tuple[Status, ...] = ("Waiting", "Pending")
+"""How a message stands that has still to reach its receiver."""
+_OPEN = f"status IN {OPEN!r}"
 
 
 class Delivery(Struct, frozen=True):
@@ -59,7 +61,7 @@ def put(tx: Tx, e164: str, receiver: str, type: str, data: str) -> None:
     of_receiver = (tx.account_id, e164, receiver)
     latest = f"SELECT status, delivery_id FROM deliveries {_OF_RECEIVER} ORDER BY delivery_id DESC LIMIT 1"
     before = tx.execute(latest, of_receiver).fetchone()
-    waits = before is not None and before[0] in ("Waiting", "Pending")
+    waits = before is not None and before[0] in OPEN
     delivery = Delivery(
         *of_receiver,
         # Another process's clock may be ahead of this one's.
@@ -96,14 +98,14 @@ def note(tx: Tx, e164: str, receiver: str, message_id: str, type: str, status: S
         due_at=later(tx.now, days=KEPT_DAYS),
     )
     if was:
-        _update(tx, delivery)
+        postpone(tx, delivery)
     else:
         tx.write(_INSERT, astuple(delivery))
 
 
 def is_over(delivery: Delivery) -> bool:
     """Whether a message that is due is only to be forgotten."""
-    return delivery.status not in ("Waiting", "Pending") or not delivery.data
+    return delivery.status not in OPEN or not delivery.data
 
 
 def claim(tx: Tx, limit: int, until: Timestamp) -> list[Delivery]:
@@ -112,7 +114,7 @@ def claim(tx: Tx, limit: int, until: Timestamp) -> list[Delivery]:
     sql = f"{_SELECT} WHERE due_at <= ? ORDER BY due_at, {', '.join(_KEY)} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
     claimed = [replace(Delivery(*row), due_at=until) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
     for delivery in claimed:
-        _update(tx, delivery)
+        postpone(tx, delivery)
     return claimed
 
 
@@ -128,20 +130,15 @@ def is_first(tx: Tx, delivery: Delivery) -> bool:
     return tx.execute(sql, astuple(delivery)[: len(_KEY)]).fetchone() is None
 
 
-def postpone(tx: Tx, delivery: Delivery) -> None:
-    """Keep how a message stands, and have it looked at again when it is due now."""
-    _update(tx, delivery)
-
-
 def finish(tx: Tx, delivery: Delivery, status: Status, failure: str | None) -> None:
     """The message is over; the next one for the receiver about the number is due now."""
     attempts = delivery.attempts + 1
     due_at = later(tx.now, days=KEPT_DAYS)
-    _update(tx, replace(delivery, status=status, attempts=attempts, failure=failure, due_at=due_at))
+    postpone(tx, replace(delivery, status=status, attempts=attempts, failure=failure, due_at=due_at))
     sql = f"{_SELECT} {_OF_RECEIVER} AND delivery_id > ? AND {_OPEN} ORDER BY delivery_id LIMIT 1"
     row = tx.execute(sql, astuple(delivery)[: len(_KEY)]).fetchone()
     if row:
-        _update(tx, replace(Delivery(*row), status="Pending", due_at=tx.now))
+        postpone(tx, replace(Delivery(*row), status="Pending", due_at=tx.now))
 
 
 def forget(tx: Tx, delivery: Delivery) -> None:
@@ -165,7 +162,7 @@ def again(tx: Tx, message_id: str) -> bool:
     row = tx.execute(f"{_SELECT} WHERE account_id = ? AND message_id = ?", (tx.account_id, message_id)).fetchone()
     if row is None or Delivery(*row).status != "Failed" or not Delivery(*row).data:
         return False
-    _update(tx, replace(Delivery(*row), status="Pending", attempts=0, due_at=tx.now))
+    postpone(tx, replace(Delivery(*row), status="Pending", attempts=0, due_at=tx.now))
     return True
 
 
@@ -175,7 +172,8 @@ def next_due_at(tx: Tx) -> Timestamp | None:
     return due_at  # type: ignore[no-any-return]
 
 
-def _update(tx: Tx, delivery: Delivery) -> None:
+def postpone(tx: Tx, delivery: Delivery) -> None:
+    """Keep how a message stands, and have it looked at again when it is due now."""
     sql = f"UPDATE deliveries SET status = ?, attempts = ?, failure = ?, due_at = ? {_ONE}"
     values = (delivery.status, delivery.attempts, delivery.failure, delivery.due_at)
     tx.write(sql, (*values, *astuple(delivery)[: len(_KEY)]))
