@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+import test_cli
 from numberkeep.aws.errors import SHAPES
 from numberkeep.cli import main
 
@@ -81,6 +82,23 @@ def test_every_decision_is_listed() -> None:
     index = (ROOT / "docs" / "decisions" / "index.md").read_text()
     for page in (ROOT / "docs" / "decisions").glob("0*.md"):
         assert f"[{page.read_text().splitlines()[0].removeprefix('# ')}]({page.name})" in index
+
+
+def test_the_readme_comes_to_a_first_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands are run as they stand, but for the ports; the programs that they name are there."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    text = (ROOT / "README.md").read_text()
+    programs, update, clock = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for line in programs.splitlines():
+        assert os.access(ROOT / line.split()[0], os.X_OK), line
+    with test_cli.running("dev") as (_, url, admin):
+        commands = (update + clock).replace("http://127.0.0.1:8000", url)
+        commands = commands.replace("http://127.0.0.1:8001/_numberkeep", admin)
+        assert ":800" not in commands
+        done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r'"CallingNameStatus": "(\w+)"', done.stdout)[-2:] == ["UpdateInProgress", "UpdateSucceeded"]
+    assert re.findall(r'"CallingName": "(\w+)"', done.stdout)[-1] == "phonenumber2"
 
 
 def test_the_tutorial_comes_to_green_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

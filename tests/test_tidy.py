@@ -61,6 +61,7 @@ MAY_IMPORT = {
         "worker",
         "world",
     },
+    "maintenance": {"admin", "app", "carriers", "config", "sealing", "storage", "world"},
     "cli": {
         "app",
         "aws",
@@ -69,6 +70,7 @@ MAY_IMPORT = {
         "domain",
         "keyring",
         "logs",
+        "maintenance",
         "operations",
         "sealing",
         "settling",

@@ -7,11 +7,10 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import partial
 from importlib import resources
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -25,6 +24,7 @@ from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
 from .admin.health import Health
+from .admin.minutes import Minutes
 from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
@@ -42,10 +42,7 @@ from .carriers.routing import (
     carriers_of,
     read_routing,
     simulated_only,
-    subscribers_from,
-    subscribers_of,
 )
-from .carriers.simulated import SimulatedCarrier
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import Caller
 from .domain.errors import Awaited, BadRequest, ServiceUnavailable
@@ -58,21 +55,11 @@ from .operations.search import filters_of
 from .proxies import Proxies
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import BACKLOG, Server, tls_context
-from .storage import checking, identities, postgres_schema, sqlite, store
-from .storage.checking import Finding
+from .storage import identities, store
 from .storage.copying import (
     UNFINISHED,
-    Copy,
-    PostgresSide,
-    Progress,
-    Side,
-    SqliteSide,
-    as_one_file,
-    explained,
-    side_of,
 )
-from .storage.driver import Driver, StoreError, promise
-from .storage.migrations import migrations, refuse_other_versions
+from .storage.driver import Driver
 from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
@@ -86,8 +73,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PAGE_ROWS = 1000
-"""How many rows a command reads in one transaction, and has in memory."""
+T = TypeVar("T")
 
 
 class StartError(Exception):
@@ -132,12 +118,8 @@ class App:
             else listen(settings.admin_host, settings.admin_port, "--admin-port")
         )
         requests = RequestLog(world.now, world.steady_seconds)
-        trail = self._recorder(stack)
-        latest = requests if settings.dev else LatestRequests(world.second, trail)
-        recorder: Records = trail or requests if settings.dev else latest
-        tracing = _tracing(recorder, stack) if settings.traces else None
-        recorder = tracing or recorder
-        carriers = await _carriers(settings, world, stack, tracing.headers if tracing else dict)
+        latest, recorder, tracing = self._observers(requests, stack)
+        carriers = await carriers_in(settings, world, stack, tracing.headers if tracing else dict)
         metrics = Metrics()
         counted = self._shared(metrics, stack)
         self.store = self._open_store(carriers, metrics, stack)
@@ -177,6 +159,7 @@ class App:
             world,
             controls,
             latest,
+            self._minutes(counted, stack),
             lambda identify: watched(api_of(identify)),
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
@@ -206,7 +189,7 @@ class App:
     def _open_store(self, carriers: Carriers, metrics: Metrics, stack: AsyncExitStack) -> Driver:
         settings = self.settings
         if isinstance(settings.database, Path):
-            stack.enter_context(_lock(settings.database))
+            stack.enter_context(lock_store(settings.database))
         quotas = {} if settings.dev else {**QUOTAS, **settings.quotas}
         told, standby = carriers.subscribers, settings.standby
         return open_store(
@@ -235,6 +218,16 @@ class App:
             raise _cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(self._server.stop)
 
+    def _observers(
+        self, requests: RequestLog, stack: AsyncExitStack
+    ) -> "tuple[RequestLog | LatestRequests, Records, Tracing | None]":
+        """What the console shows requests from, what each is told to, and what follows them, if that is wanted."""
+        trail = self._recorder(stack)
+        latest = requests if self.settings.dev else LatestRequests(self.world.second, trail)
+        recorder: Records = trail or requests if self.settings.dev else latest
+        tracing = _tracing(recorder, stack) if self.settings.traces else None
+        return latest, tracing or recorder, tracing
+
     def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
         """What keeps the trail, if one is wanted."""
         outputs = _outputs(self.settings)
@@ -257,6 +250,11 @@ class App:
         stack.callback(shared.keep)
         stack.push_async_callback(_stop, asyncio.create_task(_keep(shared)))
         return shared.counted
+
+    def _minutes(self, counted: Callable[[], Counted], stack: AsyncExitStack) -> Minutes:
+        minutes = Minutes(counted, self.world.real_seconds)
+        stack.push_async_callback(_stop, asyncio.create_task(minutes.run()))
+        return minutes
 
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
         """As `Carriers.of`: each fails as it is asked to."""
@@ -417,12 +415,13 @@ def _tracing(recorder: Records | None, stack: AsyncExitStack) -> "Tracing":
     return tracing
 
 
-async def _carriers(
+async def carriers_in(
     settings: Settings,
     world: World,
     stack: AsyncExitStack,
     more_headers: Callable[[], Mapping[str, str]] = dict,
 ) -> Carriers:
+    """Who serves which numbers. Raises StartError if the file that says so cannot be used."""
     try:
         path = settings.carriers
         routing = read_routing(path) if path else simulated_only(settings.order_seconds)
@@ -488,15 +487,15 @@ def open_store(
     return storage
 
 
-def _lock_of(database: Path) -> Path:
+def lock_file_of(database: Path) -> Path:
     """The file that a server of the store holds locked."""
     return Path(f"{database.resolve()}.lock")
 
 
-def _lock(database: Path) -> TextIO:
+def lock_store(database: Path) -> TextIO:
     """Keep other servers away from the store while the file is open; commands at the shell may use it all the same."""
     try:
-        lock = open(_lock_of(database), "w")  # noqa: SIM115 - the caller closes it
+        lock = open(lock_file_of(database), "w")  # noqa: SIM115 - the caller closes it
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
@@ -504,203 +503,6 @@ def _lock(database: Path) -> TextIO:
     except OSError as error:
         raise StartError(f"The store {database} cannot be opened: {error}.") from error
     return lock
-
-
-T = TypeVar("T")
-
-
-class Session:
-    """An account's part of a store, for a command: all that it does has one request id, and is the operator's."""
-
-    def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
-        self._storage = storage
-        self._caller = caller_of(account_id)
-        self._request_id = request_id
-        self._runner = runner
-
-    def transact(self, function: Callable[..., T], *args: Any) -> T:
-        """Run ``function(tx, ...)`` in a transaction of its own. Raises Error."""
-
-        async def once() -> T:
-            future, done = promise()
-            self._storage.write(self._caller, self._request_id, lambda tx: function(tx, *args), done)
-            return await future  # type: ignore[no-any-return]
-
-        return self._runner.run(once())
-
-    def ask(self, function: Callable[..., T], *args: Any) -> T:
-        """`transact` for what writes nothing."""
-        return self._runner.run(self._storage.ask(self._caller, function, *args))
-
-    def pages(self, fetch: Callable[[Tx, Any, int], list[T]], position_of: Callable[[T], Any]) -> Iterator[T]:
-        """All that ``fetch(tx, position, limit)`` gives, page by page: up to `limit` that follow a position, which is
-        None at the beginning. Raises Error."""
-        position = None
-        while found := self.ask(fetch, position, PAGE_ROWS):
-            yield from found
-            position = position_of(found[-1])
-
-
-@contextmanager
-def open_session(
-    database: Location | None, account_id: str, carriers: Path | None = None, *, make: bool = False
-) -> Iterator[Session]:
-    """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
-
-    The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
-    store tell. Raises StartError, StoreError.
-    """
-    if database and not make:
-        _refuse_absent(database)
-    world, stack = World(), AsyncExitStack()
-    with asyncio.Runner() as runner:
-        try:
-            told = runner.run(_carriers(Settings(carriers=carriers), world, stack))
-            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
-            if carriers is None:
-                known = runner.run(storage.ask(caller_of(""), store.get, store.SUBSCRIBERS))
-                storage.subscribers = subscribers_of(subscribers_from(known))
-            yield Session(storage, account_id, world.new_id(), runner)
-        finally:
-            runner.run(stack.aclose())
-
-
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
-    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`, which is made if it is absent.
-
-    Subscribers are told of what it does, as `open_session` has it. Raises StartError, StoreError, and Error.
-    """
-    with open_session(database, account_id, carriers, make=True) as session:
-        return session.transact(function, *args)
-
-
-def schema_version(database: Location) -> int:
-    """The version of the store's schema, 0 if there is no store. Raises StoreError."""
-    return postgres_schema.version_of(database) if isinstance(database, str) else sqlite.version_of(database)
-
-
-def migrate(database: Location) -> list[str]:
-    """Bring the store's schema up to date, and name the migrations that this took. Raises StoreError."""
-    world = World()
-    if isinstance(database, str):
-        return postgres_schema.migrate(database, world.new_secret())
-    version = sqlite.version_of(database)
-    Sqlite(str(database), world, SimulatedCarrier(0)).close()
-    return [str(migration) for migration in migrations() if migration.version > version]
-
-
-@contextmanager
-def open_copy(source: Location, target: Location) -> Iterator[Copy]:
-    """A copy from one store to another, which is made or brought up to date before that.
-
-    Raises StartError or StoreError if one of them cannot be used, is being served, or is not what it has to be.
-    """
-    if source == target:
-        raise StartError("A store cannot be copied to itself.")
-    _refuse_absent(source)
-    with ExitStack() as stack:
-        for location in (source, target):
-            if isinstance(location, Path):
-                stack.enter_context(_lock(location))
-        refuse_other_versions(schema_version(source))
-        migrate(target)
-        sides = [stack.enter_context(closing(side_of(one))) for one in (source, target)]
-        for side in sides:
-            if isinstance(side, PostgresSide):
-                side.refuse_served()
-        yield Copy(*sides)
-
-
-def check(database: Location) -> Iterator[Finding]:
-    """What breaks a rule in the store as it is now; it may be served meanwhile.
-
-    Raises StartError or StoreError if it cannot be read, or is the target of a copy that has not ended.
-    """
-    _refuse_absent(database)
-    refuse_other_versions(schema_version(database))
-    with closing(side_of(database)) as side, explained("The store cannot be read"):
-        _view(side)
-        damage = [Finding("", str(database), "the file is sound", found) for found in side.damage()]
-        yield from damage or checking.check(side.execute)
-
-
-def back_up(database: Location, file: Path, progress: Progress, *, force: bool) -> None:
-    """Make `file` a SQLite store with what is in the store now; that may be served meanwhile.
-
-    Raises StartError or StoreError if it cannot be, or if there is such a file and it is not `force`; then no file is
-    made or changed.
-    """
-    _refuse_absent(database)
-    refuse_other_versions(schema_version(database))
-    if isinstance(database, Path) and file.exists() and file.samefile(database):
-        raise StartError("A store cannot be its own backup.")
-    if file.exists() and not force:
-        raise StartError(f"There is {file} already: with --force it is replaced.")
-    with (
-        closing(_lock(file)) if _lock_of(file).exists() else nullcontext(),
-        _replacing(file) as new,
-        explained("The store cannot be backed up"),
-        closing(side_of(database)) as source,
-    ):
-        if isinstance(source, SqliteSide):
-            _view(source)
-            source.back_up(new, progress)
-            return
-        migrate(new)
-        with closing(SqliteSide(new)) as target:
-            copy = Copy(source, target, is_served=True)
-            done = 0
-            for rows in chain(copy.copy(), copy.compare()):
-                done += rows
-                progress(done, 3 * copy.rows)
-        as_one_file(new)
-
-
-@contextmanager
-def _replacing(file: Path) -> Iterator[Path]:
-    """A new file of this user's alone: when the block has ended it takes the place of `file`, and is on disk."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-        new = Path(name)
-        try:
-            yield new
-            os.fsync(descriptor)
-            for beside in ("-wal", "-shm", "-journal"):  # which belongs to what is replaced
-                file.with_name(f"{file.name}{beside}").unlink(missing_ok=True)
-            new.replace(file)
-            directory = os.open(file.parent, os.O_RDONLY)
-            os.fsync(directory)
-            os.close(directory)
-        finally:
-            os.close(descriptor)
-            for path in file.parent.glob(f"{new.name}*"):  # and what SQLite puts beside it
-                path.unlink()
-    except OSError as error:
-        raise StartError(f"The file {file} cannot be written: {error}.") from error
-
-
-def _view(side: Side) -> None:
-    side.view()
-    if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
-        raise StoreError(UNFINISHED)
-
-
-def _refuse_absent(database: Location) -> None:
-    if isinstance(database, Path) and not database.exists():
-        raise StartError(f"There is no store {database}.")
-
-
-def reseal(database: Location, sealer: Sealer) -> int:
-    """Seal every secret of the store with the first of the keys; how many were not yet."""
-
-    async def once() -> int:
-        async with AsyncExitStack() as stack:
-            storage = open_store(database, World(), SimulatedCarrier(0), stack)
-            count = await seal_plain_secrets(storage, sealer, anew=True)
-            # A key that was made meanwhile may have been sealed with the old one.
-            return count + await seal_plain_secrets(storage, sealer, anew=True)
-
-    return asyncio.run(once())
 
 
 async def _keep(shared: Shared) -> None:

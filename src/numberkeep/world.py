@@ -15,6 +15,11 @@ from .domain.moment import Timestamp, moment
 _CODE_CHARACTERS = string.ascii_lowercase + string.digits
 
 
+def change_id_at(real_seconds: float) -> int:
+    """What the ids of changes are above that are made from that moment on, by the machine's clock."""
+    return int(real_seconds * 1000) << 20
+
+
 class World:
     """The service's time, its random numbers and its new identifiers."""
 
@@ -77,7 +82,7 @@ class World:
     def new_change_id(self) -> int:
         """A number of at most 63 bits, larger than all before: the time in milliseconds, and below it 20 random bits,
         so that several processes do not meet."""
-        fresh = (int(self._clock() * 1000) << 20) + self.random.getrandbits(20)
+        fresh = change_id_at(self._clock()) + self.random.getrandbits(20)
         with self._turn:
             self._change_id = max(self._change_id + 1, fresh)
             return self._change_id

@@ -92,7 +92,8 @@ def test_numbers_that_are_only_here(aws: Service, database: str, tmp_path: Path)
     assert shown(aws, database) == [("+12065550400", "only here", "")]
 
 
-def test_an_account_that_cannot_be_asked_is_said(aws: Service, database: str) -> None:
+def test_an_account_that_cannot_be_asked_is_said(aws: Service, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numberkeep.cli.aws_account.MOST_ATTEMPTS", 2)
     options = ["--database", database, "--account", ACCOUNT, "--region", "us-east-1"]
     for more, said in (
         (["--profile", "none"], "none"),

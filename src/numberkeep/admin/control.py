@@ -48,6 +48,8 @@ class Controls:
         self.faults = faults
         self.requests = requests
         self.snapshots: dict[str, Snapshot] = {}
+        self.rewound = 0
+        """How often what had happened was forgotten, for another past."""
         self._world = world
         self._storage = storage
         self._worker = worker
@@ -105,6 +107,7 @@ class Controls:
             before = self._world.offset_seconds
             offset_seconds = seconds_of(time) - self._world.real_seconds() if time else 0.0
             self._world.reset(offset_seconds)
+            self.rewound += 1
             try:
                 yield offset_seconds
             except Error:

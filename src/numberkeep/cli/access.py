@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from ..app import new_key, reseal, sealer_of
+from ..app import new_key, sealer_of
 from ..aws.model import SERVICES, load
 from ..aws.policy import MANAGED, Context, PolicyError, check_actions, parse
 from ..config import Location
@@ -23,6 +23,7 @@ from ..domain.identity import (
     User,
 )
 from ..keyring import policy_of
+from ..maintenance import reseal
 from ..sealing import Sealer, SealError, add_key, make_key_file
 from ..storage import identities
 from ..storage.identities import ROLES, USERS

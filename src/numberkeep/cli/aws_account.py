@@ -18,6 +18,7 @@ from ..operations.inventory import GivenConnector, GivenGroup, GivenNumber, Give
 logging.getLogger("botocore").setLevel(logging.WARNING)  # where it found credentials is nobody's question
 
 T = TypeVar("T")
+MOST_ATTEMPTS = 10
 PAGE_SIZE = 99
 """How many are asked for at a time: as many as the API gives."""
 
@@ -28,7 +29,7 @@ class AwsAccount:
     """An account behind an endpoint. Raises click.ClickException if it cannot be asked, which says what AWS says."""
 
     def __init__(self, profile: str | None, region: str | None, endpoint_url: str | None) -> None:
-        config = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
+        config = Config(retries={"mode": "adaptive", "total_max_attempts": MOST_ATTEMPTS})
 
         def clients() -> list[Any]:
             session = boto3.Session(profile_name=profile, region_name=region)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .. import app
+from .. import maintenance
 from ..config import Location
 from .options import database_option, refusing
 
@@ -22,5 +22,5 @@ def backup(file: Path, database: Location, force: bool) -> None:
             bar.length = of
             bar.update(done - bar.pos)
 
-        refusing(lambda: app.back_up(database, file, progress, force=force))
+        refusing(lambda: maintenance.back_up(database, file, progress, force=force))
     click.echo(f"{file} is a copy of the store.", err=True)

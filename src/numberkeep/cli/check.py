@@ -2,7 +2,7 @@
 
 import click
 
-from .. import app
+from .. import maintenance
 from ..config import Location
 from ..storage.checking import Finding
 from .options import database_option, output_option, refusing, show
@@ -14,7 +14,7 @@ from .options import database_option, output_option, refusing, show
 @click.pass_context
 def check(context: click.Context, database: Location, output: str) -> None:
     """Look for what breaks a rule in a store, which may be served meanwhile. The exit code is 1 if anything does."""
-    found = refusing(lambda: list(app.check(database)))
+    found = refusing(lambda: list(maintenance.check(database)))
     if found or output != "text":
         show((one._asdict() for one in found), Finding._fields, output)
     if found:

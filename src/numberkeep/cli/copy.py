@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from .. import app
+from .. import maintenance
 from ..config import Location
 from ..storage.copying import Compared
 from .options import Database, output_option, refusing, show
@@ -22,7 +22,7 @@ def copy(source: Location, target: Location, output: str) -> None:
 
 
 def _copy(source: Location, target: Location) -> list[Compared]:
-    with app.open_copy(source, target) as one:
+    with maintenance.open_copy(source, target) as one:
         for label, rows, already, steps in (
             ("Copying", one.rows, one.rows_copied, one.copy()),
             ("Comparing", 2 * one.rows, 0, one.compare()),

@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple
 import click
 import psycopg
 
-from ..app import StartError, schema_version, sealer_of
+from ..app import StartError, sealer_of
 from ..carriers.routing import RoutingError, read_routing
 from ..config import Location
+from ..maintenance import schema_version
 from ..sealing import SealError, is_sealed
 from ..storage import store
 from ..storage.copying import UNFINISHED, Side, side_of

@@ -3,9 +3,9 @@
 import click
 import msgspec
 
-from ..app import migrate as bring_up_to_date
-from ..app import schema_version
 from ..config import Location
+from ..maintenance import migrate as bring_up_to_date
+from ..maintenance import schema_version
 from ..storage.migrations import latest, migrations
 from .options import database_option, facts_output_option, refusing
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from .. import app
+from .. import maintenance
 from ..config import Location
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import AssociationName, PhoneNumber, ProductType, Status
@@ -59,7 +59,7 @@ def _all(database: Location, account: str, filters: dict[str, Any]) -> Iterator[
     def fetch(tx: Tx, after: str | None, limit: int) -> list[PhoneNumber]:
         return phone_numbers.page(tx, after=after or "", limit=limit, **filters)
 
-    with app.open_session(database, account) as session:
+    with maintenance.open_session(database, account) as session:
         yield from session.pages(fetch, lambda number: number.e164_phone_number)
 
 

@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from .. import app
+from .. import maintenance
 from ..app import StartError
 from ..config import CARRIERS_VARIABLE, DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
@@ -166,14 +166,14 @@ def _output(*forms: str) -> Callable[[click.decorators.FC], click.decorators.FC]
 
 def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
     """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
-    return refusing(lambda: app.run(database, account_id, function, *args, carriers=carriers))
+    return refusing(lambda: maintenance.run(database, account_id, function, *args, carriers=carriers))
 
 
 def ask(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
     """`run` for what writes nothing, and makes no store."""
 
     def once() -> T:
-        with app.open_session(database, account_id) as session:
+        with maintenance.open_session(database, account_id) as session:
             return session.ask(function, *args)
 
     return refusing(once)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from .. import app
+from .. import maintenance
 from ..config import Location
 from ..domain.phone_number_order import PhoneNumberOrder
 from ..storage import phone_number_orders
@@ -37,7 +37,7 @@ def _all(database: Location, account: str) -> Iterator[PhoneNumberOrder]:
     def fetch(tx: Tx, before: tuple[str, str] | None, limit: int) -> list[PhoneNumberOrder]:
         return phone_number_orders.page(tx, before=before, limit=limit)
 
-    with app.open_session(database, account) as session:
+    with maintenance.open_session(database, account) as session:
         yield from session.pages(fetch, lambda order: (order.created_timestamp, order.phone_number_order_id))
 
 

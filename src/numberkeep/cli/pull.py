@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import app
-from ..app import Session
+from .. import maintenance
 from ..config import Location
+from ..maintenance import Session
 from ..operations import inventory
 from ..operations.inventory import GivenNumber, compare, given_of
 from .options import of_account, output_option, refusing, show
@@ -50,7 +50,7 @@ def pull(context: click.Context, /, database: Location, account: str, **options:
     numbers, connectors, groups, orders = there.numbers(), there.connectors(), there.groups(), there.orders()
 
     def run() -> list[tuple[str, str]]:
-        with app.open_session(database, account, make=True) as session:
+        with maintenance.open_session(database, account, make=True) as session:
             holders = session.transact(inventory.put_holders, connectors, groups)
             outcomes = list(_put(session, iter(numbers.values())))
             settled = session.transact(inventory.put_orders, orders)
@@ -86,7 +86,7 @@ def diff(context: click.Context, /, database: Location, account: str, output: st
     there = _account(**options).numbers()
 
     def run() -> list[dict[str, Any]]:
-        with app.open_session(database, account) as session:
+        with maintenance.open_session(database, account) as session:
             return list(_differences(map(given_of, every(session)), there))
 
     found = refusing(run)

@@ -4,7 +4,10 @@ What is asked here may read every row of the account's: it is for `Driver.survey
 """
 
 import re
+from collections import Counter
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from ..domain.phone_number import IN_DELETION_QUEUE, PhoneNumber
@@ -63,6 +66,49 @@ def counts(tx: Tx) -> dict[str, int]:
     """How many numbers the account has, by status."""
     sql = "SELECT status, count(*) FROM phone_numbers WHERE account_id = ? GROUP BY status"
     return dict(tx.execute(sql, (tx.account_id,)).fetchall())
+
+
+class Moves(Struct, frozen=True):
+    """How numbers came to other statuses, by what is remembered of their changes."""
+
+    last: int
+    """The id of the last change that was read."""
+    read: int = 0
+    """How many were."""
+    by_day: Counter[tuple[str, str]] = Counter()
+    """How many more numbers of a status there were when a day ended than when it began."""
+
+    def and_then(self, more: "Moves") -> "Moves":
+        """These, and what follows them."""
+        by_day = Counter(self.by_day)
+        by_day.update(more.by_day)
+        return Moves(more.last, self.read + more.read, by_day)
+
+
+class _Change(Struct):
+    status: tuple[str | None, str | None] | None = None
+
+
+_decode_change = msgspec.json.Decoder(_Change).decode
+
+
+def moves(tx: Tx, after: int, until: int | None = None, limit: int | None = None) -> Moves:
+    """What the account's changes after that of the id `after` have moved; up to that of the id `until`, and up to
+    `limit` changes."""
+    values: list[Any] = [tx.account_id, after]
+    sql = "SELECT change_id, changed_at, change FROM phone_number_history WHERE account_id = ? AND change_id > ?"
+    if until is not None:
+        sql, values = sql + " AND change_id <= ?", [*values, until]
+    sql += " ORDER BY change_id"
+    if limit is not None:
+        sql, values = sql + " LIMIT ?", [*values, limit]
+    rows = tx.execute(sql, tuple(values)).fetchall()
+    by_day: Counter[tuple[str, str]] = Counter()
+    for _, changed_at, change in rows:
+        for status, count in zip(_decode_change(change).status or (), (-1, 1), strict=False):
+            if status:
+                by_day[changed_at[:10], status] += count
+    return Moves(rows[-1][0] if rows else after, len(rows), by_day)
 
 
 def deletion_queue(tx: Tx, after: tuple[str, str], limit: int) -> list[PhoneNumber]:

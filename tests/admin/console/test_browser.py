@@ -129,6 +129,7 @@ def paths(service: Service) -> list[str]:
         "/deletion-queue",
         "/voice-connectors",
         "/sip-rules",
+        "/trends",
         "/requests",
         "/access",
         "/dev",
@@ -323,9 +324,28 @@ def test_nothing_is_fetched_from_elsewhere_or_runs_inline(chromium: Browser, ser
     one.context.close()
 
 
+def some_weeks(service: Service) -> None:
+    """Numbers come and go, and many requests are made; the snapshot `seeded` is what there was before."""
+    service.admin.post("/snapshots", json={"name": "seeded"}).raise_for_status()
+    chime = service.client()
+    for day in range(24):
+        offered = chime.search_available_phone_numbers(Country="US", AreaCode="206", MaxResults=8)["E164PhoneNumbers"]
+        chime.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=offered[: day % 5 + 2])
+        service.advance("1h")
+        found = chime.list_phone_numbers(Status="Unassigned")["PhoneNumbers"]
+        for number in found[: day % 3]:
+            chime.delete_phone_number(PhoneNumberId=number["PhoneNumberId"])
+        service.advance("23h")
+
+
 @pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="docs/images is made with SCREENSHOTS=1")
 def test_screenshots(chromium: Browser, service: Service) -> None:
     IMAGES.mkdir(exist_ok=True)
+    some_weeks(service)
+    one = Screen(chromium, service)
+    one.go("/trends").screenshot(path=IMAGES / "console-trends.png")
+    one.context.close()
+    service.admin.post("/snapshots/seeded/restore").raise_for_status()
     for name, path, options in (
         ("numbers", "/numbers", {}),
         ("number", "/numbers/+12065550100", {}),

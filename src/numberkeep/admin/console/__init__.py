@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from . import access, deletion_queue, developer, number, numbers, orders, requests, sign_in, voice_connectors
+from .trends import Trends
 from .visit import Console, Handler, open_page
 
 __all__ = ["Console", "routes"]
@@ -49,6 +50,7 @@ def routes(console: Console) -> list[BaseRoute]:
         get("/voice-connectors", voice_connectors.show, "chime:ListVoiceConnectors"),
         get("/sip-rules", voice_connectors.sip, "chime:ListSipRules"),
         get("/access", access.show, "iam:ListUsers"),
+        get("/trends", Trends(console.world, console.minutes).show, "chime:ListPhoneNumbers"),
         get("/requests", requests.show, "cloudtrail:LookupEvents"),
         post("/sip-rules/{id}", voice_connectors.change_rule, "chime:ListSipRules"),
     ]

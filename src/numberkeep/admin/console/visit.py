@@ -25,6 +25,7 @@ from ...storage.driver import Driver
 from ...storage.tx import Tx
 from ...world import World
 from ..control import DEFAULT_ACCOUNT_ID, Controls
+from ..minutes import Minutes
 from ..request_log import LatestRequests, RequestLog
 from .calls import Answer, ApiOf, Calls
 from .session import LONGEST_SECONDS, Session, Sessions
@@ -46,6 +47,7 @@ PLACES = (
     ("/deletion-queue", "Deletion queue", "chime:ListPhoneNumbers"),
     ("/voice-connectors", "Voice Connectors", "chime:ListVoiceConnectors"),
     ("/sip-rules", "SIP rules", "chime:ListSipRules"),
+    ("/trends", "Trends", "chime:ListPhoneNumbers"),
     ("/requests", "Requests", "cloudtrail:LookupEvents"),
     ("/access", "Access", "iam:ListUsers"),
     ("/dev", "Dev", ""),
@@ -77,6 +79,7 @@ class Console:
         world: World,
         controls: Controls,
         requests: RequestLog | LatestRequests,
+        minutes: Minutes,
         api_of: ApiOf,
         operations: Mapping[str, Operation],
         proxies: Proxies,
@@ -88,6 +91,7 @@ class Console:
         self.world = world
         self.controls = controls
         self.requests = requests
+        self.minutes = minutes
         self.calls = Calls(api_of, operations)
         self.keyring = keyring
         self.sessions = Sessions(sealer, world.real_seconds)
