@@ -39,7 +39,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def commands(group: click.Group, above: str = "") -> "list[tuple[str, click.Command]]":
     found: list[tuple[str, click.Command]] = []
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
         if isinstance(command, click.Group):
             found += commands(command, f"{above}{name} ")
         else:

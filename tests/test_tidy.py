@@ -103,7 +103,11 @@ IMPORTED_LATE = {
     "aws_account",
     "carriers.webhook",
     "cryptography.x509",
+    "jinja2",
     "prometheus",
+    "psycopg.conninfo",
+    "storage.postgres",
+    "storage.postgres_schema",
     "testing",
     "tracing",
 }

@@ -56,11 +56,7 @@ from .proxies import Proxies
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
 from .server import BACKLOG, Server, tls_context
 from .storage import identities, store
-from .storage.copying import (
-    UNFINISHED,
-)
 from .storage.driver import Driver
-from .storage.postgres import Postgres
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
 from .storage.tx import Pool, Subscribers, Tx
@@ -269,7 +265,7 @@ class App:
     async def _begin(self, controls: Controls, carriers: Carriers) -> None:
         """Have the store as it has to be. Raises StartError if it cannot be served."""
         if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
-            raise StartError(UNFINISHED)
+            raise StartError(store.UNFINISHED)
         await self._set_clock()
         await self._note_subscribers(carriers)
         if await self.store.ask(caller_of(""), store.is_new):
@@ -475,6 +471,8 @@ def open_store(
     """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
     storage: Driver
     if isinstance(database, str):
+        from .storage.postgres import Postgres  # its driver takes its time to import
+
         storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
     elif database:
         storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers, metrics=metrics)

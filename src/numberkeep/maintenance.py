@@ -18,7 +18,6 @@ from .sealing import Sealer
 from .storage import checking, postgres_schema, sqlite, store
 from .storage.checking import Finding
 from .storage.copying import (
-    UNFINISHED,
     Copy,
     PostgresSide,
     Progress,
@@ -213,7 +212,7 @@ def _replacing(file: Path) -> Iterator[Path]:
 def _view(side: Side) -> None:
     side.view()
     if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
-        raise StoreError(UNFINISHED)
+        raise StoreError(store.UNFINISHED)
 
 
 def _refuse_absent(database: Location) -> None:

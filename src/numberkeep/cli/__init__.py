@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack
+from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,7 @@ from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
 from ..storage.driver import StoreError
 from ..supervisor import READY, REPLACED, Supervisor, WorkerFailed
-from . import access, configuration, deliveries, numbers, orders, pending
-from .backup import backup
-from .check import check
-from .copy import copy
-from .doctor import doctor
-from .migrate import migrate
+from . import configuration
 from .options import (
     PORT,
     Postgresql,
@@ -70,7 +66,39 @@ class Network(click.ParamType[IPv4Network | IPv6Network]):
             self.fail(f"{error}.", param, ctx)
 
 
-@click.group(context_settings={"show_default": True})
+_MODULES = {
+    "backup": "backup",
+    "check": "check",
+    "copy": "copy",
+    "deliveries": "deliveries",
+    "doctor": "doctor",
+    "keys": "access",
+    "migrate": "migrate",
+    "numbers": "numbers",
+    "orders": "orders",
+    "pending": "pending",
+    "policies": "access",
+    "roles": "access",
+    "users": "access",
+}
+"""Where the commands are that are imported when they are asked for: whoever serves waits for none of them."""
+
+
+class Commands(click.Group):
+    """Those of this module, and the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *_MODULES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MODULES and cmd_name not in self.commands:
+            found = getattr(import_module(f".{_MODULES[cmd_name]}", __package__), cmd_name)
+            is_command = isinstance(found, click.Command)
+            self.add_command(found if is_command else configuration.like_serve(serve, cmd_name, found))
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Commands, context_settings={"show_default": True})
 @click.version_option(package_name="numberkeep", prog_name="numberkeep")
 @click.option(
     "--config",
@@ -85,7 +113,7 @@ def main(context: click.Context, file: Path | None) -> None:
     """A self-hosted phone-number service that speaks the Amazon Chime API."""
     logs.configure("text")
     if file:
-        context.default_map = configuration.defaults_of(main, serve, file)
+        context.default_map = configuration.defaults_of(context, serve, file)
 
 
 @main.command()
@@ -214,23 +242,7 @@ def completion(shell: str) -> None:
 
 
 configuration.give_variables(serve)
-for command in (
-    configuration.config_of(serve),
-    configuration.like_serve(serve, "doctor", doctor),
-    access.keys,
-    access.users,
-    access.roles,
-    access.policies,
-    numbers.numbers,
-    orders.orders,
-    pending.pending,
-    deliveries.deliveries,
-    migrate,
-    copy,
-    check,
-    backup,
-):
-    main.add_command(command)
+main.add_command(configuration.config_of(serve))
 
 
 def _run(settings: Settings) -> None:

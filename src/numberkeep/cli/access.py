@@ -37,10 +37,10 @@ from .options import (
     of_account,
     output_option,
     refusing,
-    run,
     secret_key_option,
     show,
 )
+from .transactions import run
 
 MOST_SHOWN = 100_000
 

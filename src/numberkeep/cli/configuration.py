@@ -13,7 +13,6 @@ import click
 from click.core import ParameterSource
 
 from ..config import PREFIX
-from ..storage.postgres_schema import without_password
 from .options import output_option, show
 
 _FROM = {
@@ -41,8 +40,9 @@ def give_variables(serve: click.Command) -> None:
         option.show_envvar = True
 
 
-def defaults_of(main: click.Group, serve: click.Command, file: Path) -> dict[str, Any]:
-    """What the file says, as click's default map. Raises click.UsageError for what it cannot say."""
+def defaults_of(context: click.Context, serve: click.Command, file: Path) -> dict[str, Any]:
+    """What the file says, as click's default map for the command that follows. Raises click.UsageError for what it
+    cannot say."""
     try:
         said = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -55,7 +55,10 @@ def defaults_of(main: click.Group, serve: click.Command, file: Path) -> dict[str
                 f"The configuration {file} has {name!r}, which is no setting: {', '.join(settings)}."
             )
         values[str(settings[name].envvar)] = _text(file, name, value, several=settings[name].multiple)
-    return _for(main, values)
+    wanted = context.invoked_subcommand
+    assert isinstance(context.command, click.Group)
+    command = context.command.get_command(context, wanted) if wanted else None
+    return {str(wanted): _for(command, values)} if command else {}
 
 
 def _text(file: Path, name: str, value: object, *, several: bool) -> str | list[str]:
@@ -111,5 +114,7 @@ def _shown(value: object) -> object:
         pair = len(value) == 2 and isinstance(value[1], int)
         return f"{value[0]}={value[1]}" if pair else [_shown(one) for one in value]
     if isinstance(value, str) and value.startswith(("postgresql://", "postgres://")):
+        from ..storage.postgres_schema import without_password  # its driver takes its time to import
+
         return without_password(value)
     return value if value is None or isinstance(value, (int, float)) else str(value)

@@ -6,7 +6,8 @@ import msgspec
 from ..config import Location
 from ..storage import deliveries as messages
 from ..storage.deliveries import Delivery
-from .options import of_account, output_option, run, show
+from .options import of_account, output_option, show
+from .transactions import run
 
 COLUMNS = ("created_at", "type", "e164_phone_number", "receiver", "status", "attempts", "failure", "message_id")
 

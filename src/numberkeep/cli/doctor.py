@@ -23,7 +23,7 @@ from ..config import Location
 from ..maintenance import schema_version
 from ..sealing import SealError, is_sealed
 from ..storage import store
-from ..storage.copying import UNFINISHED, Side, side_of
+from ..storage.copying import Side, side_of
 from ..storage.driver import StoreError
 from ..storage.migrations import latest
 from ..world import World
@@ -205,7 +205,7 @@ def _store(side: Side, settings: dict[str, Any]) -> Iterator[Result]:
     side.view()
     facts: dict[str, str] = dict(side.execute("SELECT name, value FROM store"))
     if store.COPY_PROGRESS in facts:
-        yield Result("copy", "problem", UNFINISHED)
+        yield Result("copy", "problem", store.UNFINISHED)
     if float(facts.get(store.CLOCK_OFFSET_SECONDS) or 0):
         advice = "Real numbers need a store of their own; `serve` refuses this one."
         yield Result("clock", "problem", "the store's clock was moved by numberkeep dev", advice)

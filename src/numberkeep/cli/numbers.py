@@ -17,7 +17,6 @@ from ..storage.phone_numbers import Change
 from ..storage.tx import Tx
 from . import pull, transfer
 from .options import (
-    ask,
     facts_output_option,
     of_account,
     output_option,
@@ -25,6 +24,7 @@ from .options import (
     show,
     show_facts,
 )
+from .transactions import ask
 
 FACTS = (*phone_numbers.COLUMNS, "associations")
 SHOWN = ("e164_phone_number", "type", "product_type", "status", "calling_name", "calling_name_status", "name")

@@ -10,10 +10,7 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
-from .. import maintenance
 from ..app import StartError
 from ..config import CARRIERS_VARIABLE, DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
@@ -28,8 +25,10 @@ T = TypeVar("T")
 
 def _is_postgresql(url: str) -> bool:
     """Whether libpq understands it, and as it was meant: a password with a sign of its own ends in another part."""
+    import psycopg.conninfo  # which takes its time
+
     try:
-        given = conninfo_to_dict(url)
+        given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:  # whose text may show the password
         return False
     ports = str(given.get("port", "")).split(",")
@@ -162,21 +161,6 @@ def facts_output_option(function: click.decorators.FC) -> click.decorators.FC:
 
 def _output(*forms: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
     return click.option("--output", type=click.Choice(forms), default="text", help="For people or for programs.")
-
-
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
-    """Run ``function(tx, ...)`` on the store; what it refuses is said in one line."""
-    return refusing(lambda: maintenance.run(database, account_id, function, *args, carriers=carriers))
-
-
-def ask(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
-    """`run` for what writes nothing, and makes no store."""
-
-    def once() -> T:
-        with maintenance.open_session(database, account_id) as session:
-            return session.ask(function, *args)
-
-    return refusing(once)
 
 
 def refusing(act: Callable[[], T]) -> T:

@@ -12,7 +12,15 @@ from ..config import Location
 from ..domain.phone_number_order import PhoneNumberOrder
 from ..storage import phone_number_orders
 from ..storage.tx import Tx
-from .options import ask, facts_output_option, of_account, output_option, refusing, show, show_facts
+from .options import (
+    facts_output_option,
+    of_account,
+    output_option,
+    refusing,
+    show,
+    show_facts,
+)
+from .transactions import ask
 
 SHOWN = ("phone_number_order_id", "created_timestamp", "product_type", "status", "numbers")
 FACTS = (*PhoneNumberOrder.__struct_fields__, "numbers")

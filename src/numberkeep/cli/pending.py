@@ -10,7 +10,14 @@ from ..carriers import Done, Refused
 from ..config import Location
 from ..domain.number_plan import normalize_id
 from ..storage import pending_changes
-from .options import carriers_option, of_account, output_option, refusing, run, show
+from .options import (
+    carriers_option,
+    of_account,
+    output_option,
+    refusing,
+    show,
+)
+from .transactions import run
 
 KINDS = ("order", "set_calling_name", "release")
 

@@ -28,8 +28,6 @@ BATCH_ROWS = 10_000
 BATCH_PAGES = 1000
 """How many pages of a file are backed up between two reports."""
 
-UNFINISHED = "The store is the target of a copy that has not ended: run the same `numberkeep copy` again."
-
 Rows = Sequence[tuple[Any, ...]]
 Progress = Callable[[int, int], object]
 """Is told how much of how much is done."""
@@ -230,7 +228,7 @@ class Copy:
                 source.hold()
             self._facts = _facts(source)
             if store.COPY_PROGRESS in self._facts:
-                raise StoreError(UNFINISHED)
+                raise StoreError(store.UNFINISHED)
             self.rows = sum(source.execute(f"SELECT count(*) FROM {table.name}")[0][0] for table in self._tables)
             """How many there are to be copied in all."""
             with target.transaction():

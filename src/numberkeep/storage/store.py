@@ -13,6 +13,8 @@ TRIED_AT = "tried_at"
 """The fact that tells when it was last tried whether the store can be written again."""
 COPY_PROGRESS = "copy_progress"
 """The fact that a store is the target of a copy that has not ended; see `copying`."""
+UNFINISHED = "The store is the target of a copy that has not ended: run the same `numberkeep copy` again."
+"""What is said of one, which nobody can use."""
 SUBSCRIBERS = "subscribers"
 """The fact that tells whom the servers tell of what happens, so that commands at the shell do too."""
 

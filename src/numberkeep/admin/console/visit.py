@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -30,6 +30,9 @@ from ..request_log import LatestRequests, RequestLog
 from .calls import Answer, ApiOf, Calls
 from .session import LONGEST_SECONDS, Session, Sessions
 from .words import FILTERS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +61,20 @@ SIGN_INS_AT_ONCE = 5
 SIGN_INS_A_SECOND = 1 / 30
 """How often an address may try to sign in, once it has failed so often."""
 
-_PAGES = Environment(
-    loader=PackageLoader(__package__ or ""),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_PAGES.filters.update(FILTERS)
+
+@cache
+def _pages() -> "Environment":
+    import jinja2  # it takes its time, and who has no console open need not wait
+
+    pages = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__ or ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters.update(FILTERS)
+    return pages
 
 
 class Console:
@@ -226,16 +235,20 @@ class Visit:
         theme = self.request.cookies.get(THEME_COOKIE, "")
         said, self.session = self.session.said, replace(self.session, said="")
         self.is_changed = self.is_changed or bool(said)
-        text = _PAGES.get_template(template).render(
-            visit=self,
-            dev=self.console.dev,
-            csrf=self.session.csrf,
-            now=self.console.world.now(),
-            path=self.request.url.path,
-            theme=theme if theme in THEMES else "auto",
-            themes=THEMES,
-            said=said,
-            **details,
+        text = (
+            _pages()
+            .get_template(template)
+            .render(
+                visit=self,
+                dev=self.console.dev,
+                csrf=self.session.csrf,
+                now=self.console.world.now(),
+                path=self.request.url.path,
+                theme=theme if theme in THEMES else "auto",
+                themes=THEMES,
+                said=said,
+                **details,
+            )
         )
         return self.with_session(HTMLResponse(text, status))
 
