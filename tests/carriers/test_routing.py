@@ -65,13 +65,20 @@ def test_the_first_route_that_fits_decides(write: Write) -> None:
     assert isinstance(carriers.of("333333333333", "+12065550100"), SimulatedCarrier)
 
 
-def test_the_offers_of_all_are_searched_and_each_is_told_once(write: Write) -> None:
-    two = FILE + '\n[carriers.other]\nkind = "simulated"\n'
-    filters = {"country": "US", "area_code": "206"}
-    found = list(carriers_of(read_routing(write(two))).search(after=None, **filters))
-    alone = list(carriers_of(simulated_only(4)).search(after=None, **filters))
-    assert found == alone == sorted(set(found))
-    assert found[0] == "+12065550100"
+def test_what_a_carrier_sells_is_offered_to_those_whom_it_serves(write: Write) -> None:
+    """What another would be asked for is not: it may not have it."""
+    carriers = carriers_of(read_routing(write(FILE + '\n[carriers.other]\nkind = "simulated"\n')))
+
+    def offered(account_id: str, area_code: str) -> list[str]:
+        return list(carriers.search(account_id, after=None, country="US", area_code=area_code))
+
+    alone = list(carriers_of(simulated_only(4)).search("1", after=None, country="US", area_code="206"))
+    assert alone[0] == "+12065550100"
+    assert offered("333333333333", "206") == alone, "though two sell them: one would be asked"
+    assert offered("222222222222", "206") == alone
+    assert offered("111111111111", "206") == [], "these are settled at the desk, which has nothing for sale"
+    assert offered("111111111111", "253")
+    assert offered("222222222222", "253") == []
 
 
 @pytest.mark.parametrize(

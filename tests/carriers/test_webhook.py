@@ -296,6 +296,27 @@ def test_a_message_that_was_given_up_can_be_sent_again(told: Service, receiver: 
     assert run(told, "deliveries", "list") == [], "what is over is forgotten"
 
 
+def test_all_messages_to_a_subscriber_can_be_sent_again(
+    told: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("numberkeep.cli.deliveries.MESSAGES_AT_ONCE", 2)
+    receiver.answer = lambda message: (500, b"")
+    told.seed(*({"E164PhoneNumber": f"+1206555010{n}", "ProductType": "VoiceConnector"} for n in range(5)))
+    told.advance("1d")
+    receiver.answer = lambda message: (200, b"")
+    options = ["--database", f"sqlite:///{told.app.settings.database}", "--account", ACCOUNT]
+    assert CliRunner().invoke(main, ["deliveries", "retry", *options]).exit_code == 2
+    result = CliRunner().invoke(main, ["deliveries", "retry", *options, "--receiver", "crm"])
+    assert (result.exit_code, result.stdout) == (0, "5 messages are sent again.\n")
+    told.advance("1s")
+    assert [one["status"] for one in run(told, "deliveries", "list")] == ["Delivered"] * 5
+    result = CliRunner().invoke(main, ["deliveries", "retry", *options, "--receiver", "crm"])
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"Error: The account {ACCOUNT} has no message to crm that was given up.\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

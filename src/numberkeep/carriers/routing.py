@@ -184,14 +184,15 @@ class Carriers:
         """Ask those who have to be asked."""
         await asyncio.gather(*[seller.fetch(**filters) for seller in self._sellers])
 
-    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """What any of them has for sale."""
-        offers = [carrier.search(after=after, **filters) for carrier in self._carriers.values()]
-        last = None
-        for e164 in heapq.merge(*offers):
-            if e164 != last:
-                yield e164
-            last = e164
+    def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
+        """What each of them has for sale of what it would be asked for."""
+
+        def offers(name: str, carrier: Carrier) -> Iterator[str]:
+            for e164 in carrier.search(account_id, after=after, **filters):
+                if self.name_of(account_id, e164) == name:
+                    yield e164
+
+        return heapq.merge(*[offers(name, carrier) for name, carrier in self._carriers.items()])
 
 
 Told = Callable[[str, str, EventType], Sequence[str]]

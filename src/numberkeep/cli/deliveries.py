@@ -11,6 +11,8 @@ from .transactions import run
 
 COLUMNS = ("created_at", "type", "e164_phone_number", "receiver", "status", "attempts", "failure", "message_id")
 
+MESSAGES_AT_ONCE = 1000
+
 
 @click.group()
 def deliveries() -> None:
@@ -33,11 +35,16 @@ def list_(
 
 @deliveries.command()
 @of_account
-@click.argument("message_id")
-def retry(database: Location, account: str, message_id: str) -> None:
-    """Send a message again that was given up."""
-    if not run(database, account, messages.again, message_id):
-        raise click.ClickException(
-            f"The account {account} has no message {message_id} to a subscriber that was given up."
-        )
-    click.echo(f"{message_id} is sent again.")
+@click.argument("message_id", required=False)
+@click.option("--receiver", help="All to this subscriber, in place of one message.")
+def retry(database: Location, account: str, message_id: str | None, receiver: str | None) -> None:
+    """Send messages again that were given up."""
+    if (message_id is None) == (receiver is None):
+        raise click.UsageError("Name either a message or, with --receiver, a subscriber.")
+    count = 0
+    while some := run(database, account, messages.again, message_id, receiver, MESSAGES_AT_ONCE):
+        count += some
+    if not count:
+        what = f"message {message_id} to a subscriber" if message_id else f"message to {receiver}"
+        raise click.ClickException(f"The account {account} has no {what} that was given up.")
+    click.echo(f"{count} message{'s are' if count > 1 else ' is'} sent again.")

@@ -37,7 +37,7 @@ def search_available_phone_numbers(
     )
 
     def available(after: str | None, limit: int) -> list[str]:
-        candidates = tx.pool.search(after=after, **filters)
+        candidates = tx.pool.search(tx.account_id, after=after, **filters)
         found: list[str] = []
         while len(found) < limit and (some := list(islice(candidates, limit))):
             owned = phone_numbers.owners(tx, some)

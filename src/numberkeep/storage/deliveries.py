@@ -157,13 +157,14 @@ def of_account(tx: Tx, status: Status | None, receiver: str | None, limit: int) 
     return [Delivery(*row) for row in tx.execute(sql, (*values, limit)).fetchall()]
 
 
-def again(tx: Tx, message_id: str) -> bool:
-    """Have a message that was given up sent once more; whether there is such a one."""
-    row = tx.execute(f"{_SELECT} WHERE account_id = ? AND message_id = ?", (tx.account_id, message_id)).fetchone()
-    if row is None or Delivery(*row).status != "Failed" or not Delivery(*row).data:
-        return False
-    postpone(tx, replace(Delivery(*row), status="Pending", attempts=0, due_at=tx.now))
-    return True
+def again(tx: Tx, message_id: str | None, receiver: str | None, limit: int) -> int:
+    """Have messages that were given up sent once more: up to `limit` of that id, or to that receiver. How many."""
+    column, value = ("receiver", receiver) if message_id is None else ("message_id", message_id)
+    where = f"WHERE account_id = ? AND {column} = ? AND status = 'Failed' AND data <> ''"
+    rows = tx.execute(f"{_SELECT} {where} ORDER BY delivery_id LIMIT ?", (tx.account_id, value, limit)).fetchall()
+    for row in rows:
+        postpone(tx, replace(Delivery(*row), status="Pending", attempts=0, due_at=tx.now))
+    return len(rows)
 
 
 def next_due_at(tx: Tx) -> Timestamp | None:

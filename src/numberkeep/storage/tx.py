@@ -20,8 +20,8 @@ class Rows(Protocol):
 class Pool(Protocol):
     """The numbers that can be ordered."""
 
-    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """The numbers that meet all filters, ascending, those after `after`."""
+    def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
+        """The numbers that an account can order and that meet all filters, ascending, those after `after`."""
 
 
 class Dice(Protocol):
