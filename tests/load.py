@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
-from numberkeep.app import check
 from numberkeep.config import Location
+from numberkeep.maintenance import check
 
 State = dict[str, str | None]
 """What a client sees of its number."""

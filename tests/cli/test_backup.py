@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import Start
-from numberkeep.app import migrate
 from numberkeep.cli import main
 from numberkeep.config import Location
+from numberkeep.maintenance import migrate
 from numberkeep.storage import copying
 
 

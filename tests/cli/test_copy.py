@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import Start
-from numberkeep.app import migrate
 from numberkeep.cli import main
+from numberkeep.maintenance import migrate
 from postgres import PostgresServer
 
 NUMBER = "+12065550100"

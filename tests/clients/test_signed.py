@@ -7,7 +7,8 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from numberkeep.app import new_key, run
+from numberkeep.app import new_key
+from numberkeep.maintenance import run
 from numberkeep.sealing import KeyFile
 
 from ..conftest import Service, Start
