@@ -119,6 +119,9 @@ class LogStore(Driver):
     def look(self, caller: Caller, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._file.look(caller, function, *args, **kwargs)
 
+    async def survey(self, caller: Caller, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await self._file.survey(caller, function, *args, **kwargs)
+
     def scrub(self) -> None:
         self._file.scrub()
 
