@@ -1,6 +1,7 @@
 """How long it takes from the start of `numberkeep serve` to its first answer, and to import numberkeep."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ def interpreter_ms(code: str) -> float:
 
 def measure(options: argparse.Namespace, directory: Path) -> Iterator[str]:
     """A line for each goal."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled once, and so is this
     store = prepare(directory)
     pin_to(-1)
     first_answer_ms(store, directory)
