@@ -79,6 +79,8 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._under_way: Counter[str] = Counter()
         """How many messages are on their way to each receiver."""
+        self._unreached: Counter[str] = Counter()
+        """How often each receiver was asked in vain since it last answered."""
         self._asking = asking
         self._working = asyncio.Lock()
 
@@ -190,48 +192,57 @@ class Worker:
         dice = self._world.random.random()
         if isinstance(claimed, Delivery):
             if await self._in_turn(claimed, settling.begin_delivery, claimed):
-                failed = await self._send(claimed)
-                over = claimed.attempts + 1 >= ATTEMPTS
-                self._metrics.delivered("delivered" if failed is None else "given_up" if over else "failed")
-                await self._in_turn(claimed, settling.settle_delivery, claimed, failed, dice)
+                await self._deliver(claimed, dice)
             return
         question = await self._in_turn(claimed, settling.begin, claimed)
         if isinstance(question, Request):
             carrier = self._carrier_of(question.account_id, question.e164_phone_number)
             asked = getattr(carrier, question.kind)(question)
             with self._asking(f"carrier {question.kind}") as has_failed:
-                answer = await self._answer_of(asked, f"{question.kind} of", question, has_failed)
+                answer = await self._answer_of(asked, receiver or "the simulated carrier", question, has_failed)
             self._metrics.carrier_called(question.kind, type(answer).__name__.lower())
             noted = (receiver, question.id) if receiver else None
             await self._in_turn(claimed, settling.settle, claimed, answer, dice, noted)
         elif question:
             await self._in_turn(claimed, settling.settle, claimed, question, dice)
 
-    async def _send(self, delivery: Delivery) -> Failed | None:
-        """Deliver a message; what went wrong, if anything did."""
+    async def _deliver(self, delivery: Delivery, dice: float) -> None:
         endpoint = self._endpoint_of(delivery.receiver)
         if endpoint is None:
-            return Failed(f"there is no subscriber {delivery.receiver} any more")
+            failed: Failed | None = Failed(f"there is no subscriber {delivery.receiver} any more")
+        else:
+            failed = await self._send(delivery, endpoint)
+        is_last = endpoint is None or delivery.attempts + 1 >= ATTEMPTS
+        self._metrics.delivered("delivered" if failed is None else "given_up" if is_last else "failed")
+        await self._in_turn(delivery, settling.settle_delivery, delivery, failed, dice, is_last=is_last)
+
+    async def _send(self, delivery: Delivery, endpoint: Endpoint) -> Failed | None:
+        """Deliver a message; what went wrong, if anything did."""
         data = msgspec.Raw(delivery.data.encode())
         sending = endpoint.send(delivery.message_id, delivery.type, delivery.created_at, data)
         with self._asking(f"deliver {delivery.type}") as has_failed:
-            what = f"{delivery.type} to {delivery.receiver} about"
-            answer = await self._answer_of(sending, what, delivery, has_failed)
+            answer = await self._answer_of(sending, delivery.receiver, delivery, has_failed)
         return answer if isinstance(answer, Failed) else None
 
     async def _answer_of(
-        self, asking: Awaitable[T], what: str, about: Request | Delivery, has_failed: Callable[[str], None]
+        self, asking: Awaitable[T], whom: str, about: Request | Delivery, has_failed: Callable[[str], None]
     ) -> T | Failed:
         try:
             async with asyncio.timeout(CARRIER_SECONDS) as limit:
-                return await asking
+                answer = await asking
         except Exception as error:
             why = f"it has not answered in {CARRIER_SECONDS} s" if limit.expired() else str(error) or repr(error)
             trace = None if isinstance(error, OSError) else error  # which a TimeoutError is too
             failed = Failed(why)
-            log.warning("%s %s has failed: %s", what, about.e164_phone_number, failed.why, exc_info=trace)
+            self._unreached[whom] += 1
+            if self._unreached[whom] == 1:  # of each of a hundred thousand messages it would be no news
+                told = "%s fails, and is asked again; the first time it was about %s: %s"
+                log.warning(told, whom, about.e164_phone_number, failed.why, exc_info=trace)
             has_failed(failed.why)
             return failed
+        if count := self._unreached.pop(whom, 0):
+            log.warning("%s answers again; it was asked %d times in vain", whom, count)
+        return answer
 
 
 def _worker_of(account_id: str) -> Caller:

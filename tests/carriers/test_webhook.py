@@ -296,6 +296,34 @@ def test_a_message_that_was_given_up_can_be_sent_again(told: Service, receiver: 
     assert run(told, "deliveries", "list") == [], "what is over is forgotten"
 
 
+def test_the_log_tells_when_a_subscriber_fails_and_when_it_is_back(
+    told: Service, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not of every message: there may be a hundred thousand."""
+    receiver.answer = lambda message: (500, b"")
+    told.seed(*({"E164PhoneNumber": f"+1206555010{n}", "ProductType": "VoiceConnector"} for n in range(5)))
+    told.advance("1m")
+    assert caplog.text.count("crm fails, and is asked again") == 1
+    assert "answers again" not in caplog.text
+    receiver.answer = lambda message: (200, b"")
+    told.advance("1h")
+    assert caplog.text.count("crm answers again; it was asked") == 1
+
+
+def test_messages_to_a_subscriber_that_is_named_no_longer_are_given_up(
+    told: Service, receiver: Receiver, start: Start
+) -> None:
+    receiver.answer = lambda message: (500, b"")
+    told.seed({"E164PhoneNumber": E164, "ProductType": "VoiceConnector"})
+    told.advance("1s")
+    told.stop()
+    without = start(database=told.app.settings.database)
+    without.advance("1h")
+    (one,) = run(without, "deliveries", "list")
+    assert (one["status"], one["failure"]) == ("Failed", "there is no subscriber crm any more")
+    assert one["attempts"] < 5
+
+
 def test_all_messages_to_a_subscriber_can_be_sent_again(
     told: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,10 +407,13 @@ def test_no_secret_of_an_address_is_logged(
     receiver.answer = lambda message: (500, b"")
     order(service, E164)
     service.advance("1m")
+    receiver.answer = lambda message: (200, {"status": "done"})
+    service.advance("1h")
     receiver.__exit__()
+    order(service, OTHER)
     service.advance("1m")
     assert len(receiver.taken) > 1
-    assert "has failed" in caplog.text
+    assert caplog.text.count("own fails") == 2
     assert "hunter2" not in caplog.text
     assert "s3cr3t" not in caplog.text
     receiver.__init__()  # type: ignore[misc] - for the fixture's end

@@ -45,6 +45,10 @@ def test_no_database_and_none_that_is_there(tmp_path: Path) -> None:
     assert found(exit_code=1)["database"][:2] == ("problem", "none is named")
     there = found("--database", f"sqlite:///{tmp_path}/none", *FREE)
     assert there["database"] == ("ok", "there is no store yet; it will be made", "")
+    assert there["secret key"][0] == "ok"
+    unkeyed = found("--database", f"sqlite:///{tmp_path}/none", "--secret-key-file", str(tmp_path / "no.key"), *FREE,
+                    exit_code=1)  # fmt: skip
+    assert unkeyed["secret key"][0] == "problem", "before there is a store, too"
     assert not (tmp_path / "none").exists()
     url = "postgresql://me:secret@127.0.0.1:9/none"
     status, said, advice = found("--database", url, *FREE, exit_code=1)["database"]
@@ -108,5 +112,8 @@ def test_carriers_and_certificate(made: str, tmp_path: Path) -> None:
     files = ("--carriers", str(carriers), "--tls-cert", str(cert), "--tls-key", str(key))
     looked = found("--database", made, *files, *FREE, exit_code=1)
     assert (looked["carriers"][0], looked["certificate"][1][:15]) == ("problem", f"{cert} is valid"[:15])
+    carriers.write_text('default = "own"\n[carriers.own]\nkind = "webhook"\nurl = "http://x"\nsecret_file = "none"\n')
+    unread = found("--database", made, *files, *FREE, exit_code=1)["carriers"]
+    assert (unread[0], "secret_file of own" in unread[1]) == ("problem", True)
     key.write_text("nonsense")
     assert found("--database", made, *files, *FREE, exit_code=1)["certificate"][0] == "problem"

@@ -31,6 +31,8 @@ def list_(
     """The messages about the account's numbers, the latest first: of the last seven days, and what is under way."""
     found: list[Delivery] = run(database, account, messages.of_account, status, receiver, limit)
     show((msgspec.to_builtins(one) for one in found), COLUMNS, output)
+    if len(found) == limit:
+        click.echo(f"These are the latest {limit}; there may be more: see --limit.", err=True)
 
 
 @deliveries.command()

@@ -1,5 +1,6 @@
 """What is wrong with a set-up, and what to do about it."""
 
+import asyncio
 import errno
 import os
 import re
@@ -8,8 +9,8 @@ import socket
 import sqlite3
 import ssl
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,9 +18,8 @@ from typing import Any, Literal, NamedTuple
 import click
 import psycopg
 
-from ..app import StartError, sealer_of
-from ..carriers.routing import RoutingError, read_routing
-from ..config import Location
+from ..app import StartError, carriers_in, sealer_of
+from ..config import Location, Settings
 from ..maintenance import schema_version
 from ..sealing import SealError, is_sealed
 from ..storage import store
@@ -150,11 +150,16 @@ def _carriers(settings: dict[str, Any]) -> Iterator[Result]:
         yield Result("carriers", "ok", "the simulated carrier serves all")
         return
     try:
-        read_routing(path)
-    except RoutingError as error:
-        yield Result("carriers", "problem", str(error), f"Mend {path}.")
+        asyncio.run(_read_carriers(path))
+    except StartError as error:
+        yield Result("carriers", "problem", str(error), f"Mend {path}, or what it names.")
     else:
         yield Result("carriers", "ok", str(path))
+
+
+async def _read_carriers(path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        await carriers_in(Settings(carriers=path), World(), stack)
 
 
 def _tls(settings: dict[str, Any]) -> Iterator[Result]:
@@ -186,6 +191,7 @@ def _database(settings: dict[str, Any]) -> Iterator[Result]:
         if version == 0:
             advice = "" if isinstance(database, Path) else "Run `numberkeep migrate up`."
             yield Result("database", "warning" if advice else "ok", "there is no store yet; it will be made", advice)
+            yield _secrets([], settings["secret_key_file"])
         elif version > latest():
             advice = f"Install a newer numberkeep: this one knows version {latest()}."
             yield Result("database", "problem", f"the store is of version {version}", advice)
@@ -214,7 +220,8 @@ def _store(side: Side, settings: dict[str, Any]) -> Iterator[Result]:
     else:
         yield Result("integrity", "ok", "the database finds no damage; `numberkeep check` looks at every rule")
     yield from _clock(side)
-    yield _secrets(side, settings["secret_key_file"])
+    keys = side.execute("SELECT access_key_id, secret_access_key FROM access_keys")
+    yield _secrets(keys, settings["secret_key_file"])
 
 
 def _clock(side: Side) -> Iterator[Result]:
@@ -232,8 +239,7 @@ def _clock(side: Side) -> Iterator[Result]:
         yield Result("clock", "ok", "it agrees with the store")
 
 
-def _secrets(side: Side, key_file: Path | None) -> Result:
-    keys = side.execute("SELECT access_key_id, secret_access_key FROM access_keys")
+def _secrets(keys: Sequence[tuple[Any, ...]], key_file: Path | None) -> Result:
     try:
         sealer = sealer_of(key_file)
     except StartError as error:
