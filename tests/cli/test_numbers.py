@@ -48,6 +48,12 @@ def test_the_list_can_be_narrowed(database: str, put: Do) -> None:
     holds = ("--filter-name", "VoiceConnectorId")
     assert listed(database, *holds) == ["+12065550103", "+12065550104"]
     assert listed(database, *holds, "--filter-value", "other") == ["+12065550104"]
+    assert listed(database, "--search", "+12065550101") == ["+12065550101"]
+    assert listed(database, "--search", "550102") == ["+12065550102"]
+    assert listed(database, "--search", "2065550", "--status", "Assigned") == ["+12065550103", "+12065550104"]
+    assert listed(database, "--search", "nobody") == []
+    both = numbers(database, "list", "--search", "x", "--filter-name", "UserId")
+    assert (both.exit_code, "leave --filter-name out" in both.stderr) == (2, True)
     assert listed(database, "--limit", "2") == ["+12065550101", "+12065550103"]
     alone = numbers(database, "list", "--filter-value", "other")
     assert (alone.exit_code, "needs --filter-name" in alone.stderr) == (2, True)

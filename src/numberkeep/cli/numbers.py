@@ -11,7 +11,8 @@ from .. import maintenance
 from ..config import Location
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import AssociationName, PhoneNumber, ProductType, Status
-from ..storage import pending_changes, phone_numbers
+from ..storage import inventory, pending_changes, phone_numbers
+from ..storage.inventory import Search
 from ..storage.pending_changes import PendingChange
 from ..storage.phone_numbers import Change
 from ..storage.tx import Tx
@@ -45,18 +46,31 @@ def numbers() -> None:
     "--filter-name", type=click.Choice(get_args(AssociationName)), help="Only those assigned to such a thing."
 )
 @click.option("--filter-value", help="Only those assigned to the one of that id.")
+@click.option(
+    "--search",
+    default="",
+    metavar="TEXT",
+    help="Only those with this in the number (+1206 begins it), a name, a calling name, or the name of what holds it;"
+    " those of the deletion queue too.",
+)
 @click.option("--limit", type=click.IntRange(1), help="How many at most.")
 @output_option
-def list_(database: Location, account: str, limit: int | None, output: str, **filters: str | None) -> None:
+def list_(database: Location, account: str, search: str, limit: int | None, output: str, **filters: str | None) -> None:
     """The account's numbers in the order of E.164."""
+    if search and filters["filter_name"]:
+        raise click.UsageError("--search looks at what holds a number by itself: leave --filter-name out.")
     if filters["filter_value"] and not filters["filter_name"]:
         raise click.UsageError("--filter-value needs --filter-name, which says whose value it is.")
     columns = (*SHOWN, "associations") if output == "text" else FACTS
-    refusing(lambda: show(map(_facts, islice(_all(database, account, filters), limit)), columns, output))
+    refusing(lambda: show(map(_facts, islice(_all(database, account, search, filters), limit)), columns, output))
 
 
-def _all(database: Location, account: str, filters: dict[str, Any]) -> Iterator[PhoneNumber]:
+def _all(database: Location, account: str, search: str, filters: dict[str, Any]) -> Iterator[PhoneNumber]:
+    wanted = Search(search, filters["status"] or "", filters["product_type"] or "")
+
     def fetch(tx: Tx, after: str | None, limit: int) -> list[PhoneNumber]:
+        if search:
+            return inventory.page(tx, wanted, limit, after=after or "")
         return phone_numbers.page(tx, after=after or "", limit=limit, **filters)
 
     with maintenance.open_session(database, account) as session:
