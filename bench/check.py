@@ -14,7 +14,7 @@ from measuring import note, options_of, run
 from servers import ACCOUNT_ID, Failure, start_postgres
 
 from numberkeep.app import open_store
-from numberkeep.carriers.simulated import SimulatedCarrier
+from numberkeep.carriers.routing import carriers_of, simulated_only
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.operations.associations import associate_phone_numbers_with_voice_connector
@@ -48,7 +48,7 @@ def put(tx: Tx, connector_id: str, e164s: Sequence[str]) -> None:
 async def make(path: Path, count: int) -> None:
     """A store of so many numbers."""
     with ExitStack() as stack:
-        store = open_store(path, World(), SimulatedCarrier(0), stack)
+        store = open_store(path, World(), carriers_of(simulated_only(0)), stack)
         made = await store.transact(CALLER, create_voice_connector, name="one", require_encryption=True)
         connector_id = made["VoiceConnector"].voice_connector_id
         e164s = [f"+1{2_060_000_000 + index}" for index in range(count)]

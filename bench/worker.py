@@ -14,7 +14,8 @@ from measuring import in_turns, options_of, pin_to, run, verdict
 from servers import ACCOUNT_ID, Failure, start_postgres
 
 from numberkeep.app import open_store
-from numberkeep.carriers.simulated import MAGIC_ENDINGS, SimulatedCarrier
+from numberkeep.carriers.routing import carriers_of, simulated_only
+from numberkeep.carriers.simulated import MAGIC_ENDINGS
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.operations.phone_numbers import update_phone_number
@@ -45,13 +46,13 @@ def count_named(tx: Tx, e164s: list[str]) -> int:
 async def settled_per_second(location: Path | str, changes: int) -> float:
     """How many changes a second are settled in the empty store at `location`, when all of them are due."""
     with ExitStack() as stack:
-        world, carrier = World(), SimulatedCarrier(0)
-        store = open_store(location, world, carrier, stack)
+        world, carriers = World(), carriers_of(simulated_only(0))
+        store = open_store(location, world, carriers, stack)
         numbers = (f"+1{number}" for number in count(2_060_000_000))
         e164s = list(islice((e164 for e164 in numbers if not e164.endswith(MAGIC_ENDINGS)), changes))
         for begin in range(0, changes, AT_ONCE):
             await store.transact(CALLER, ask_for_names, e164s[begin : begin + AT_ONCE])
-        worker = Worker(store, lambda *_: carrier, world)
+        worker = Worker(store, carriers.of, world)
         await worker.run_due()  # the carrier is asked for the first time, and says when to ask again
         world.offset_seconds = HOURS * 3600
         began = time.perf_counter()

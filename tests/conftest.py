@@ -14,7 +14,7 @@ from hypothesis import settings
 from msgspec.structs import replace
 
 from numberkeep.app import open_store
-from numberkeep.carriers.simulated import SimulatedCarrier
+from numberkeep.carriers.routing import carriers_of, simulated_only
 from numberkeep.config import Location, Settings
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.number_plan import describe
@@ -116,6 +116,9 @@ def service(shared_service: Service) -> Service:
     return shared_service
 
 
+POOL = carriers_of(simulated_only(4))
+"""The numbers that can be ordered."""
+
 ALICE = Caller("111111111111", "arn:aws:iam::111111111111:user/alice", "AKIAALICE")
 BOB = Caller("222222222222", "arn:aws:iam::222222222222:user/bob", "AKIABOB")
 
@@ -201,7 +204,7 @@ def database(location: Location) -> str:
 def storage(location: Location, world: World) -> Iterator[Driver]:
     """An empty store."""
     with ExitStack() as stack:
-        yield open_store(location, world, SimulatedCarrier(4), stack)
+        yield open_store(location, world, POOL, stack)
 
 
 Do = Callable[..., Any]

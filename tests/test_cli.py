@@ -376,3 +376,12 @@ def test_serve_is_told_by_a_file(tmp_path: Path) -> None:
     with running("--config", str(file), "serve", stderr=subprocess.PIPE):
         assert (tmp_path / "store").exists()
         assert (tmp_path / "trail").exists()
+
+
+def test_who_serves_waits_for_no_more_than_serving_takes() -> None:
+    """What is imported late is not imported by the way."""
+    code = "import sys, numberkeep.cli; print(*sys.modules)"
+    known = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert "numberkeep.app" in known
+    late = {"psycopg", "jinja2", "standardwebhooks", "prometheus_client", "boto3", "opentelemetry"}
+    assert not known & {*late, "numberkeep.maintenance", "numberkeep.storage.copying", "numberkeep.cli.doctor"}

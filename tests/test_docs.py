@@ -98,7 +98,7 @@ def test_the_readme_comes_to_a_first_update(monkeypatch: pytest.MonkeyPatch) -> 
         commands = (update + clock).replace("http://127.0.0.1:8000", url)
         commands = commands.replace("http://127.0.0.1:8001/_numberkeep", admin)
         assert ":800" not in commands
-        done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True)
+        done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert re.findall(r'"CallingNameStatus": "(\w+)"', done.stdout)[-2:] == ["UpdateInProgress", "UpdateSucceeded"]
     assert re.findall(r'"CallingName": "(\w+)"', done.stdout)[-1] == "phonenumber2"

@@ -432,13 +432,13 @@ async def carriers_in(
         raise StartError(f"The carriers cannot be used: {error}") from error
 
 
-def _offers_first(carriers: Carriers) -> Callable[[Mapping[str, Any]], None]:
+def _offers_first(carriers: Carriers) -> Callable[[str, Mapping[str, Any]], None]:
     """Before numbers are searched: has the carriers asked what they sell. That is awaited."""
 
-    def ask(arguments: Mapping[str, Any]) -> None:
+    def ask(account_id: str, arguments: Mapping[str, Any]) -> None:
         filters = filters_of(arguments)
-        if not carriers.have_offers(**filters):
-            asking = asyncio.ensure_future(carriers.fetch(**filters))
+        if not carriers.have_offers(account_id, **filters):
+            asking = asyncio.ensure_future(carriers.fetch(account_id, **filters))
             raise Awaited(lambda resume: asking.add_done_callback(lambda _: resume()))
 
     return ask
@@ -506,7 +506,10 @@ def lock_store(database: Path) -> TextIO:
 async def _keep(shared: Shared) -> None:
     while True:
         await asyncio.sleep(KEEP_SECONDS)
-        shared.keep()
+        try:
+            shared.keep()
+        except Exception:
+            log.exception("what was counted could not be kept for the other processes")
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from .admin.control import caller_of
 from .app import StartError, carriers_in, lock_file_of, lock_store, open_store, seal_plain_secrets
-from .carriers.routing import subscribers_from, subscribers_of
-from .carriers.simulated import SimulatedCarrier
+from .carriers.routing import carriers_of, simulated_only, subscribers_from, subscribers_of
 from .config import Location, Settings
 from .sealing import Sealer
 from .storage import checking, postgres_schema, sqlite, store
@@ -115,7 +114,7 @@ def migrate(database: Location) -> list[str]:
     if isinstance(database, str):
         return postgres_schema.migrate(database, world.new_secret())
     version = sqlite.version_of(database)
-    Sqlite(str(database), world, SimulatedCarrier(0)).close()
+    Sqlite(str(database), world, carriers_of(simulated_only(0))).close()
     return [str(migration) for migration in migrations() if migration.version > version]
 
 
@@ -225,7 +224,7 @@ def reseal(database: Location, sealer: Sealer) -> int:
 
     async def once() -> int:
         async with AsyncExitStack() as stack:
-            storage = open_store(database, World(), SimulatedCarrier(0), stack)
+            storage = open_store(database, World(), carriers_of(simulated_only(0)), stack)
             count = await seal_plain_secrets(storage, sealer, anew=True)
             # A key that was made meanwhile may have been sealed with the old one.
             return count + await seal_plain_secrets(storage, sealer, anew=True)

@@ -132,12 +132,12 @@ def begin_delivery(tx: Tx, delivery: Delivery) -> bool:
     return False
 
 
-def settle_delivery(tx: Tx, delivery: Delivery, failed: Failed | None, dice: float, *, is_last: bool) -> None:
-    """Keep whether a message that was claimed has arrived; `is_last` if it is not tried once more."""
+def settle_delivery(tx: Tx, delivery: Delivery, failed: Failed | None, dice: float, *, hopeless: bool = False) -> None:
+    """Keep whether a message that was claimed has arrived; if that is `hopeless`, it is not tried again."""
     if not deliveries.is_claimed(tx, delivery):
         return
     attempts = delivery.attempts + 1
-    if failed and not is_last:
+    if failed and not hopeless and attempts < ATTEMPTS:
         due_at = _again_at(tx, delivery.attempts, dice)
         again = replace(delivery, status="Pending", attempts=attempts, failure=failed.why, due_at=due_at)
         deliveries.postpone(tx, again)

@@ -212,9 +212,10 @@ class Worker:
             failed: Failed | None = Failed(f"there is no subscriber {delivery.receiver} any more")
         else:
             failed = await self._send(delivery, endpoint)
-        is_last = endpoint is None or delivery.attempts + 1 >= ATTEMPTS
+        hopeless = endpoint is None
+        is_last = hopeless or delivery.attempts + 1 >= ATTEMPTS
         self._metrics.delivered("delivered" if failed is None else "given_up" if is_last else "failed")
-        await self._in_turn(delivery, settling.settle_delivery, delivery, failed, dice, is_last=is_last)
+        await self._in_turn(delivery, settling.settle_delivery, delivery, failed, dice, hopeless=hopeless)
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint) -> Failed | None:
         """Deliver a message; what went wrong, if anything did."""

@@ -81,6 +81,20 @@ def test_what_a_carrier_sells_is_offered_to_those_whom_it_serves(write: Write) -
     assert offered("222222222222", "253") == []
 
 
+@pytest.mark.parametrize("after", [None, "+12065550150", "+12535550199", "+99"])
+def test_offers_are_those_that_fit_one_by_one(write: Write, after: str | None) -> None:
+    """However routes cover each other, and wherever a page begins."""
+    text = 'default = "b"\n' + "".join(f'[carriers.{name}]\nkind = "simulated"\n' for name in "ab")
+    for numbers, carrier in (("+120655501", "desk"), ("+1206", "a"), ("+1", "desk"), ("+4", "a")):
+        text += f'[[routes]]\nnumbers = "{numbers}"\ncarrier = "{carrier}"\n'
+    carriers = carriers_of(read_routing(write(text + '[carriers.desk]\nkind = "manual"\n')))
+    everything = SimulatedCarrier(4)
+    for country in ("US", "GB", "AU"):
+        every = everything.search(after=after, country=country)
+        expected = [e164 for e164 in every if carriers.name_of("1" * 12, e164) in "ab"]
+        assert list(carriers.search("1" * 12, after=after, country=country)) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -333,7 +333,8 @@ def test_all_messages_to_a_subscriber_can_be_sent_again(
     told.advance("1d")
     receiver.answer = lambda message: (200, b"")
     options = ["--database", f"sqlite:///{told.app.settings.database}", "--account", ACCOUNT]
-    assert CliRunner().invoke(main, ["deliveries", "retry", *options]).exit_code == 2
+    for neither_or_both in ([], [""], ["msg_1", "--receiver", "crm"]):
+        assert CliRunner().invoke(main, ["deliveries", "retry", *options, *neither_or_both]).exit_code == 2
     result = CliRunner().invoke(main, ["deliveries", "retry", *options, "--receiver", "crm"])
     assert (result.exit_code, result.stdout) == (0, "5 messages are sent again.\n")
     told.advance("1s")

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ALICE
+from conftest import ALICE, POOL
 from load import Buyer, State, Writer, ask, assert_sound, looked, requests_in, until, writing
 from numberkeep.app import open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
@@ -369,7 +369,7 @@ def test_what_is_due_waits_for_a_clock_that_was_set_back(location: Location) -> 
         """A life of the service: it does what is due, then what is asked; the statuses of its numbers."""
         world, carrier = World(clock=lambda: seconds[0]), SimulatedCarrier(4)
         with ExitStack() as stack:
-            store = open_store(location, world, carrier, stack)
+            store = open_store(location, world, POOL, stack)
             asyncio.run(Worker(store, lambda *_: carrier, world).run_due())
             for operation, arguments in acts:
                 asyncio.run(store.transact(ALICE, OPERATIONS[operation], **arguments))

@@ -175,13 +175,15 @@ class Mortal:
         self._store = store
         self._fate = fate
 
-    async def transact_locking(self, caller: Caller, e164: str | None, function: Callable[..., T], *args: Any) -> T:
+    async def transact_locking(
+        self, caller: Caller, e164: str | None, function: Callable[..., T], *args: Any, **kwargs: Any
+    ) -> T:
         fate = self._fate
         fate.check()
         drawn = fate.draw("transaction", function.__name__, caller.account_id, e164)
         if drawn < 1:
             fate.crash()
-        result = await self._store.transact_locking(caller, e164, function, *args)
+        result = await self._store.transact_locking(caller, e164, function, *args, **kwargs)
         fate.check()
         if drawn < 3:
             fate.crash()

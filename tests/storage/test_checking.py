@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import ALICE, BOB
+from conftest import ALICE, BOB, POOL
 from numberkeep.app import open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Location
@@ -37,7 +37,7 @@ def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         world = World(clock=lambda: seconds[0], seed=1)
         with ExitStack() as used:
             carrier = SimulatedCarrier(4)
-            storage = open_store(location, world, carrier, used)
+            storage = open_store(location, world, POOL, used)
             ids = fill(storage, Worker(storage, lambda *_: carrier, world), seconds)
         yield stack.enter_context(closing(side_of(location))), ids
 

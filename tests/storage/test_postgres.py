@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from conftest import ALICE, BOB, Do
+from conftest import ALICE, BOB, POOL, Do
 from numberkeep.carriers import Answer, Done, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.errors import Awaited, BadRequest, Conflict, NotFound, ServiceFailure, ServiceUnavailable
@@ -42,7 +42,7 @@ def open_another(location: str, world: World) -> Iterator[Callable[[], Postgres]
     opened: list[Postgres] = []
 
     def another() -> Postgres:
-        opened.append(Postgres(location, world, SimulatedCarrier(4)))
+        opened.append(Postgres(location, world, POOL))
         return opened[-1]
 
     yield another
@@ -251,7 +251,7 @@ def test_who_waits_too_long_is_told_to_try_again(
         await asyncio.gather(change(E164), change(OTHER))
         return answered
 
-    with closing(Postgres(location, world, SimulatedCarrier(4))) as storage, psycopg.connect(location) as other:
+    with closing(Postgres(location, world, POOL)) as storage, psycopg.connect(location) as other:
         other.execute("UPDATE phone_numbers SET name = 'theirs' WHERE e164_phone_number = %s", (E164,))
         assert asyncio.run(both()) == [(OTHER, dict), (E164, ServiceUnavailable)]
         assert name_of(storage, OTHER) == "ours"
@@ -289,14 +289,14 @@ def test_a_server_that_goes_away_and_comes_back(world: World, caplog: pytest.Log
     """Nobody waits for it, nothing that was answered is lost, and nobody has to do anything."""
     with PostgresServer(durable=True) as server, server.database() as url:
         postgres_schema.migrate(url, "ab" * 32)
-        with closing(Postgres(url, world, SimulatedCarrier(4))) as storage:
+        with closing(Postgres(url, world, POOL)) as storage:
             asyncio.run(storage.transact(ALICE, store.put, "name", "before"))
             server.crash()
             for attempt in (storage.transact(ALICE, store.put, "name", "lost"), storage.ask(ALICE, store.get, "name")):
                 with pytest.raises(ServiceUnavailable, match="nothing was changed"):
                     asyncio.run(attempt)
             with pytest.raises(StoreError, match="cannot be opened"):
-                Postgres(url, world, SimulatedCarrier(4))
+                Postgres(url, world, POOL)
             server.resume()
             assert asyncio.run(storage.ask(ALICE, store.get, "name")) == "before"
             asyncio.run(storage.transact(ALICE, store.put, "name", "after"))
@@ -381,7 +381,7 @@ def test_answers_are_durable_whatever_the_servers_default(location: str, world: 
     database = location.rpartition("/")[2]
     with psycopg.connect(location, autocommit=True) as other:
         other.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
-    with closing(Postgres(location, world, SimulatedCarrier(4))) as storage:
+    with closing(Postgres(location, world, POOL)) as storage:
         row = asyncio.run(storage.transact(ALICE, lambda tx: tx.execute("SHOW synchronous_commit", ()).fetchone()))
     assert row == ("on",)
 
@@ -391,7 +391,7 @@ def test_a_pooler_may_stand_before_it(location: str, world: World, pgbouncer: Pg
     e164s = [f"+1206555{line:04}" for line in range(100, 140)]
     put(*e164s)
     url = pgbouncer.url(location.rpartition("/")[2])
-    stores = [Postgres(url, world, SimulatedCarrier(4)) for _ in range(2)]
+    stores = [Postgres(url, world, POOL) for _ in range(2)]
 
     async def use(storage: Postgres, name: str) -> None:
         for _ in range(10):
@@ -418,7 +418,7 @@ def test_reads_may_be_asked_elsewhere(location: str, world: World, postgres_serv
     put(E164)
     with postgres_server.database("template1") as standby:
         postgres_schema.migrate(standby, "ab" * 32)
-        with closing(Postgres(location, world, SimulatedCarrier(4), standby_url=standby)) as storage:
+        with closing(Postgres(location, world, POOL, standby_url=standby)) as storage:
             for e164 in (None, E164):
                 found = asyncio.run(asked(storage, lambda tx: phone_numbers.get(tx, E164), e164))
                 assert isinstance(found, NotFound)
@@ -439,7 +439,7 @@ def test_a_standby_that_is_away_is_done_without(
     with PostgresServer(durable=True) as server, server.database() as standby:
         postgres_schema.migrate(standby, "ab" * 32)
         leader_port = conninfo_to_dict(location)["port"]
-        with closing(Postgres(location, world, SimulatedCarrier(4), standby_url=standby)) as storage:
+        with closing(Postgres(location, world, POOL, standby_url=standby)) as storage:
             standby_port = asyncio.run(asked(storage, place))
             assert standby_port != leader_port
             server.crash()

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ALICE, Do
-from numberkeep.carriers.simulated import SimulatedCarrier
+from conftest import ALICE, POOL, Do
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Error, ServiceFailure, ServiceUnavailable
 from numberkeep.storage import identities, phone_numbers, sqlite, store
@@ -46,7 +45,7 @@ def put_then(tx: Tx, name: str, error: Exception | None = None) -> str:
 @pytest.fixture
 def storage(path: str, world: World) -> Iterator[Sqlite]:
     """An empty store."""
-    with closing(Sqlite(path, world, SimulatedCarrier(4))) as one:
+    with closing(Sqlite(path, world, POOL)) as one:
         yield one
 
 
@@ -183,7 +182,7 @@ def test_a_read_only_file_is_an_answer(path: str, storage: Sqlite) -> None:
 def test_everything_is_there_again(path: str, storage: Sqlite) -> None:
     asyncio.run(storage.transact(ANYBODY, put_then, "fact"))
     storage.close()
-    again = Sqlite(path, World(), SimulatedCarrier(4))
+    again = Sqlite(path, World(), POOL)
     try:
         assert facts(again) == {"token_secret", "fact"}
     finally:
@@ -200,14 +199,14 @@ def test_what_is_answered_outlives_a_kill(tmp_path: Path) -> None:
     path = str(tmp_path / "store.sqlite3")
     program = textwrap.dedent(f"""
         import asyncio, sys
-        from numberkeep.carriers.simulated import SimulatedCarrier
+        from numberkeep.carriers.routing import carriers_of, simulated_only
         from numberkeep.domain.caller import Caller
         from numberkeep.storage import store
         from numberkeep.storage.sqlite import Sqlite
         from numberkeep.world import World
 
         async def main():
-            storage = Sqlite({path!r}, World(), SimulatedCarrier(4))
+            storage = Sqlite({path!r}, World(), carriers_of(simulated_only(4)))
             async def write(n):
                 for m in range(10**6):
                     await storage.transact(Caller("1", "", ""), store.put, f"{{n}}-{{m}}", "x")
@@ -220,7 +219,7 @@ def test_what_is_answered_outlives_a_kill(tmp_path: Path) -> None:
         said = {process.stdout.readline().strip() for _ in range(300)}
         process.kill()
         said |= {line.strip() for line in process.stdout if line.endswith("\n")}
-    storage = Sqlite(path, World(), SimulatedCarrier(4))
+    storage = Sqlite(path, World(), POOL)
     try:
         assert len(said) >= 300
         assert said <= facts(storage)
@@ -233,19 +232,19 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(StoreError, match="cannot be opened"):
-        Sqlite(str(path), World(), SimulatedCarrier(4))
+        Sqlite(str(path), World(), POOL)
     assert path.read_bytes() == content
 
 
 def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
-        Sqlite(str(tmp_path / "nowhere" / "file"), World(), SimulatedCarrier(4))
+        Sqlite(str(tmp_path / "nowhere" / "file"), World(), POOL)
 
 
 def test_a_store_of_a_newer_version_is_refused(path: str, storage: Sqlite) -> None:
     storage._writer.execute(f"PRAGMA user_version = {latest() + 1}")
     with pytest.raises(StoreError, match=f"version {latest() + 1}.*use a newer one"):
-        Sqlite(path, World(), SimulatedCarrier(4))
+        Sqlite(path, World(), POOL)
 
 
 def test_the_store_is_for_its_owner_only(path: str, storage: Sqlite) -> None:
@@ -449,7 +448,7 @@ def test_a_store_of_version_1_is_brought_up_to_date(path: str, world: World) -> 
                 "INSERT INTO phone_number_associations VALUES (?, ?, ?, ?, ?)", (*of_number, name, value, MOMENT)
             )
         old.execute("PRAGMA user_version = 1")
-    with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
+    with closing(Sqlite(path, world, POOL)) as storage:
         key = storage.look(ANYBODY, identities.find_key, "AKIAOLD")
         assert key
         assert (key.status, key.last_used_at, key.secret_access_key) == ("Active", None, "plain")
@@ -461,7 +460,7 @@ def test_a_store_of_version_1_is_brought_up_to_date(path: str, world: World) -> 
         free = storage.look(ANYBODY, phone_numbers.get, "+12065550101")
         assert (held.status, len(held.associations)) == ("Assigned", 1)
         assert (free.status, free.associations) == ("Unassigned", ())
-    with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
+    with closing(Sqlite(path, world, POOL)) as storage:
         assert storage.look(ANYBODY, identities.USERS.count) == 1
 
 
@@ -479,7 +478,7 @@ def test_a_store_of_version_2_is_brought_up_to_date(path: str, world: World) -> 
             ("a" * 22, MOMENT, MOMENT),
         )
         old.execute("PRAGMA user_version = 2")
-    with closing(Sqlite(path, world, SimulatedCarrier(4))) as storage:
+    with closing(Sqlite(path, world, POOL)) as storage:
         users = storage.look(ANYBODY, identities.USERS.page, None, 10)
         assert [user.user_name for user in users] == ["alice", "bob"]
         assert len({user.user_id for user in users}) == 2

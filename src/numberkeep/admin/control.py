@@ -107,12 +107,12 @@ class Controls:
             before = self._world.offset_seconds
             offset_seconds = seconds_of(time) - self._world.real_seconds() if time else 0.0
             self._world.reset(offset_seconds)
-            self.rewound += 1
             try:
                 yield offset_seconds
             except Error:
                 self._world.reset(before)
                 raise
+            self.rewound += 1
 
     async def begin(self) -> None:
         """Put the demonstration inventory into a store that is new."""

@@ -1,6 +1,7 @@
 """The last hours minute by minute: how many requests came, how many were refused or failed, and how long they took."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -9,6 +10,8 @@ from msgspec import Struct
 
 from ..domain.moment import Timestamp, moment
 from ..metrics import REQUEST_SECONDS, Counted
+
+log = logging.getLogger(__name__)
 
 MINUTE_SECONDS = 60
 KEPT_MINUTES = 180
@@ -61,10 +64,13 @@ class Minutes:
         self._samples = deque([self._sample()], maxlen=KEPT_MINUTES)
 
     async def run(self) -> None:
-        """Remember, until cancelled."""
+        """Remember, until cancelled. What fails is logged, and tried again a minute later."""
         while True:
             await asyncio.sleep(MINUTE_SECONDS)
-            self.note()
+            try:
+                self.note()
+            except Exception:
+                log.exception("what was counted in a minute could not be read")
 
     def note(self) -> None:
         """A minute is over."""

@@ -97,12 +97,12 @@ class Api:
         real_seconds: Callable[[], float],
         arn_of: Callable[[str, str, str], str | None] = lambda account_id, kind, id: None,
         of_one_number: frozenset[str] = frozenset(),
-        before: Mapping[str, Callable[[Mapping[str, Any]], None]] | None = None,
+        before: Mapping[str, Callable[[str, Mapping[str, Any]], None]] | None = None,
     ) -> None:
         """`real_seconds` is the time that policies see, in epoch seconds. `arn_of` gives the ARN of an account's
         resource by kind and id, if it is there. `of_one_number` are the operations that touch nothing but the number
-        in their path. `before` has, by the name of an operation, what is called with its arguments before it runs, and
-        may raise Awaited."""
+        in their path. `before` has, by the name of an operation, what is called with the account and the
+        operation's arguments before it runs, and may raise Awaited."""
         self._flavours = flavours
         self._identify = identify
         self._recall = store.recall
@@ -173,7 +173,7 @@ class Api:
     def _prepare(self, caller: Caller, operation: Operation, parameters: dict[str, str], request: Request) -> None:
         """Have done what has to be done before the operation runs. Raises Awaited if that takes its time."""
         try:
-            self._before[operation.name](operation.bind(parameters, request).arguments)
+            self._before[operation.name](caller.account_id, operation.bind(parameters, request).arguments)
         except Awaited:
             if self._throttle is not None:
                 self._throttle.give_back(caller.account_id, operation.name)  # for it comes again

@@ -61,8 +61,8 @@ class Carrier(Protocol):
     def receiver(self) -> str | None:
         """The name under which what it is asked is noted as messages; None if it is asked in another way."""
 
-    def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """The numbers that an account can buy and that meet all filters, in the order of E.164, those after `after`."""
+    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
+        """The numbers for sale that meet all filters, in the order of E.164, those after the text `after`."""
 
     async def order(self, request: Request) -> Answer:
         """Provide a number."""

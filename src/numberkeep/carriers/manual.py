@@ -14,7 +14,7 @@ class ManualCarrier:
 
     receiver = None
 
-    def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
+    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
         """Nothing is known to be for sale; a number that is may be ordered all the same."""
         return iter(())
 

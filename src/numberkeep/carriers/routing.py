@@ -50,6 +50,7 @@ Timeout = Annotated[float, Meta(gt=0, le=25)]
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$")]
 Range = Annotated[str, Meta(pattern=r"^\+[0-9]{0,15}$")]
 """How numbers begin."""
+ANY = "+"
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
@@ -84,7 +85,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
 
     carrier: str
     account: Account | None = None
-    numbers: Range = "+"
+    numbers: Range = ANY
 
     def fits(self, account_id: str, e164: str) -> bool:
         return self.account in (None, account_id) and e164.startswith(self.numbers)
@@ -97,7 +98,7 @@ class Subscriber(Struct, frozen=True, forbid_unknown_fields=True):
     secret_file: str
     timeout_seconds: Timeout = 10
     account: Account | None = None
-    numbers: Range = "+"
+    numbers: Range = ANY
     events: Sequence[EventType] = EVENT_TYPES
 
     def fits(self, account_id: str, e164: str, event: EventType) -> bool:
@@ -150,7 +151,6 @@ class Carriers:
         subscribers' messages go."""
         self._carriers = carriers
         self._webhooks = webhooks or {}
-        self._sellers = [carrier for carrier in self._webhooks.values() if carrier.sells]
         self.subscribers_text = subscribers_text(routing.subscribers)
         self._default = routing.default
         self._routes = routing.routes
@@ -174,25 +174,59 @@ class Carriers:
     @property
     def are_asked_for_offers(self) -> bool:
         """Whether some have to be asked what they have for sale before `search` can tell."""
-        return bool(self._sellers)
+        return any(carrier.sells for carrier in self._webhooks.values())
 
-    def have_offers(self, **filters: str | None) -> bool:
+    def have_offers(self, account_id: str, **filters: str | None) -> bool:
         """Whether `search` can tell."""
-        return all(seller.has_offers(**filters) for seller in self._sellers)
+        return all(seller.has_offers(**filters) for seller in self._sellers(account_id))
 
-    async def fetch(self, **filters: str | None) -> None:
+    async def fetch(self, account_id: str, **filters: str | None) -> None:
         """Ask those who have to be asked."""
-        await asyncio.gather(*[seller.fetch(**filters) for seller in self._sellers])
+        await asyncio.gather(*[seller.fetch(**filters) for seller in self._sellers(account_id)])
+
+    def _sellers(self, account_id: str) -> "list[WebhookCarrier]":
+        names = {name for _, name in self._ranges(account_id)}
+        return [carrier for name, carrier in self._webhooks.items() if carrier.sells and name in names]
 
     def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """What each of them has for sale of what it would be asked for."""
+        """What an account's carriers have for sale of what each of them would be asked for."""
 
-        def offers(name: str, carrier: Carrier) -> Iterator[str]:
-            for e164 in carrier.search(account_id, after=after, **filters):
-                if self.name_of(account_id, e164) == name:
+        def offers(begin: str, carrier: Carrier, others: Sequence[str]) -> Iterator[str]:
+            position: str | None = max(after or "", _before(begin))
+            while position is not None:
+                start, position = position, None
+                for e164 in carrier.search(after=start, **filters):
+                    if not e164.startswith(begin):
+                        return
+                    other = next((one for one in others if e164.startswith(one)), None)
+                    if other is not None:
+                        position = other + _PAST_DIGITS  # however many these are
+                        break
                     yield e164
 
-        return heapq.merge(*[offers(name, carrier) for name, carrier in self._carriers.items()])
+        ranges = self._ranges(account_id)
+        begins = [begin for begin, _ in ranges]
+        return heapq.merge(
+            *[offers(begin, self._carriers[name], begins[:index]) for index, (begin, name) in enumerate(ranges)]
+        )
+
+    def _ranges(self, account_id: str) -> list[tuple[str, str]]:
+        """How numbers begin, and the name of the carrier that serves those for the account; the first that fits."""
+        found: list[tuple[str, str]] = []
+        for route in self._routes:
+            if route.account in (None, account_id):
+                found.append((route.numbers, route.carrier))
+                if route.numbers == ANY:
+                    return found
+        return [*found, (ANY, self._default)]
+
+
+_PAST_DIGITS = ":"
+
+
+def _before(begin: str) -> str:
+    """A text before all numbers that begin so, and after all other numbers that are before them."""
+    return "" if begin == ANY else f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}{_PAST_DIGITS}"
 
 
 Told = Callable[[str, str, EventType], Sequence[str]]

@@ -48,7 +48,7 @@ class SimulatedCarrier:
         self._refused = refused
         self._failing = failing
 
-    def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
+    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
         """The numbers of the pool that it can provide as if they were any others."""
         pool = simulated_pool.search(after=after, **{name: value for name, value in filters.items() if value})
         return (e164 for e164 in pool if not e164.endswith(MAGIC_ENDINGS))

@@ -155,7 +155,7 @@ class WebhookCarrier:
         self._steady_seconds = steady_seconds
         self._offers: dict[Filters, tuple[float, list[str]]] = {}
 
-    def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
+    def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
         """What it has offered when `fetch` asked."""
         _, offers = self._offers.get(_named(filters), (0, []))
         return (e164 for e164 in offers if after is None or e164 > after)

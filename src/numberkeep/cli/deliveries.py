@@ -41,7 +41,7 @@ def list_(
 @click.option("--receiver", help="All to this subscriber, in place of one message.")
 def retry(database: Location, account: str, message_id: str | None, receiver: str | None) -> None:
     """Send messages again that were given up."""
-    if (message_id is None) == (receiver is None):
+    if bool(message_id) == bool(receiver):
         raise click.UsageError("Name either a message or, with --receiver, a subscriber.")
     count = 0
     while some := run(database, account, messages.again, message_id, receiver, MESSAGES_AT_ONCE):

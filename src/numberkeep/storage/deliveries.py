@@ -159,7 +159,7 @@ def of_account(tx: Tx, status: Status | None, receiver: str | None, limit: int) 
 
 def again(tx: Tx, message_id: str | None, receiver: str | None, limit: int) -> int:
     """Have messages that were given up sent once more: up to `limit` of that id, or to that receiver. How many."""
-    column, value = ("receiver", receiver) if message_id is None else ("message_id", message_id)
+    column, value = ("message_id", message_id) if message_id else ("receiver", receiver)
     where = f"WHERE account_id = ? AND {column} = ? AND status = 'Failed' AND data <> ''"
     rows = tx.execute(f"{_SELECT} {where} ORDER BY delivery_id LIMIT ?", (tx.account_id, value, limit)).fetchall()
     for row in rows:

@@ -26,8 +26,9 @@ PATIENCE_SECONDS = 1.0
 """How long a page waits until all are read; then it tells how far that is, and asks again."""
 KNOWN_ACCOUNTS = 100
 """Of how many accounts it is remembered what has been read."""
-SETTLED_SECONDS = 10
-"""When a change is so old, none that was made before it has still to be seen."""
+SETTLED_SECONDS = 120
+"""When a change is so old, none that was made before it has still to be seen: transactions end in seconds, and the
+clocks of several servers are not a minute apart."""
 SHARES = {"half of them": (3, 0.5), "95 of 100": (2, 0.95), "99 of 100": (0, 0.99)}
 """Of requests, with the colour of each."""
 
@@ -51,8 +52,9 @@ class Trends:
     async def show(self, visit: Visit) -> Response:
         """The page."""
         numbers = await self._numbers(visit)
-        service = self._service() if visit.allows("cloudtrail:LookupEvents") else []
-        return visit.page("trends.html", title="Trends", numbers=numbers, service=service)
+        is_part = "hx-request" in visit.request.headers  # which has no use for the rest
+        service = self._service() if visit.allows("cloudtrail:LookupEvents") and not is_part else []
+        return visit.page("trends.html", title="Trends", numbers=numbers, days=DAYS, service=service)
 
     def _service(self) -> list[Plot]:
         minutes = self._minutes.latest()
@@ -78,7 +80,8 @@ class Trends:
 
     async def _numbers(self, visit: Visit) -> Plot | int:
         """The plot; or how many changes have been read, if there are more."""
-        known = self._of(visit.caller.account_id, visit.console.controls.rewound)
+        past = visit.console.controls.rewound
+        known = self._of(visit.caller.account_id, past)
         until = self._world.steady_seconds() + PATIENCE_SECONDS
         async with known.turn:
             while True:
@@ -90,12 +93,15 @@ class Trends:
                 if self._world.steady_seconds() > until:
                     return known.moves.read
             counts, recent, now = await visit.survey(_present, known.moves.last)
+            if past != visit.console.controls.rewound:  # what was read is of two pasts
+                return known.moves.read
             return _plot(counts, known.moves.and_then(recent).by_day, now)
 
     def _of(self, *past: *tuple[str, int]) -> _Known:
         known = self._known.get(past)
         if known is None:
-            since = self._world.real_seconds() - (DAYS + 1) * 86400  # the service's time is never behind
+            # A change is as old by the service's time as by the real one, or older, unless that was set back.
+            since = self._world.real_seconds() + min(0.0, self._world.offset_seconds) - (DAYS + 1) * 86400
             known = self._known[past] = _Known(change_id_at(since))
             if len(self._known) > KNOWN_ACCOUNTS:
                 self._known.popitem(last=False)
