@@ -226,6 +226,8 @@ def test_a_terminated_server_ends_and_keeps_what_it_has(database: str) -> None:
         chime.create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=["+12065550100"])
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+        assert process.stderr
+        assert "stopping" in process.stderr.read()
         with pytest.raises(EndpointConnectionError):
             chime.list_phone_numbers()
     with running("serve", "--database", database) as (_, url, _):

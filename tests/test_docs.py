@@ -81,6 +81,19 @@ def test_every_error_is_documented() -> None:
             assert f"| `{name}` | {status} |" in text, name
 
 
+def test_every_endpoint_of_the_admin_port_is_documented() -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    paths = {
+        path
+        for module in (ROOT / "src" / "numberkeep" / "admin").glob("*.py")
+        for path in re.findall(r'Route\(\s*"(/[^"]+)"', module.read_text())
+    }
+    assert len(paths) > 10
+    for path in paths:
+        fixed, *names = re.split(r"\{\w+\}", path)
+        assert re.search(r"[^`\s]+".join(map(re.escape, (fixed, *names))), text), path
+
+
 def test_every_decision_is_listed() -> None:
     index = (ROOT / "docs" / "decisions" / "index.md").read_text()
     for page in (ROOT / "docs" / "decisions").glob("0*.md"):

@@ -99,6 +99,7 @@ def test_rows_that_break_a_rule_are_mended_and_fed_in_again(database: str, file:
     assert london[:3] == ["+442079460100", "VoiceConnector", "London"]
     assert "SipMediaApplicationDialIn" in london[3]
     assert "Fax" in fax[3]
+    assert "there are BusinessCalling, VoiceConnector, SipMediaApplicationDialIn." in fax[3]
     assert short == ["+12065550102", "Voice", "", "The row has 2 cells, the header 3."]
     mended = errors.read_text().replace("+442079460100,VoiceConnector", "+442079460100,SipMediaApplicationDialIn")
     errors.write_text(mended.replace("Fax,Fax", "BusinessCalling,Fax"))

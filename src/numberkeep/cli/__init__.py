@@ -321,6 +321,7 @@ async def _serve(settings: Settings) -> None:
         if replaced:
             running.hand_over()
             return
+        log.info("stopping: requests under way are answered")
         running.stop_soon()
         await asyncio.sleep(settings.stop_delay)
 

@@ -1,5 +1,6 @@
 """Numbers out of a store into a file, and out of a file into a store."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 from .. import maintenance
 from ..config import Location
 from ..domain.errors import BadRequest, ServiceFailure
-from ..domain.phone_number import PhoneNumber
+from ..domain.phone_number import CallingNameStatus, PhoneNumber, ProductType, Status
 from ..maintenance import Session
 from ..operations import inventory
 from ..operations.inventory import GivenNumber, Outcome, given_of
@@ -148,7 +149,7 @@ def _outcomes(session: Session, reader: Reader, batch: Sequence[Raw], dry_run: b
         try:
             parsed.append(reader.parse(raw))
         except ValueError as error:
-            parsed.append(BadRequest(str(error)))
+            parsed.append(BadRequest(_why(error)))
     put = iter(_put(session, [one for one in parsed if isinstance(one, GivenNumber)], dry_run))
     return [next(put) if isinstance(one, GivenNumber) else one for one in parsed]
 
@@ -164,3 +165,13 @@ def _put(session: Session, given: list[GivenNumber], dry_run: bool) -> list[Outc
         if len(given) == 1:
             return [BadRequest(str(error))]
         return [outcome for one in given for outcome in _put(session, [one], dry_run)]
+
+
+_NAMES = {"ProductType": ProductType, "Status": Status, "CallingNameStatus": CallingNameStatus}
+
+
+def _why(error: ValueError) -> str:
+    """What is wrong with a row; of a name that is none, those that there are."""
+    text = str(error)
+    unknown = re.fullmatch(r"Invalid enum value .* - at `\$\.(\w+)`", text)
+    return f"{text}; there are {', '.join(get_args(_NAMES[unknown[1]]))}." if unknown and unknown[1] in _NAMES else text
