@@ -29,7 +29,7 @@ from numberkeep.aws.model import Flavour, Operation, flavours
 from numberkeep.aws.policy import Context, Policy, PolicyError
 from numberkeep.aws.sigv4 import Identity, Key, Verifier, read_unverified
 from numberkeep.aws.sts import Sts
-from numberkeep.carriers.simulated import SimulatedCarrier
+from numberkeep.carriers.routing import carriers_of, simulated_only
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import BadRequest, Error
 from numberkeep.domain.limits import QUOTAS
@@ -258,7 +258,7 @@ def _service() -> _Service:
     """A service with a store and a trail, whose requests are alice's, and unsigned."""
     directory = tempfile.mkdtemp(prefix="numberkeep-fuzz-")
     world = World(clock=lambda: NOW, seed=1)
-    store = Sqlite(f"{directory}/store.sqlite3", world, SimulatedCarrier(4), QUOTAS, durable=False)
+    store = Sqlite(f"{directory}/store.sqlite3", world, carriers_of(simulated_only(4)), QUOTAS, durable=False)
     runner = asyncio.Runner()
     runner.run(store.transact(CALLER, identities.create_role, ROLE_NAME, (ACCOUNT,), 3600))
     lines: list[bytes] = []
