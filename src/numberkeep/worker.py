@@ -48,6 +48,8 @@ CLAIM_SECONDS = 60
 """For how long other workers leave a change alone that one has claimed: should that one die, they go on then."""
 CARRIER_SECONDS = 30
 """How long a carrier has to answer: less than a claim lasts, or two workers would ask by turns for ever."""
+TELL_SECONDS = 60
+"""How long the log does not tell again that a receiver fails: of each of a hundred thousand messages it is no news."""
 
 
 class Endpoint(Protocol):
@@ -79,8 +81,10 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._under_way: Counter[str] = Counter()
         """How many messages are on their way to each receiver."""
-        self._unreached: Counter[str] = Counter()
-        """How often each receiver was asked in vain since it last answered."""
+        self._in_vain: Counter[str] = Counter()
+        """How often each receiver was asked in vain since the log told that it fails."""
+        self._told_at: dict[str, float] = {}
+        """When that was."""
         self._asking = asking
         self._working = asyncio.Lock()
 
@@ -235,13 +239,16 @@ class Worker:
             why = f"it has not answered in {CARRIER_SECONDS} s" if limit.expired() else str(error) or repr(error)
             trace = None if isinstance(error, OSError) else error  # which a TimeoutError is too
             failed = Failed(why)
-            self._unreached[whom] += 1
-            if self._unreached[whom] == 1:  # of each of a hundred thousand messages it would be no news
+            now = self._world.steady_seconds()
+            if whom not in self._in_vain and now - self._told_at.get(whom, -TELL_SECONDS) >= TELL_SECONDS:
                 told = "%s fails, and is asked again; the first time it was about %s: %s"
                 log.warning(told, whom, about.e164_phone_number, failed.why, exc_info=trace)
+                self._in_vain[whom], self._told_at[whom] = 0, now
+            if whom in self._in_vain:
+                self._in_vain[whom] += 1
             has_failed(failed.why)
             return failed
-        if count := self._unreached.pop(whom, 0):
+        if count := self._in_vain.pop(whom, 0):
             log.warning("%s answers again; it was asked %d times in vain", whom, count)
         return answer
 
