@@ -275,6 +275,98 @@ def test_the_clock_is_turned_by_a_button(screen: Screen, service: Service) -> No
     expect(page.get_by_role("row")).to_have_count(2)
 
 
+def test_everything_that_can_be_done_to_a_number(screen: Screen, service: Service) -> None:
+    page = screen.go("/numbers/+13125550100")
+
+    def do(card: str, button: str, said: str) -> None:
+        page.locator(".card", has=page.get_by_role("heading", name=card, exact=True)).get_by_role(
+            "button", name=button, exact=True
+        ).click()
+        expect(page.get_by_role("status").first).to_contain_text(said)
+
+    page.get_by_label("Name", exact=True).fill("Chicago")
+    do("Name", "Change the name", "The name is changed.")
+    page.get_by_label("Product type").select_option("VoiceConnector")
+    do("Product type", "Change the product type", "It has the product type VoiceConnector now.")
+    page.get_by_label("Voice Connector or group").select_option(f"VoiceConnectorId {CONNECTOR}")
+    do("Assignment", "Assign", "It is assigned to VoiceConnectorId")
+    expect(page.get_by_role("button", name="Delete")).to_be_disabled()
+    do("Assignment", "Take it away", "It is free now.")
+    do("Delete", "Delete", "It is deleted.")
+    do("Restore", "Restore", "It is restored.")
+    page.get_by_label("Calling name").fill("")
+    do("Calling name", "Ask for it", "The calling name is asked for.")
+    expect(page.locator(".timeline > li")).to_have_count(8)
+    number = service.client().get_phone_number(PhoneNumberId="+13125550100")["PhoneNumber"]
+    assert (number["Status"], number["CallingNameStatus"]) == ("Unassigned", "UpdateInProgress")
+
+
+def test_out_of_the_deletion_queue(screen: Screen) -> None:
+    page = screen.go("/deletion-queue")
+    page.get_by_label("Select +1 503-555-0100").check()
+    page.get_by_role("button", name="Restore the selected").click()
+    expect(page.get_by_role("status")).to_have_text("Done for 1 of 1.")
+    page.goto("/deletion-queue")
+    expect(page.get_by_text("It is empty.")).to_be_visible()
+
+
+def test_a_rule_is_disabled_and_enabled(screen: Screen, service: Service) -> None:
+    voice = service.client("chime-sdk-voice")
+    host = voice.list_voice_connectors()["VoiceConnectors"][0]["OutboundHostName"]
+    endpoints = [{"LambdaArn": "arn:aws:lambda:us-east-1:123456789012:function:one"}]
+    application = voice.create_sip_media_application(AwsRegion="us-east-1", Name="one", Endpoints=endpoints)
+    id = application["SipMediaApplication"]["SipMediaApplicationId"]
+    target = {"SipMediaApplicationId": id, "Priority": 1, "AwsRegion": "us-east-1"}
+    voice.create_sip_rule(
+        Name="Trunk", TriggerType="RequestUriHostname", TriggerValue=host, TargetApplications=[target]
+    )
+    page = screen.go("/sip-rules")
+    page.get_by_role("button", name="Disable Trunk").click()
+    expect(page.get_by_role("status")).to_have_text("The SIP rule Trunk is disabled.")
+    page.get_by_role("button", name="Enable Trunk").click()
+    expect(page.get_by_role("status")).to_have_text("The SIP rule Trunk is enabled.")
+
+
+def test_faults_snapshots_and_accounts(screen: Screen, service: Service) -> None:
+    """What dev has."""
+    page = screen.go("/dev")
+    page.get_by_label("Operation").select_option("GetPhoneNumber")
+    page.get_by_label("Error").select_option("ServiceFailureException")
+    page.get_by_role("button", name="Have requests go wrong").click()
+    expect(page.get_by_text("fired 0 times")).to_be_visible()
+    page.get_by_role("button", name="Remove fault").click()
+    expect(page.get_by_text("None is in force.")).to_be_visible()
+    page.get_by_label("What they are asked for").select_option("order")
+    page.get_by_label("What they do").select_option("refuse")
+    page.get_by_role("button", name="Have carriers go wrong").click()
+    expect(page.get_by_text("fired 0 times")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("now")
+    page.get_by_role("button", name="Take a snapshot").click()
+    page.get_by_label("Another duration").fill("1h")
+    page.get_by_role("button", name="Let it pass").click()
+    page.get_by_role("button", name="Begin anew").click()
+    expect(page.get_by_text("None is in force.")).to_be_visible()
+    page.get_by_role("button", name="Restore now").click()
+    expect(page.get_by_text("fired 0 times")).to_be_visible()
+    page.get_by_role("button", name="Forget now").click()
+    expect(page.get_by_text("None is taken.")).to_be_visible()
+    assert len(service.client().list_phone_numbers()["PhoneNumbers"]) == 6
+    page.goto("/accounts")
+    page.get_by_label("Another account").fill("222222222222")
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.get_by_role("status").first).to_have_text("This is account 222222222222 now.")
+    expect(page.get_by_text("No number is like that.")).to_be_visible()
+
+
+def test_trends_can_be_read_and_looked_at(screen: Screen) -> None:
+    page = screen.go("/trends")
+    plot = page.get_by_role("img", name=re.compile("Numbers at the end of each day"))
+    expect(plot).to_be_visible()
+    assert plot.locator("rect").count() == 3, "three statuses today, and nothing before"
+    page.get_by_text("The figures").first.click()
+    expect(page.get_by_role("region", name="Figures: Numbers")).to_be_visible()
+
+
 def test_signing_in_and_out(chromium: Browser, start: Start, axe: str) -> None:
     service = start(dev=False, verify=True)
     id, secret = key_of(service)
