@@ -87,9 +87,6 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     account: Account | None = None
     numbers: Range = ANY
 
-    def fits(self, account_id: str, e164: str) -> bool:
-        return self.account in (None, account_id) and e164.startswith(self.numbers)
-
 
 class Subscriber(Struct, frozen=True, forbid_unknown_fields=True):
     """Who is told of what happens to numbers."""
@@ -161,7 +158,7 @@ class Carriers:
 
     def name_of(self, account_id: str, e164: str) -> str:
         """The name of the carrier that serves an account's number."""
-        return next((route.carrier for route in self._routes if route.fits(account_id, e164)), self._default)
+        return next(name for begin, name in self._ranges(account_id) if e164.startswith(begin))
 
     def of(self, account_id: str, e164: str) -> Carrier:
         """That carrier."""
@@ -204,21 +201,20 @@ class Carriers:
                         break
                     yield e164
 
-        ranges = self._ranges(account_id)
+        ranges = list(self._ranges(account_id))
         begins = [begin for begin, _ in ranges]
         return heapq.merge(
             *[offers(begin, self._carriers[name], begins[:index]) for index, (begin, name) in enumerate(ranges)]
         )
 
-    def _ranges(self, account_id: str) -> list[tuple[str, str]]:
+    def _ranges(self, account_id: str) -> Iterator[tuple[str, str]]:
         """How numbers begin, and the name of the carrier that serves those for the account; the first that fits."""
-        found: list[tuple[str, str]] = []
         for route in self._routes:
             if route.account in (None, account_id):
-                found.append((route.numbers, route.carrier))
+                yield route.numbers, route.carrier
                 if route.numbers == ANY:
-                    return found
-        return [*found, (ANY, self._default)]
+                    return
+        yield ANY, self._default
 
 
 _PAST_DIGITS = ":"
