@@ -24,7 +24,7 @@ from .admin.console import Console
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
 from .admin.faults import Faults, FaultyCarrier
 from .admin.health import Health
-from .admin.minutes import Minutes
+from .admin.minutes import MINUTE_SECONDS, Minutes
 from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
 from .aws.cloudtrail import Recorder, Records
@@ -244,12 +244,12 @@ class App:
             return metrics.counted
         shared = Shared(seat.metrics_fd, metrics)
         stack.callback(shared.keep)
-        stack.push_async_callback(_stop, asyncio.create_task(_keep(shared)))
+        stack.push_async_callback(_stop, asyncio.create_task(_every(KEEP_SECONDS, shared.keep)))
         return shared.counted
 
     def _minutes(self, counted: Callable[[], Counted], stack: AsyncExitStack) -> Minutes:
         minutes = Minutes(counted, self.world.real_seconds)
-        stack.push_async_callback(_stop, asyncio.create_task(minutes.run()))
+        stack.push_async_callback(_stop, asyncio.create_task(_every(MINUTE_SECONDS, minutes.note)))
         return minutes
 
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
@@ -503,13 +503,14 @@ def lock_store(database: Path) -> TextIO:
     return lock
 
 
-async def _keep(shared: Shared) -> None:
+async def _every(seconds: float, act: Callable[[], object]) -> None:
+    """Call `act` again and again until cancelled; what it raises is logged, and ends nothing."""
     while True:
-        await asyncio.sleep(KEEP_SECONDS)
+        await asyncio.sleep(seconds)
         try:
-            shared.keep()
+            act()
         except Exception:
-            log.exception("what was counted could not be kept for the other processes")
+            log.exception("what was counted could not be kept")
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

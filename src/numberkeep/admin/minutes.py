@@ -1,7 +1,5 @@
 """The last hours minute by minute: how many requests came, how many were refused or failed, and how long they took."""
 
-import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -10,8 +8,6 @@ from msgspec import Struct
 
 from ..domain.moment import Timestamp, moment
 from ..metrics import REQUEST_SECONDS, Counted
-
-log = logging.getLogger(__name__)
 
 MINUTE_SECONDS = 60
 KEPT_MINUTES = 180
@@ -55,22 +51,13 @@ class Minute(Struct, frozen=True):
 
 
 class Minutes:
-    """Remembers what was counted every minute."""
+    """Remembers what was counted every minute, when `note` is called."""
 
     def __init__(self, counted: Callable[[], Counted], real_seconds: Callable[[], float]) -> None:
         """`counted` gives what all processes of this service have counted."""
         self._counted = counted
         self._real_seconds = real_seconds
         self._samples = deque([self._sample()], maxlen=KEPT_MINUTES)
-
-    async def run(self) -> None:
-        """Remember, until cancelled. What fails is logged, and tried again a minute later."""
-        while True:
-            await asyncio.sleep(MINUTE_SECONDS)
-            try:
-                self.note()
-            except Exception:
-                log.exception("what was counted in a minute could not be read")
 
     def note(self) -> None:
         """A minute is over."""
