@@ -18,6 +18,7 @@ from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import Error
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.storage import phone_numbers
+from numberkeep.storage.answers import Answers
 from numberkeep.storage.driver import LISTENING_TURNS, Done, Driver, Work
 from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Pool, Tx
@@ -47,16 +48,12 @@ class LogStore(Driver):
         self._quotas = quotas or {}
         self._numbers = self._file.look(NOBODY, _everything)
         self._log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._answers = Answers()
         self._jobs: list[Job] = []
         self._busy = False
         self._lines: list[bytes] = []
 
-    def recall(self, key: Hashable) -> bytes | None:
-        return None
-
-    def read(
-        self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable = None, e164: str | None = None
-    ) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         if e164 is None:
             self._file.read(caller, request_id, work, done)
         else:
@@ -101,6 +98,7 @@ class LogStore(Driver):
                     _not_in_memory,
                     self._note,
                     self._numbers,
+                    self._answers,
                     self._pool,
                     self._quotas,
                     self._world,

@@ -100,7 +100,7 @@ def _api() -> Api:
 
 
 class _NoStore:
-    recall = read = write = staticmethod(lambda *_: None)
+    read = write = staticmethod(lambda *_: None)
 
 
 # The signature parser

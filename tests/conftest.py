@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import httpx
+import msgspec
 import pytest
 from botocore.config import Config
 from hypothesis import settings
@@ -215,7 +216,8 @@ def do(storage: Driver) -> Do:
     """Run an operation: ``do("get_phone_number", phone_number_id="+12065550100")``."""
 
     def run(operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
-        return asyncio.run(storage.transact(caller, OPERATIONS[operation], **arguments))
+        answer = asyncio.run(storage.transact(caller, OPERATIONS[operation], **arguments))
+        return msgspec.json.decode(answer) if isinstance(answer, bytes) else answer
 
     return run
 

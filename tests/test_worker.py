@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from conftest import ALICE, BOB
@@ -36,7 +37,8 @@ class Bench:
         self.worker = Worker(storage, lambda *_: self.carrier, world)
 
     async def do(self, operation: str, caller: Caller = ALICE, **arguments: Any) -> Any:
-        return await self.storage.transact(caller, OPERATIONS[operation], **arguments)
+        answer = await self.storage.transact(caller, OPERATIONS[operation], **arguments)
+        return msgspec.json.decode(answer) if isinstance(answer, bytes) else answer
 
     async def number(self, caller: Caller = ALICE, e164: str = E164) -> Any:
         return await self.storage.transact(caller, phone_numbers.find, e164)

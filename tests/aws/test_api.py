@@ -25,12 +25,7 @@ class Store:
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    def recall(self, key: Any) -> None:
-        hash(key)
-
-    def read(
-        self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, e164: Any, kind: str = "read"
-    ) -> None:
+    def read(self, caller: Caller, request_id: str, work: Any, done: Any, e164: Any, kind: str = "read") -> None:
         assert (caller, request_id) == (CALLER, ID)
         self.ran.append(kind)
         try:
@@ -40,7 +35,7 @@ class Store:
         done(result)
 
     def write(self, caller: Caller, request_id: str, work: Any, done: Any, e164: Any) -> None:
-        self.read(caller, request_id, work, done, None, e164, "write")
+        self.read(caller, request_id, work, done, e164, "write")
 
 
 IDENTITY = Identity(CALLER, "us-east-1")
@@ -147,50 +142,19 @@ def test_an_operation_that_is_not_served_is_named() -> None:
     )
 
 
-def test_answers_are_recalled_for_the_same_question_by_the_same_asker_only() -> None:
-    class Recalls(Store):
-        def __init__(self) -> None:
-            super().__init__()
-            self.known: dict[Any, bytes] = {}
-
-        def recall(self, key: Any) -> bytes | None:  # type: ignore[override]
-            return self.known.get(key)
-
-        def read(
-            self, caller: Caller, request_id: str, work: Any, done: Any, key: Any, e164: Any, kind: str = "read"
-        ) -> None:
-            self.ran.append(kind)
-            self.known[key] = work(None)
-            done(self.known[key])
-
-    store = Recalls()
-    number = {"PhoneNumberId": "x", "Name": "Desk"}
-    functions = {**OPERATIONS, "list_phone_numbers": lambda tx, **_: {"PhoneNumbers": [number]}}
-
-    def identify(request: Request) -> Identity:
-        return Identity(Caller(request.headers["account"], "", ""), "us-east-1")
-
-    api = Api(flavours(functions), identify, store, lambda: ID, real_seconds=lambda: 0.0)
-
-    def get(host: str = "chime.x", account: str = "1", query: str = "") -> bytes:
-        answers: list[Response] = []
-        api.handle(Request("GET", "/phone-numbers", query, {"host": host, "account": account}, b""), answers.append)
-        return answers[0].body
-
-    first = get()
-    for different in [{"account": "2"}, {"query": "max-results=1"}, {"host": "voice-chime.x"}]:
-        before = len(store.ran)
-        get(**different)
-        assert len(store.ran) == before + 1, different
-    assert b'"Name":"Desk"' in get(host="voice-chime.x")
-    assert b'"Name"' not in first
-    before = len(store.ran)
-    assert get() == first
-    assert len(store.ran) == before
-    store.known.clear()
-    for n in range(100):
-        get(query=f"filter-value={n:0200}")
-    assert set(store.known) == {None}, "what is too long to come again is not kept"
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("localhost", "Desk"), ("voice-chime.x", "Desk"), ("chime.x", None)],
+    ids=["both", "voice", "chime"],
+)
+def test_what_is_json_already_has_the_members_of_the_flavour(host: str, name: str | None) -> None:
+    answer = b'{"PhoneNumber":{"Name":"Desk","PhoneNumberId":"x"}}'
+    functions = {**OPERATIONS, "get_phone_number": lambda tx, **_: answer}
+    api = Api(flavours(functions), lambda request: IDENTITY, Store(), lambda: ID, real_seconds=lambda: 0.0)
+    answers: list[Response] = []
+    api.handle(Request("GET", "/phone-numbers/x", "", {"host": host}, b""), answers.append)
+    number = json.loads(answers[0].body)["PhoneNumber"]
+    assert (number.get("Name"), number["PhoneNumberId"], "Name" in number) == (name, "x", name is not None)
 
 
 def test_an_unknown_error_is_logged_and_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:

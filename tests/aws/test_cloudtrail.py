@@ -30,9 +30,6 @@ class Lines(list[bytes]):
 
 
 class Store:
-    def recall(self, key: Any) -> None:
-        return None
-
     def read(self, caller: Any, request_id: str, work: Any, done: Any, *_: Any) -> None:
         try:
             done(work(None))

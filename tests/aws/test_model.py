@@ -17,7 +17,7 @@ from numberkeep.aws.errors import Refusal
 from numberkeep.aws.message import Request
 from numberkeep.aws.model import Flavour, flavours, load, snake, union
 from numberkeep.domain.errors import BadRequest, OperationNotImplemented
-from numberkeep.domain.phone_number import Association, PhoneNumber
+from numberkeep.domain.phone_number import Association, PhoneNumber, answer_of
 from numberkeep.operations import OPERATIONS
 
 NUMBER = PhoneNumber(
@@ -197,6 +197,32 @@ def test_what_is_answered_is_understood(service: str) -> None:
     understood = create_parser("rest-json").parse({"status_code": 200, "headers": {}, "body": body}, shape)
     assert understood["PhoneNumber"]["PhoneNumberId"] == "%2B12065550100"
     assert understood["PhoneNumber"]["CreatedTimestamp"].isoformat() == "2019-08-12T22:10:20.521000+00:00"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        NUMBER,
+        replace(
+            NUMBER,
+            calling_name="Acme",
+            calling_name_status="UpdateInProgress",
+            requested_calling_name="Other",
+            order_id="c1d9a3f0",
+            deletion_timestamp="2019-11-04T18:42:07.964Z",
+            change_id=1,
+        ),
+        replace(NUMBER, e164_phone_number="+16135550100", country="CA", associations=(), name=None),
+        replace(NUMBER, product_type="BusinessCalling", associations=NUMBER.associations * 2),
+    ],
+)
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_what_the_store_tells_of_a_number_is_what_the_model_makes_of_it(flavour: str, number: PhoneNumber) -> None:
+    sent = request("GET", "/phone-numbers/x")
+    operation, parameters = FLAVOURS[flavour].route(sent)
+    call = operation.bind(parameters, sent)
+    told = call({"answer": b'{"PhoneNumber":%b}' % answer_of(number)})
+    assert told == call({"answer": {"PhoneNumber": number}})
 
 
 @pytest.mark.parametrize("member", ["status", "product_type", "type"])

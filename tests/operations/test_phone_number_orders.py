@@ -20,7 +20,7 @@ def test_numbers_are_in_the_inventory_from_the_order_on(do: Do) -> None:
     assert (made.status, made.order_type) == ("Processing", "New")
     assert [item.e164_phone_number for item in made.ordered_phone_numbers] == [ONE, TWO]
     numbers = do("list_phone_numbers")["PhoneNumbers"]
-    assert [(n.status, n.name, n.order_id, n.created_timestamp) for n in numbers] == [
+    assert [(n["Status"], n["Name"], n["OrderId"], n["CreatedTimestamp"]) for n in numbers] == [
         ("AcquireInProgress", "Desk", made.phone_number_order_id, made.created_timestamp)
     ] * 2
     assert do("get_phone_number_order", phone_number_order_id=made.phone_number_order_id)["PhoneNumberOrder"] == made

@@ -20,14 +20,14 @@ ASSIGNED = {
 
 
 def e164s(answer: Any) -> list[str]:
-    return [number.e164_phone_number for number in answer["PhoneNumbers"]]
+    return [number["E164PhoneNumber"] for number in answer["PhoneNumbers"]]
 
 
 @pytest.mark.parametrize("spelling", ["+12065550101", "%2B12065550101", "%2b12065550101", "12065550101"])
 def test_a_number_is_found_by_every_spelling_of_its_id(do: Do, put: Do, spelling: str) -> None:
     put(ONE)
     number = do("get_phone_number", phone_number_id=spelling)["PhoneNumber"]
-    assert (number.e164_phone_number, number.phone_number_id) == (ONE, "%2B12065550101")
+    assert (number["E164PhoneNumber"], number["PhoneNumberId"]) == (ONE, "%2B12065550101")
 
 
 def test_what_is_not_there_or_anothers_is_not_found(do: Do, put: Do) -> None:
@@ -95,9 +95,9 @@ def test_filters(do: Do, put: Do) -> None:
 def test_associations_are_shown_with_their_number(do: Do, put: Do) -> None:
     put(ONE)
     put(TWO, **ASSIGNED)
-    assert [number.associations for number in do("list_phone_numbers")["PhoneNumbers"]] == [
-        (),
-        (Association("VoiceConnectorId", "abc", "2019-10-28T18:40:37.453Z"),),
+    assert [number["Associations"] for number in do("list_phone_numbers")["PhoneNumbers"]] == [
+        [],
+        [{"AssociatedTimestamp": "2019-10-28T18:40:37.453Z", "Name": "VoiceConnectorId", "Value": "abc"}],
     ]
 
 

@@ -305,44 +305,22 @@ def test_the_writer_survives_whatever_stops_a_group(storage: Sqlite, world: Worl
     assert facts(storage) == {"token_secret", "b"}
 
 
-class Reads:
-    """Counts what is really read, and recalls the rest."""
-
-    def __init__(self, storage: Sqlite) -> None:
-        self.storage = storage
-        self.count = 0
-
-    def __call__(self, name: str, caller: Caller = ANYBODY) -> bytes:
-        results: list[Any] = []
-        known = self.storage.recall((caller.account_id, name))
-        if known is not None:
-            return known
-
-        def work(tx: Tx) -> bytes:
-            self.count += 1
-            return (store.get(tx, name) or "nothing").encode()
-
-        self.storage.read(caller, "id", work, results.append, (caller.account_id, name))
-        return bytes(results[0])
+def read(storage: Sqlite, name: str) -> str:
+    """What a fact says to who asks now."""
+    results: list[Any] = []
+    storage.read(ANYBODY, "id", lambda tx: store.get(tx, name) or "nothing", results.append)
+    return str(results[0])
 
 
-def test_what_was_read_is_recalled_until_the_next_commit(storage: Sqlite, path: str) -> None:
+def test_a_turn_of_the_loop_has_one_snapshot(storage: Sqlite, path: str) -> None:
     async def run() -> None:
-        read = Reads(storage)
-        assert [read("x") for _ in range(3)] == [b"nothing"] * 3
-        assert read.count == 1
-        await storage.transact(ANYBODY, store.put, "x", "one")
-        assert [read("x") for _ in range(3)] == [b"one"] * 3
-        assert read.count == 2
-        await asyncio.sleep(0)  # another turn of the loop, another snapshot
-        assert read("x") == b"one"
-        assert read.count == 2
+        assert read(storage, "x") == "nothing"
         with sqlite3.connect(path, isolation_level=None) as other:  # another process
-            other.execute("UPDATE store SET value = 'two' WHERE name = 'x'")
+            other.execute("INSERT INTO store VALUES ('x', 'theirs')")
         other.close()
-        assert read("x") == b"one", "a turn of the loop has one snapshot"
+        assert read(storage, "x") == "nothing"
         await asyncio.sleep(0)
-        assert read("x") == b"two"
+        assert read(storage, "x") == "theirs"
 
     asyncio.run(run())
 
@@ -351,33 +329,20 @@ def test_who_has_an_answer_reads_what_it_tells(storage: Sqlite) -> None:
     """Even in the turn of the loop in which the answer comes, with a snapshot from before the commit."""
 
     async def run() -> None:
-        read = Reads(storage)
         for n in range(200):
-            seen: list[bytes] = []
+            seen: list[str] = []
             ready = asyncio.Event()
 
-            def done(result: Any, seen: list[bytes] = seen, ready: asyncio.Event = ready) -> None:
-                seen.append(read("x"))
+            def done(result: Any, seen: list[str] = seen, ready: asyncio.Event = ready) -> None:
+                seen.append(read(storage, "x"))
                 ready.set()
 
-            assert read("x") == (str(n - 1).encode() if n else b"nothing")
+            assert read(storage, "x") == (str(n - 1) if n else "nothing")
             storage.write(ANYBODY, "id", lambda tx, n=n: store.put(tx, "x", str(n)), done)
             while not ready.is_set():
-                read("x")
+                read(storage, "x")
                 await asyncio.sleep(0)
-            assert seen == [str(n).encode()]
-
-    asyncio.run(run())
-
-
-def test_what_is_kept_is_bounded(storage: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numberkeep.storage.sqlite.KNOWN_BYTES", 5000)
-
-    async def run() -> None:
-        read = Reads(storage)
-        for n in range(100):
-            read(f"name{n}")
-        assert len(storage._known) < 10
+            assert seen == [str(n)]
 
     asyncio.run(run())
 

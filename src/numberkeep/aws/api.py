@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
@@ -25,9 +25,6 @@ from .throttle import Throttle
 
 log = logging.getLogger(__name__)
 
-LONGEST_KEY = 200
-"""The longest path and query by which an answer is recalled: longer ones, such as presigned URLs, do not come again."""
-
 ATTEMPTS = 10
 """How often a request is begun again because something has to be read first, such as who holds its key."""
 
@@ -40,15 +37,9 @@ Done = Callable[[Any], None]
 
 
 class Store(Protocol):
-    """Runs a call in a transaction and hands over its result once that is durable, or the `Error` it raised.
+    """Runs a call in a transaction and hands over its result once that is durable, or the `Error` it raised."""
 
-    A read that would give the same result as one before, because nothing was written since, can be recalled.
-    """
-
-    def recall(self, key: Hashable) -> bytes | None: ...
-    def read(
-        self, caller: Caller, request_id: str, work: Call, done: Done, key: Hashable, e164: str | None
-    ) -> None: ...
+    def read(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
     def write(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
 
 
@@ -105,7 +96,6 @@ class Api:
         operation's arguments before it runs, and may raise Awaited."""
         self._flavours = flavours
         self._identify = identify
-        self._recall = store.recall
         self._read = store.read
         self._write = store.write
         self._new_id = new_id
@@ -152,16 +142,8 @@ class Api:
                 if strike.instead:
                     raise strike.instead
             e164 = parameters["PhoneNumberId"] if operation.name in self._of_one_number else None
-            if not operation.reads:
-                self._write(caller, answer.request_id, operation.bind(parameters, request), done, e164)
-                return
-            is_short = len(request.path) + len(request.query) <= LONGEST_KEY and operation.name not in self._before
-            key = (operation, caller.account_id, request.path, request.query) if is_short else None
-            known = self._recall(key)
-            if known is not None:
-                done(known)
-            else:
-                self._read(caller, answer.request_id, operation.bind(parameters, request), done, key, e164)
+            run = self._read if operation.reads else self._write
+            run(caller, answer.request_id, operation.bind(parameters, request), done, e164)
         except Awaited as awaited:
             if attempts:
                 awaited.resume_with(partial(self._handle_again, request, reply, attempts - 1, began))

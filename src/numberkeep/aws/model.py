@@ -85,8 +85,16 @@ class Operation:
     """One operation of one flavour, compiled."""
 
     def __init__(
-        self, name: str, model: dict[str, Any], types: "_Types", answers: "_Types", function: Function | None
+        self,
+        name: str,
+        model: dict[str, Any],
+        everything: Shapes,
+        types: "_Types",
+        answers: "_Types",
+        function: Function | None,
     ) -> None:
+        """`function` gives an answer whose members it has by name or as attributes, or JSON as it is to be sent, with
+        the members of `everything`, the shapes of both models."""
         definition = model["operations"][name]
         self.name = name
         self.errors = frozenset(error["shape"] for error in definition.get("errors", ()))
@@ -128,6 +136,7 @@ class Operation:
         self._decode_body = msgspec.json.Decoder(self._body).decode if body["members"] else None
         output = definition.get("output", {}).get("shape")
         self._output = answers.type_of(output) if output and self.status != 204 else None
+        self._tells_all = output is None or _has_all(model["shapes"], everything, output)
         self.uri_members = {
             reference["locationName"]: member
             for member, reference in located["members"].items()
@@ -158,7 +167,7 @@ class Operation:
                 arguments.update(msgspec.structs.asdict(body))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise self._explain(parameters, request.body, str(error)) from error
-        return Call(self._function, arguments, self._output)
+        return Call(self._function, arguments, self._output, self._tells_all)
 
     def in_query(self, query: str) -> Iterator[tuple[str, str]]:
         """The members in a query."""
@@ -178,20 +187,35 @@ class Operation:
         return explain.why(*self._input, parameters, body if self._decode_body else b"", otherwise)
 
 
+def _has_all(shapes: Shapes, everything: Shapes, name: str) -> bool:
+    """Whether a shape, and what is in it, has all the members that either model gives it."""
+    if shapes is everything:
+        return True
+    shape, whole = shapes[name], everything[name]
+    inner = [member["shape"] for member in shape.get("members", {}).values()]
+    inner += [shape[of]["shape"] for of in ("member", "value") if of in shape]
+    return shape.get("members", {}).keys() == whole.get("members", {}).keys() and all(
+        _has_all(shapes, everything, one) for one in inner
+    )
+
+
 class Call:
     """What a request asks for: a function of a transaction that gives the answer's body."""
 
-    __slots__ = ("_function", "_output", "arguments")
+    __slots__ = ("_function", "_output", "_tells_all", "arguments")
 
-    def __init__(self, function: Function, arguments: dict[str, Any], output: Any) -> None:
+    def __init__(self, function: Function, arguments: dict[str, Any], output: Any, tells_all: bool) -> None:
         self._function = function
         self.arguments = arguments
         self._output = output
+        self._tells_all = tells_all
 
     def __call__(self, tx: Any) -> bytes:
         answer = self._function(tx, **self.arguments)
         if self._output is None:
             return b""
+        if isinstance(answer, bytes):
+            return answer if self._tells_all else _encode(msgspec.json.decode(answer, type=self._output))
         return _encode(msgspec.convert(answer, self._output, from_attributes=True))
 
 
@@ -381,4 +405,4 @@ def _compile(
     answers = _Types(model["shapes"], constrained=False, enums=everything["shapes"])
     types = _Types(model["shapes"], constrained=True)
     for name in names:
-        yield name, Operation(name, model, types, answers, functions.get(snake(name)))
+        yield name, Operation(name, model, everything["shapes"], types, answers, functions.get(snake(name)))

@@ -7,7 +7,8 @@ Chime API reference (UpdatePhoneNumber, DeletePhoneNumber, RestorePhoneNumber) u
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from . import number_plan
@@ -286,6 +287,54 @@ class PhoneNumber(Struct, frozen=True):
     def _calling_name(self, event: str, now: Timestamp, **changes: str | None) -> "PhoneNumber":
         status = CALLING_NAME_MOVES[self.calling_name_status, event]
         return replace(self, calling_name_status=status, updated_timestamp=now, **changes)
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _told(capabilities: Capabilities) -> Raw:
+    return Raw(
+        _encode(
+            {
+                "InboundCall": capabilities.inbound_call,
+                "InboundMMS": capabilities.inbound_mms,
+                "InboundSMS": capabilities.inbound_sms,
+                "OutboundCall": capabilities.outbound_call,
+                "OutboundMMS": capabilities.outbound_mms,
+                "OutboundSMS": capabilities.outbound_sms,
+            }
+        )
+    )
+
+
+_TOLD = {capabilities: _told(capabilities) for capabilities in (CALLS_AND_MESSAGES, CALLS_ONLY)}
+
+
+def answer_of(number: PhoneNumber) -> bytes:
+    """The number as answers tell it: JSON of AWS's shape PhoneNumber, with the members of both service models."""
+    return _encode(
+        {
+            "Associations": [
+                {"AssociatedTimestamp": one.associated_timestamp, "Name": one.name, "Value": one.value}
+                for one in number.associations
+            ],
+            "CallingName": number.calling_name,
+            "CallingNameStatus": number.calling_name_status,
+            "Capabilities": _TOLD[number.capabilities],
+            "Country": number.country,
+            "CreatedTimestamp": number.created_timestamp,
+            "DeletionTimestamp": number.deletion_timestamp,
+            "E164PhoneNumber": number.e164_phone_number,
+            "Name": number.name,
+            "OrderId": number.order_id,
+            "PhoneNumberArn": None,  # AWS documents neither its form nor its use
+            "PhoneNumberId": number.phone_number_id,
+            "ProductType": number.product_type,
+            "Status": number.status,
+            "Type": number.type,
+            "UpdatedTimestamp": number.updated_timestamp,
+        }
+    )
 
 
 def _or(words: Sequence[str]) -> str:

@@ -1,8 +1,12 @@
-"""Phone numbers: read, list, update, delete, restore, one at a time or fifty."""
+"""Phone numbers: read, list, update, delete, restore, one at a time or fifty.
+
+What is told of a number is JSON already, so that is what these operations give.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -14,9 +18,9 @@ from . import pages
 from .batches import Answer, each
 
 
-def get_phone_number(tx: Tx, phone_number_id: str) -> Answer:
+def get_phone_number(tx: Tx, phone_number_id: str) -> bytes:
     """One number's details."""
-    return {"PhoneNumber": phone_numbers.get(tx, phone_number_id)}
+    return _encode({"PhoneNumber": phone_numbers.answer(tx, phone_number_id)})
 
 
 def list_phone_numbers(
@@ -27,7 +31,7 @@ def list_phone_numbers(
     filter_value: str | None = None,
     max_results: int | None = None,
     next_token: str | None = None,
-) -> Answer:
+) -> bytes:
     """The account's numbers in the order of E.164; those in the deletion queue only if `status` asks for them."""
     if filter_value and not filter_name:
         raise BadRequest("FilterValue needs FilterName, which says whose value it is.")
@@ -42,10 +46,10 @@ def list_phone_numbers(
         ["ListPhoneNumbers", *filters.values()],
         max_results,
         next_token,
-        lambda after, limit: phone_numbers.page(tx, after=after or "", limit=limit, **filters),
-        lambda number: number.e164_phone_number,
+        lambda after, limit: phone_numbers.page_of_answers(tx, after=after or "", limit=limit, **filters),
+        lambda told: told[0],
     )
-    return {"PhoneNumbers": page, "NextToken": next_token}
+    return _encode({"NextToken": next_token, "PhoneNumbers": [answer for _, answer in page]})
 
 
 def update_phone_number(
@@ -54,15 +58,15 @@ def update_phone_number(
     product_type: str | None = None,
     calling_name: str | None = None,
     name: str | None = None,
-) -> Answer:
+) -> bytes:
     """Change one detail. A calling name takes up to 72 hours; the worker settles it."""
     details = {"product_type": product_type, "calling_name": calling_name, "name": name}
     was = phone_numbers.get(tx, phone_number_id)
     number = was.update({detail: value for detail, value in details.items() if value is not None}, tx.now)
-    phone_numbers.replace(tx, was, number)
+    answer = phone_numbers.replace(tx, was, number)
     if calling_name is not None:
         pending_changes.put(tx, number.e164_phone_number, "set_calling_name", due_at=tx.now)
-    return {"PhoneNumber": number}
+    return _encode({"PhoneNumber": answer})
 
 
 def batch_update_phone_number(tx: Tx, update_phone_number_request_items: Sequence[Struct]) -> Answer:
@@ -88,16 +92,19 @@ def batch_delete_phone_number(tx: Tx, phone_number_ids: Sequence[str]) -> Answer
     return each("PhoneNumberIds", phone_number_ids, lambda index: delete_phone_number(tx, phone_number_ids[index]))
 
 
-def restore_phone_number(tx: Tx, phone_number_id: str) -> Answer:
+def restore_phone_number(tx: Tx, phone_number_id: str) -> bytes:
     """Out of the deletion queue, back among the Unassigned."""
     was = phone_numbers.get(tx, phone_number_id)
     number = was.restore(tx.now)
     check_phone_number_quota(tx, 1)
-    phone_numbers.replace(tx, was, number)
+    answer = phone_numbers.replace(tx, was, number)
     pending_changes.delete(tx, number.e164_phone_number, "release")
-    return {"PhoneNumber": number}
+    return _encode({"PhoneNumber": answer})
 
 
 def check_phone_number_quota(tx: Tx, more: int) -> None:
     """Raises ResourceLimitExceeded if the account may not have so many `more` numbers outside the deletion queue."""
     check_quota(tx.quotas, "phone_numbers", lambda: phone_numbers.count(tx) + more)
+
+
+_encode = msgspec.json.Encoder().encode

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ..domain.caller import Caller
@@ -112,17 +112,11 @@ class Driver(ABC):
     """Who is told of what happens; None if nobody is."""
 
     @abstractmethod
-    def recall(self, key: Hashable) -> bytes | None:
-        """What `read` has given for `key`, if it would certainly give the same now."""
-
-    @abstractmethod
-    def read(
-        self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable = None, e164: str | None = None
-    ) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         """Run `work`, which writes nothing, now or soon, and give `done` its result or the `Error` it has raised.
 
-        The result may be kept under `key` for `recall`, unless that is None. `e164` is given for what touches no rows
-        but those of one number. `done` is called on the event loop that is running now.
+        `e164` is given for what touches no rows but those of one number. `done` is called on the event loop that is
+        running now.
         """
 
     @abstractmethod

@@ -7,32 +7,38 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Raw, Struct, structs
 from msgspec.structs import astuple
 
 from ..domain.errors import NotFound
 from ..domain.events import event_of
 from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
-from ..domain.phone_number import IN_DELETION_QUEUE, Association, AssociationName, PhoneNumber
+from ..domain.phone_number import IN_DELETION_QUEUE, Association, AssociationName, PhoneNumber, answer_of
 from . import deliveries
+from .answers import Answers
 from .tx import Row, Rows, Subscribers, Tx
 
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
 """What is true of a number, and changes. Its associations are rows of their own."""
 
 _STATUS = COLUMNS.index("status")
-_SELECT = f"SELECT {', '.join((*COLUMNS, 'change_id'))} FROM phone_numbers WHERE account_id = ?"
-_SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
-_SELECT_HELD = (
-    f"SELECT {', '.join(f'n.{column}' for column in (*COLUMNS, 'change_id'))} FROM phone_number_associations a"
+_STATE = ", ".join(f"n.{column}" for column in (*COLUMNS, "change_id"))
+_LAST_CHANGE = "n.e164_phone_number, n.change_id"
+_OF_ACCOUNT = "FROM phone_numbers n WHERE n.account_id = ?"
+_SELECT_LAST_CHANGE = f"SELECT {_LAST_CHANGE} {_OF_ACCOUNT} AND e164_phone_number = ?"
+_HELD = (
+    "FROM phone_number_associations a"
     " CROSS JOIN phone_numbers n WHERE n.account_id = a.account_id AND n.e164_phone_number = a.e164_phone_number"
     " AND a.account_id = ?"
 )
+_SELECT = f"SELECT {_STATE} {_OF_ACCOUNT}"
+_SELECT_ONE = f"{_SELECT} AND e164_phone_number = ?"
 _INSERTED = ("account_id", *COLUMNS, "change_id")
 _INSERT = f"INSERT INTO phone_numbers ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 _NOT_IN_QUEUE = f"status NOT IN {IN_DELETION_QUEUE!r}"
 REASON = "reason"
+_ANSWER = "answer"
 Execute = Callable[..., Rows]
 
 _encode = msgspec.json.Encoder().encode
@@ -56,8 +62,12 @@ def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
     e164 = normalize_id(phone_number_id)
     number = find(tx, e164)
     if number is None:
-        raise NotFound(f"Could not find PhoneNumber with Id '{e164}'")
+        raise _not_found(e164)
     return number
+
+
+def _not_found(e164: str) -> NotFound:
+    return NotFound(f"Could not find PhoneNumber with Id '{e164}'")
 
 
 def find(tx: Tx, e164: str) -> PhoneNumber | None:
@@ -73,6 +83,28 @@ def find(tx: Tx, e164: str) -> PhoneNumber | None:
     return number
 
 
+def answer(tx: Tx, phone_number_id: str) -> Raw:
+    """What the API tells of the account's number of that id. Raises what `get` raises."""
+    e164 = normalize_id(phone_number_id)
+    if known := tx.known.get((_ANSWER, tx.account_id, e164)):
+        return known  # type: ignore[no-any-return]
+    row = tx.execute(_SELECT_LAST_CHANGE, (tx.account_id, e164)).fetchone()
+    if row is None:
+        raise _not_found(e164)
+    ((_, answer),) = _answers(tx.execute, tx.answers, tx.account_id, [row])
+    return answer
+
+
+def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) -> dict[Hashable, Raw]:
+    """What `answer` gives for numbers of several accounts, as far as they are there: for `Tx.known`."""
+    found: dict[Hashable, Raw] = {}
+    for account_id, e164s in by_account(keys):
+        sql = f"SELECT {_LAST_CHANGE} {_OF_ACCOUNT} AND e164_phone_number IN ({', '.join('?' * len(e164s))})"
+        rows = execute(sql, (account_id, *e164s)).fetchall()
+        found |= {(_ANSWER, account_id, e164): one for e164, one in _answers(execute, kept, account_id, rows)}
+    return found
+
+
 def page(
     tx: Tx,
     *,
@@ -86,10 +118,57 @@ def page(
 ) -> list[PhoneNumber]:
     """Up to `limit` numbers in the order of E.164, those after `after`; those in the deletion queue only if `status`
     asks for them, or `queue_too`."""
-    select, e164, where, values = _SELECT, "e164_phone_number", [], [tx.account_id]
+    rows = _page(tx, _STATE, after, limit, status, product_type, filter_name, filter_value, queue_too)
+    return _with_associations(tx.execute, tx.account_id, rows)
+
+
+def page_of_answers(
+    tx: Tx,
+    *,
+    after: str,
+    limit: int,
+    status: str | None,
+    product_type: str | None,
+    filter_name: str | None,
+    filter_value: str | None,
+) -> list[tuple[str, Raw]]:
+    """The numbers that `page` gives, and what the API tells of each."""
+    rows = _page(tx, _LAST_CHANGE, after, limit, status, product_type, filter_name, filter_value)
+    return _answers(tx.execute, tx.answers, tx.account_id, rows)
+
+
+def _answers(execute: Execute, kept: Answers, account_id: str, rows: Sequence[Row]) -> list[tuple[str, Raw]]:
+    """What the API tells of the numbers in `rows`, each with its last change: of most it has told before."""
+    told = kept.of(account_id)
+    found = [(e164, told.get(change_id)) for e164, change_id in rows]
+    lacking = [(account_id, e164) for e164, answer in found if answer is None]
+    if not lacking:
+        return found  # type: ignore[return-value]
+    numbers = find_all(execute, lacking, lock=False)
+    made = {}
+    for number in numbers.values():
+        assert number
+        assert number.change_id
+        answer = made[number.e164_phone_number] = Raw(answer_of(number))
+        kept.keep(account_id, number.change_id, answer)
+    return [(e164, answer or made[e164]) for e164, answer in found]
+
+
+def _page(
+    tx: Tx,
+    columns: str,
+    after: str,
+    limit: int,
+    status: str | None,
+    product_type: str | None,
+    filter_name: str | None,
+    filter_value: str | None,
+    queue_too: bool = False,
+) -> list[Row]:
+    table, e164, where, values = _OF_ACCOUNT, "n.e164_phone_number", [], [tx.account_id]
     if filter_name:
         # From the holders' side, whose index has the numbers in order: they are few, where the account's may be many.
-        select, e164 = _SELECT_HELD, "a.e164_phone_number"
+        table, e164 = _HELD, "a.e164_phone_number"
         where.append("a.name = ?")
         values.append(filter_name)
         if filter_value:
@@ -105,8 +184,8 @@ def page(
     if product_type:
         where.append("product_type = ?")
         values.append(product_type)
-    sql = f"{select} AND {' AND '.join(where)} ORDER BY {e164} LIMIT ?"
-    return _with_associations(tx.execute, tx.account_id, tx.execute(sql, (*values, limit)).fetchall())
+    sql = f"SELECT {columns} {table} AND {' AND '.join(where)} ORDER BY {e164} LIMIT ?"
+    return tx.execute(sql, (*values, limit)).fetchall()
 
 
 def select(tx: Tx, where: str, values: Sequence[object]) -> list[PhoneNumber]:
@@ -185,8 +264,12 @@ def insert_all(tx: Tx, numbers: Sequence[PhoneNumber]) -> None:
         _associate(tx, number)
 
 
-def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> None:
-    """Keep what has changed of `was`, which is as it was found, and that it has, for a `reason` that has to be told."""
+def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> Raw:
+    """Keep what has changed of `was`, which is as it was found, and that it has, for a `reason` that has to be told.
+
+    Gives what the API tells of the number now.
+    """
+    answer = Raw(answer_of(number))
     changed = {
         column: (before, after)
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
@@ -198,12 +281,14 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = 
         tx.write("DELETE FROM phone_number_associations WHERE account_id = ? AND e164_phone_number = ?", key)
         _associate(tx, number)
     if not changed:
-        return
+        return answer
     told = {**changed, REASON: (None, reason)} if reason else changed
     change_id = _remember(tx, number, told, was.change_id)
     changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)
+    tx.answers.keep(tx.account_id, change_id, answer, was.change_id)
+    return answer
 
 
 def _associate(tx: Tx, number: PhoneNumber) -> None:

@@ -35,6 +35,7 @@ from ..domain.number_plan import normalize_id
 from ..metrics import Metrics
 from ..world import World
 from . import pending_changes, phone_numbers
+from .answers import Answers
 from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, Work, promise
 from .postgres_schema import conninfo, token_secret
 from .postgres_statements import Writes, translate
@@ -85,7 +86,7 @@ class _Mode(NamedTuple):
     """What a transaction is like."""
 
     begin: str
-    known: Callable[[Execute, Sequence[Job]], dict[Hashable, Any]]
+    known: Callable[[Execute, Answers, Sequence[Job]], dict[Hashable, Any]]
     """What a group reads at its beginning, so that its jobs need not."""
 
 
@@ -126,6 +127,7 @@ class Postgres(Driver):
         self.subscribers = subscribers
         self._metrics = metrics or Metrics()
         self._token_secret = token_secret(url)
+        self._answers = Answers()
         self._closing = threading.Event()
         leader = _Place("the store", conninfo(url, "read-write"), self._metrics)
         nearest = [leader]
@@ -137,17 +139,12 @@ class Postgres(Driver):
         self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending), "worker")
         self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing), "writes")
         self._looks = self._line(FEW_THREADS, [leader], _Mode(_READING, _nothing))
-        self._number_reads = self._line(1, nearest, _Mode(_READING, _numbers))
+        self._number_reads = self._line(1, nearest, _Mode(_READING, _answers))
         self._reads = self._line(THREADS, nearest, _Mode(_READING, _nothing))
         self._surveyors = self._threads(SURVEYS, [leader])
         self._looked: dict[Hashable, _Looked] = {}
 
-    def recall(self, key: Hashable) -> bytes | None:
-        return None  # another process may have written since
-
-    def read(
-        self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable = None, e164: str | None = None
-    ) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         line = self._number_reads if e164 else self._reads
         line.put(Job(caller, request_id, work, done, e164))
 
@@ -245,6 +242,7 @@ class Postgres(Driver):
                 transaction.execute,
                 transaction.write,
                 known,
+                self._answers,
                 self._pool,
                 self._quotas,
                 self._world,
@@ -275,7 +273,7 @@ class Postgres(Driver):
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
                 with session.transaction(mode.begin) as transaction:
-                    results = self._run(jobs, transaction, mode.known(transaction.execute, jobs))
+                    results = self._run(jobs, transaction, mode.known(transaction.execute, self._answers, jobs))
                 session.place.find()
                 return results
             except _MET_ANOTHER as error:
@@ -318,20 +316,20 @@ def _tell(loop: asyncio.AbstractEventLoop, function: Callable[P, None], *args: P
         log.warning("transactions were done when nobody waited for them any more")
 
 
-def _nothing(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+def _nothing(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return {}
 
 
-def _numbers(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
-    return dict(phone_numbers.find_all(execute, _names(jobs), lock=False))
+def _answers(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+    return dict(phone_numbers.answers(execute, kept, _names(jobs)))
 
 
-def _locked(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+def _locked(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return dict(phone_numbers.find_all(execute, _names(jobs), lock=True))
 
 
-def _locked_with_pending(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
-    return {**_locked(execute, jobs), **pending_changes.find_all(execute, _names(jobs))}
+def _locked_with_pending(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+    return {**_locked(execute, kept, jobs), **pending_changes.find_all(execute, _names(jobs))}
 
 
 def _names(jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,7 @@ from ..domain.caller import Caller
 from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..metrics import Metrics
 from ..world import World
+from .answers import Answers
 from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, StoreError, Work
 from .migrations import migrations, of_sqlite, refuse_newer_version
 from .tx import Pool, Subscribers, Tx
@@ -35,12 +36,8 @@ T = TypeVar("T")
 
 CACHE_KIBIBYTES = 24_576
 """How much of the file each of the two connections keeps in memory."""
-KNOWN_BYTES = 16 * 1024 * 1024
-"""How much of what was read is kept until the next commit."""
 KNOWN_ROWS = 32_768
 """How many rows the writer remembers, about a kilobyte each, so that it need not read what it has just written."""
-KNOWN_OVERHEAD_BYTES = 1000
-"""What keeping a result takes besides the result: its key, above all."""
 CHECKPOINT_PAGES = 4000
 """How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
 QUICK_COMMIT_SECONDS = 0.002
@@ -95,9 +92,7 @@ class Sqlite(Driver):
                 raise StoreError(f"The store {path} cannot be opened: {error}.") from error
             self._connections = stack.pop_all()
         self._reading = False
-        self._known: dict[Hashable, bytes] = {}
-        self._known_version = 0
-        self._known_bytes = 0
+        self._answers = Answers()
         self._rows: dict[Hashable, Any] = {}
         self._rows_version = 0
         self._line = Line(self._run_group, sizes=self._metrics.groups("writes"))
@@ -130,31 +125,15 @@ class Sqlite(Driver):
         run("COMMIT")
         run("PRAGMA busy_timeout = 0")  # see `_begin`
 
-    def recall(self, key: Hashable) -> bytes | None:
-        """What `read` has given for `key`, if nothing was committed since."""
-        if not self._reading:
-            asyncio.get_running_loop().call_soon(self._end_snapshot)
-            try:
-                self._begin_snapshot()
-            except sqlite3.Error:
-                return None  # which `read` will report
-        return self._known.get(key)
-
-    def read(
-        self, caller: Caller, request_id: str, work: Work, done: Done, key: Hashable = None, e164: str | None = None
-    ) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         """Run `work` at once.
 
-        Reads of one turn of the event loop share the snapshot that `recall` has begun. It ends before a write is
-        answered, so that whoever has an answer reads what it tells.
+        Reads of one turn of the event loop share a snapshot. It ends before a write is answered, so that whoever has
+        an answer reads what it tells.
         """
-        result = self._look(caller, request_id, work)
-        if key is not None and not isinstance(result, Error):
-            self._known_bytes += len(result) + KNOWN_OVERHEAD_BYTES
-            if self._known_bytes > KNOWN_BYTES:
-                self._forget()
-            self._known[key] = result
-        done(result)
+        if not self._reading:
+            asyncio.get_running_loop().call_soon(self._end_snapshot)
+        done(self._look(caller, request_id, work))
 
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._end_snapshot()
@@ -205,19 +184,11 @@ class Sqlite(Driver):
 
     def _begin_snapshot(self) -> None:
         self._reader.execute("BEGIN")
-        (version,) = self._reader.execute("PRAGMA data_version").fetchone()
         self._reading = True
-        if version != self._known_version:
-            self._forget()
-            self._known_version = version
 
     def _end_snapshot(self) -> None:
         self._reading = False
         self._reader.rollback()
-
-    def _forget(self) -> None:
-        self._known.clear()
-        self._known_bytes = 0
 
     def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         self._line.put(Job(caller, request_id, work, done))
@@ -335,6 +306,7 @@ class Sqlite(Driver):
             connection.execute,
             connection.write,
             known,
+            self._answers,
             self._pool,
             self._quotas,
             self._world,

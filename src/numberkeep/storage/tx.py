@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from ..domain.caller import Caller
 from ..domain.events import EventType
 from ..domain.moment import Timestamp
+from .answers import Answers
 
 Row = Sequence[Any]
 
@@ -42,6 +43,7 @@ class Tx:
 
     __slots__ = (
         "account_id",
+        "answers",
         "caller",
         "dice",
         "execute",
@@ -63,6 +65,7 @@ class Tx:
         execute: Callable[..., Rows],
         write: Callable[..., object],
         known: dict[Hashable, Any],
+        answers: Answers,
         pool: Pool,
         quotas: Mapping[str, int],
         dice: Dice,
@@ -80,6 +83,8 @@ class Tx:
         """Runs a statement that changes rows."""
         self.known = known
         """What rows hold, of those that were read or written: whoever writes a row keeps this in step."""
+        self.answers = answers
+        """What the API tells of numbers, as far as it was made before."""
         self.pool = pool
         self.quotas = quotas
         """How many of a thing the account may have: `numberkeep.domain.limits`."""
