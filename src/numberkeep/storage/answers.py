@@ -1,5 +1,7 @@
 """What the API tells of numbers: JSON that is made once for each state of a number."""
 
+from collections.abc import Mapping
+
 from msgspec import Raw
 
 MOST_ANSWERS = 20_000
@@ -20,11 +22,12 @@ class Answers:
         """The account's, by the ids of changes."""
         return self._of.get(account_id) or {}
 
-    def keep(self, account_id: str, change_id: int, answer: Raw, previous: int | None = None) -> None:
-        """Have `answer` for whoever asks next; hardly anybody asks for the `previous` one again."""
+    def keep(self, account_id: str, answers: Mapping[int, Raw], previous: int | None = None) -> None:
+        """Have `answers` for whoever asks next; hardly anybody asks for the `previous` one again."""
         if self._count >= MOST_ANSWERS:
             self._of, self._count = {}, 0
         of_account = self._of.setdefault(account_id, {})
-        if previous is None or of_account.pop(previous, None) is None:
-            self._count += 1
-        of_account[change_id] = answer
+        of_account |= answers
+        self._count += len(answers)
+        if previous is not None and of_account.pop(previous, None) is not None:
+            self._count -= 1

@@ -91,7 +91,7 @@ def answer(tx: Tx, phone_number_id: str) -> Raw:
     row = tx.execute(_SELECT_LAST_CHANGE, (tx.account_id, e164)).fetchone()
     if row is None:
         raise _not_found(e164)
-    ((_, answer),) = _answers(tx.execute, tx.answers, tx.account_id, [row])
+    ((_, answer),) = _answers(tx.answers, tx.account_id, [row], lambda lacking: [get(tx, e164)])
     return answer
 
 
@@ -99,10 +99,31 @@ def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) ->
     """What `answer` gives for numbers of several accounts, as far as they are there: for `Tx.known`."""
     found: dict[Hashable, Raw] = {}
     for account_id, e164s in by_account(keys):
+
+        def read(lacking: Sequence[str], account_id: str = account_id) -> Iterable[PhoneNumber]:
+            numbers = find_all(execute, [(account_id, e164) for e164 in lacking], lock=False)
+            return filter(None, numbers.values())
+
         sql = f"SELECT {_LAST_CHANGE} {_OF_ACCOUNT} AND e164_phone_number IN ({', '.join('?' * len(e164s))})"
         rows = execute(sql, (account_id, *e164s)).fetchall()
-        found |= {(_ANSWER, account_id, e164): one for e164, one in _answers(execute, kept, account_id, rows)}
+        found |= {(_ANSWER, account_id, e164): one for e164, one in _answers(kept, account_id, rows, read)}
     return found
+
+
+def _answers(
+    kept: Answers, account_id: str, rows: Sequence[Row], read: Callable[[Sequence[str]], Iterable[PhoneNumber]]
+) -> list[tuple[str, Raw]]:
+    """What the API tells of the numbers in `rows`, each with its last change. Of most it has told before; the others
+    are what `read` gives, in full."""
+    told = kept.of(account_id)
+    found = [(e164, told.get(change_id)) for e164, change_id in rows]
+    lacking = [e164 for e164, answer in found if answer is None]
+    if not lacking:
+        return found  # type: ignore[return-value]
+    numbers = read(lacking)
+    made = {number.e164_phone_number: (number.change_id, Raw(answer_of(number))) for number in numbers}
+    kept.keep(account_id, dict(made.values()))  # type: ignore[arg-type]
+    return [(e164, answer or made[e164][1]) for e164, answer in found]
 
 
 def page(
@@ -133,25 +154,13 @@ def page_of_answers(
     filter_value: str | None,
 ) -> list[tuple[str, Raw]]:
     """The numbers that `page` gives, and what the API tells of each."""
-    rows = _page(tx, _LAST_CHANGE, after, limit, status, product_type, filter_name, filter_value)
-    return _answers(tx.execute, tx.answers, tx.account_id, rows)
+    filters = (after, limit, status, product_type, filter_name, filter_value)
 
+    def read(lacking: Sequence[str]) -> Iterable[PhoneNumber]:
+        """All of the page: one walk through neighbours costs less than looking for each."""
+        return _with_associations(tx.execute, tx.account_id, _page(tx, _STATE, *filters))
 
-def _answers(execute: Execute, kept: Answers, account_id: str, rows: Sequence[Row]) -> list[tuple[str, Raw]]:
-    """What the API tells of the numbers in `rows`, each with its last change: of most it has told before."""
-    told = kept.of(account_id)
-    found = [(e164, told.get(change_id)) for e164, change_id in rows]
-    lacking = [(account_id, e164) for e164, answer in found if answer is None]
-    if not lacking:
-        return found  # type: ignore[return-value]
-    numbers = find_all(execute, lacking, lock=False)
-    made = {}
-    for number in numbers.values():
-        assert number
-        assert number.change_id
-        answer = made[number.e164_phone_number] = Raw(answer_of(number))
-        kept.keep(account_id, number.change_id, answer)
-    return [(e164, answer or made[e164]) for e164, answer in found]
+    return _answers(tx.answers, tx.account_id, _page(tx, _LAST_CHANGE, *filters), read)
 
 
 def _page(
@@ -287,7 +296,7 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = 
     changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)
-    tx.answers.keep(tx.account_id, change_id, answer, was.change_id)
+    tx.answers.keep(tx.account_id, {change_id: answer}, was.change_id)
     return answer
 
 

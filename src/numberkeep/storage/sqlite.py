@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CACHE_KIBIBYTES = 24_576
+CACHE_KIBIBYTES = 16_384
 """How much of the file each of the two connections keeps in memory."""
-KNOWN_ROWS = 32_768
+KNOWN_ROWS = 16_384
 """How many rows the writer remembers, about a kilobyte each, so that it need not read what it has just written."""
 CHECKPOINT_PAGES = 4000
 """How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
