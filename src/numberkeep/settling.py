@@ -132,17 +132,24 @@ def begin_delivery(tx: Tx, delivery: Delivery) -> bool:
     return False
 
 
-def settle_delivery(tx: Tx, delivery: Delivery, failed: Failed | None, dice: float, *, hopeless: bool = False) -> None:
-    """Keep whether a message that was claimed has arrived; if that is `hopeless`, it is not tried again."""
+def status_after(delivery: Delivery, failed: Failed | None, *, hopeless: bool) -> Status:
+    """How a message stands after one more attempt; if that was `hopeless`, it is not tried again."""
+    if failed is None:
+        return "Delivered"
+    return "Failed" if hopeless or delivery.attempts + 1 >= ATTEMPTS else "Pending"
+
+
+def settle_delivery(tx: Tx, delivery: Delivery, status: Status, failed: Failed | None, dice: float) -> None:
+    """Keep how a message that was claimed stands after it was sent."""
     if not deliveries.is_claimed(tx, delivery):
         return
-    attempts = delivery.attempts + 1
-    if failed and not hopeless and attempts < ATTEMPTS:
+    failure = failed.why if failed else None
+    if status == "Pending":
         due_at = _again_at(tx, delivery.attempts, dice)
-        again = replace(delivery, status="Pending", attempts=attempts, failure=failed.why, due_at=due_at)
+        again = replace(delivery, status=status, attempts=delivery.attempts + 1, failure=failure, due_at=due_at)
         deliveries.postpone(tx, again)
     else:
-        deliveries.finish(tx, delivery, "Failed" if failed else "Delivered", failed.why if failed else None)
+        deliveries.finish(tx, delivery, status, failure)
 
 
 def _again_at(tx: Tx, attempts: int, dice: float) -> Timestamp:

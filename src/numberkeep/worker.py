@@ -20,9 +20,9 @@ from .domain.caller import Caller
 from .domain.errors import Error, ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
 from .metrics import Metrics
-from .settling import ATTEMPTS, Failed
+from .settling import Failed
 from .storage import store
-from .storage.deliveries import Delivery
+from .storage.deliveries import Delivery, Status
 from .storage.driver import Driver
 from .storage.pending_changes import PendingChange
 from .storage.tx import Tx
@@ -216,10 +216,9 @@ class Worker:
             failed: Failed | None = Failed(f"there is no subscriber {delivery.receiver} any more")
         else:
             failed = await self._send(delivery, endpoint)
-        hopeless = endpoint is None
-        is_last = hopeless or delivery.attempts + 1 >= ATTEMPTS
-        self._metrics.delivered("delivered" if failed is None else "given_up" if is_last else "failed")
-        await self._in_turn(delivery, settling.settle_delivery, delivery, failed, dice, hopeless=hopeless)
+        status = settling.status_after(delivery, failed, hopeless=endpoint is None)
+        self._metrics.delivered(_OUTCOMES[status])
+        await self._in_turn(delivery, settling.settle_delivery, delivery, status, failed, dice)
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint) -> Failed | None:
         """Deliver a message; what went wrong, if anything did."""
@@ -251,6 +250,9 @@ class Worker:
         if count := self._in_vain.pop(whom, 0):
             log.warning("%s answers again; it was asked %d times in vain", whom, count)
         return answer
+
+
+_OUTCOMES: dict[Status, str] = {"Delivered": "delivered", "Pending": "failed", "Failed": "given_up"}
 
 
 def _worker_of(account_id: str) -> Caller:

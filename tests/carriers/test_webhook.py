@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,31 @@ def test_a_carrier_is_asked_what_it_sells(carried: Service, receiver: Receiver) 
     assert chime.search_available_phone_numbers(AreaCode="206")["E164PhoneNumbers"] == sorted(for_sale)[1:]
     receiver.answer = lambda message: (503, b"")
     assert chime.search_available_phone_numbers(AreaCode="253")["E164PhoneNumbers"] == []
+    receiver.answer = lambda message: (200, {"numbers": ["+12535550101"]})
+    until = time.monotonic() + 10
+    while not (found := chime.search_available_phone_numbers(AreaCode="253")["E164PhoneNumbers"]):
+        assert time.monotonic() < until, "who has failed is asked again soon"
+        time.sleep(0.1)
+    assert found == ["+12535550101"]
+
+
+def test_a_carrier_is_asked_once_by_all_who_search_for_the_same(carried: Service, receiver: Receiver) -> None:
+    together = threading.Barrier(4)
+
+    def answer(message: Any) -> tuple[int, Any]:
+        time.sleep(0.5)
+        return 200, {"numbers": [E164]}
+
+    receiver.answer = answer
+
+    def search(_: int) -> Any:
+        chime = carried.client()
+        together.wait()
+        return chime.search_available_phone_numbers(AreaCode="206")["E164PhoneNumbers"]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(search, range(4))) == [[E164]] * 4
+    assert [message["type"] for message in receiver.taken] == ["numbers.search"]
 
 
 def test_subscribers_are_told_in_order_what_happens(told: Service, receiver: Receiver) -> None:
@@ -349,7 +375,7 @@ def test_all_messages_to_a_subscriber_can_be_sent_again(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("url = 'ftp://x'", "carriers[...].url"),
+        ("url = 'ftp://x'", "carriers.own: Expected `str` matching regex '^https?://[^/\\\\s]+' - at `$.url`"),
         ("secret_file = 'nowhere'", "The secret_file of own cannot be used"),
         ("secret_file = 'empty'", "The secret_file of own cannot be used"),
         (
@@ -358,7 +384,7 @@ def test_all_messages_to_a_subscriber_can_be_sent_again(
         ),
         (
             "[subscribers.crm]\nurl = 'http://x'\nsecret_file = 'secret'\nevents = ['phone_number.eaten']",
-            "subscribers[...].events[0]",
+            "subscribers.crm: Invalid enum value 'phone_number.eaten' - at `$.events[0]`",
         ),
     ],
 )

@@ -46,6 +46,20 @@ def test_what_counts_before_what(file: Path) -> None:
     assert shown("config", "show", NUMBERKEEP_CONFIG=str(file))["port"] == (9000, "file")
 
 
+def test_a_store_is_shown_as_it_is_given(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/numbers.sqlite3"
+    assert shown("config", "show", "--database", url)["database"] == (url, "flag")
+
+
+def test_a_wrong_value_is_said_to_be_the_file_s(file: Path) -> None:
+    file.write_text("port = 70000\n")
+    result = invoke("--config", str(file), "config", "show")
+    assert result.exit_code == 2
+    assert f"The configuration {file} says so." in result.stderr
+    assert invoke("--config", str(file), "config", "show", "--port", "8000").exit_code == 0
+    assert "says so" not in invoke("--config", str(file), "config", "show", "--port", "70001").stderr
+
+
 def test_passwords_are_not_shown() -> None:
     url = "postgresql://me:secret@db.example/numbers"
     result = invoke("config", "show", "--database", url, NUMBERKEEP_STANDBY=url)

@@ -10,10 +10,16 @@ from numberkeep import settling
 from numberkeep.domain.moment import later
 from numberkeep.settling import Failed
 from numberkeep.storage import deliveries
+from numberkeep.storage.deliveries import Delivery
 from numberkeep.storage.driver import Driver
 from numberkeep.world import World
 
 E164, OTHER = "+12065550100", "+12065550101"
+
+
+def settle(storage: Driver, delivery: Delivery, failed: Failed | None) -> None:
+    status = settling.status_after(delivery, failed, hopeless=False)
+    do(storage, settling.settle_delivery, delivery, status, failed, 0.5)
 
 
 def do(storage: Driver, function: Any, *args: Any, caller: Any = ALICE) -> Any:
@@ -62,13 +68,13 @@ def test_the_first_of_each_goes_out_and_is_anothers_to_claim_when_the_claim_is_o
     seconds[0] += 31
     assert named(claim(storage, world)) == FIRST
     assert not any(do(storage, settling.begin_delivery, one) for one in claimed), "they are another's by now"
-    do(storage, settling.settle_delivery, claimed[0], None, 0.5)
+    settle(storage, claimed[0], None)
     assert all(one.status != "Delivered" for one in do(storage, deliveries.of_account, None, None, 10))
 
 
 def test_the_next_goes_out_when_the_one_before_is_over(storage: Driver, world: World) -> None:
     (one,) = (one for one in claim(storage, world) if named([one]) == [(ALICE.account_id, E164, "crm")])
-    do(storage, settling.settle_delivery, one, None, 0.5)
+    settle(storage, one, None)
     (two,) = claim(storage, world)
     assert named([two]) == named([one])
     assert two.delivery_id > one.delivery_id
@@ -94,16 +100,16 @@ def test_what_waits_is_looked_at_again_and_waits_on(storage: Driver, world: Worl
     assert not do(storage, settling.begin_delivery, waiting)
     assert claim(storage, world) == []
     for one in first:
-        do(storage, settling.settle_delivery, one, Failed("no"), 0.5)
+        settle(storage, one, Failed("no"))
     seconds[0] += 2
     assert named(claim(storage, world)) == FIRST, "those that failed, and not the one that waits"
 
 
 def test_what_is_over_is_forgotten_after_a_week(storage: Driver, world: World, seconds: list[float]) -> None:
     for one in claim(storage, world):
-        do(storage, settling.settle_delivery, one, None, 0.5)
+        settle(storage, one, None)
     for one in claim(storage, world):
-        do(storage, settling.settle_delivery, one, None, 0.5)
+        settle(storage, one, None)
     assert do(storage, settling.next_due_at) is None, "nothing is under way"
     seconds[0] += deliveries.KEPT_DAYS * 86400 - 1
     assert claim(storage, world) == []
@@ -136,7 +142,7 @@ def test_the_order_is_that_of_the_changes_whatever_clocks_say(storage: Driver, s
 )
 def test_what_others_say_can_be_kept_and_logged(storage: Driver, world: World, said: str, kept: str) -> None:
     one = claim(storage, world)[0]
-    do(storage, settling.settle_delivery, one, Failed(said), 0.5)
+    settle(storage, one, Failed(said))
     caller = ALICE if one.account_id == ALICE.account_id else BOB
     found = {other.message_id: other for other in do(storage, deliveries.of_account, None, None, 10, caller=caller)}
     assert (found[one.message_id].attempts, found[one.message_id].failure) == (1, kept)

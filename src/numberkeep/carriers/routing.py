@@ -28,7 +28,7 @@ import heapq
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -245,7 +245,10 @@ def simulated_only(order_seconds: float) -> Routing:
 def read_routing(path: Path) -> Routing:
     """What a file says. Raises RoutingError."""
     try:
-        routing = msgspec.convert(tomllib.loads(path.read_text()), Routing)
+        said = tomllib.loads(path.read_text())
+        _check_each(path, said, "carriers", Simulated | Manual | Webhook)
+        _check_each(path, said, "subscribers", Subscriber)
+        routing = msgspec.convert(said, Routing)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RoutingError(f"{path}: {error}") from error
     routing = replace(
@@ -259,6 +262,16 @@ def read_routing(path: Path) -> Routing:
         if name not in routing.carriers:
             raise RoutingError(f"{path}: there is no carrier {name!r}; there are {', '.join(routing.carriers)}.")
     return routing
+
+
+def _check_each(path: Path, said: Mapping[str, Any], kind: str, type: Any) -> None:
+    """Raises RoutingError that names the first carrier, or subscriber, that is none."""
+    named = said.get(kind)
+    for name, told in named.items() if isinstance(named, dict) else ():
+        try:
+            msgspec.convert(told, type)
+        except msgspec.ValidationError as error:
+            raise RoutingError(f"{path}: {kind}.{name}: {error}") from error
 
 
 def _beside(path: Path, told: T) -> T:

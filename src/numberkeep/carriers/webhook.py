@@ -31,6 +31,8 @@ ASK_AGAIN_SECONDS = 3600
 """When a change that is pending is asked for again, unless the carrier says when."""
 OFFERS_SECONDS = 30
 """For how long what a carrier has offered is searched without asking it again."""
+FAILED_OFFERS_SECONDS = 2
+"""For how long a carrier that has not answered is taken to have nothing."""
 MOST_OFFERS = 1000
 KEPT_SEARCHES = 100
 SEARCH_SECONDS = 10
@@ -154,6 +156,7 @@ class WebhookCarrier:
         self._new_id = new_id
         self._steady_seconds = steady_seconds
         self._offers: dict[Filters, tuple[float, list[str]]] = {}
+        self._asking: dict[Filters, asyncio.Task[None]] = {}
 
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
         """What it has offered when `fetch` asked."""
@@ -166,18 +169,26 @@ class WebhookCarrier:
         return self._steady_seconds() < known_until
 
     async def fetch(self, **filters: str | None) -> None:
-        """Ask what is for sale that meets all filters. Who does not answer has nothing."""
-        data = {name: value for name, value in filters.items() if value is not None}
+        """Ask what is for sale that meets all filters. Who does not answer has nothing, and is soon asked again."""
+        name = _named(filters)
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = self._asking[name] = asyncio.create_task(self._fetch(name))
+            asking.add_done_callback(lambda _: self._asking.pop(name))
+        await asyncio.shield(asking)  # others wait for it too
+
+    async def _fetch(self, filters: Filters) -> None:
+        data = {name: value for name, value in filters if value is not None}
         try:
             async with asyncio.timeout(SEARCH_SECONDS):
                 answer = await self._endpoint.send(self._new_id(), "numbers.search", None, data)
-            offers = sorted(set(_decode(answer, _Offers).numbers))
+            offers, kept_seconds = sorted(set(_decode(answer, _Offers).numbers)), OFFERS_SECONDS
         except OSError as error:  # which a TimeoutError is too
             log.warning("%s has not said what it sells: %.300r", self.receiver, error)
-            offers = []
+            offers, kept_seconds = [], FAILED_OFFERS_SECONDS
         if len(self._offers) >= KEPT_SEARCHES:
             del self._offers[next(iter(self._offers))]
-        self._offers[_named(filters)] = self._steady_seconds() + OFFERS_SECONDS, offers
+        self._offers[filters] = self._steady_seconds() + kept_seconds, offers
 
     async def order(self, request: Request) -> Answer:
         return await self._ask(request)

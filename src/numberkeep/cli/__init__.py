@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import uvloop
+from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
 from .. import config, logs
@@ -96,6 +97,16 @@ class Commands(click.Group):
             is_command = isinstance(found, click.Command)
             self.add_command(found if is_command else configuration.like_serve(serve, cmd_name, found))
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.BadParameter as error:
+            source = error.ctx.get_parameter_source(str(error.param.name)) if error.ctx and error.param else None
+            if source is ParameterSource.DEFAULT_MAP:
+                text = f"{error.message} The configuration {ctx.params['file']} says so."
+                raise click.BadParameter(text, error.ctx, error.param, error.param_hint) from error
+            raise
 
 
 @click.group(cls=Commands, context_settings={"show_default": True})

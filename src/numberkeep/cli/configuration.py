@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from ..config import PREFIX
-from .options import output_option, show
+from .options import SQLITE, Database, output_option, show
 
 _FROM = {
     ParameterSource.COMMANDLINE: "flag",
@@ -100,7 +100,7 @@ def config_of(serve: click.Command) -> click.Group:
         rows = []
         for name, option in settings_of(serve).items():
             source = context.get_parameter_source(str(option.name)) or ParameterSource.DEFAULT
-            value = _shown(values[str(option.name)])
+            value = _shown(option, values[str(option.name)])
             rows.append({"setting": name, "value": value, "from": _FROM[source], "variable": option.envvar})
         show(rows, ("setting", "value", "from", "variable"), output)
 
@@ -109,10 +109,13 @@ def config_of(serve: click.Command) -> click.Group:
     return group
 
 
-def _shown(value: object) -> object:
+def _shown(option: click.Option, value: object) -> object:
+    """A value as one would write it."""
     if isinstance(value, tuple):
         pair = len(value) == 2 and isinstance(value[1], int)
-        return f"{value[0]}={value[1]}" if pair else [_shown(one) for one in value]
+        return f"{value[0]}={value[1]}" if pair else [_shown(option, one) for one in value]
+    if isinstance(option.type, Database) and isinstance(value, Path):
+        return f"{SQLITE}{value}"
     if isinstance(value, str) and value.startswith(("postgresql://", "postgres://")):
         from ..storage.postgres_schema import without_password  # its driver takes its time to import
 

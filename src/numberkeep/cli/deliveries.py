@@ -1,7 +1,10 @@
 """The messages that went out to the operator's own systems."""
 
+from typing import Any
+
 import click
 import msgspec
+from msgspec import structs
 
 from ..config import Location
 from ..storage import deliveries as messages
@@ -30,9 +33,14 @@ def list_(
 ) -> None:
     """The messages about the account's numbers, the latest first: of the last seven days, and what is under way."""
     found: list[Delivery] = run(database, account, messages.of_account, status, receiver, limit)
-    show((msgspec.to_builtins(one) for one in found), COLUMNS, output)
+    show(map(_row, found), COLUMNS, output)
     if len(found) == limit:
         click.echo(f"These are the latest {limit}; there may be more: see --limit.", err=True)
+
+
+def _row(delivery: Delivery) -> dict[str, Any]:
+    data = msgspec.Raw(delivery.data.encode()) if delivery.data else None
+    return {**structs.asdict(delivery), "data": data}
 
 
 @deliveries.command()
