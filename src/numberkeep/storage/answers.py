@@ -22,12 +22,10 @@ class Answers:
         """The account's, by the ids of changes."""
         return self._of.get(account_id) or {}
 
-    def keep(self, account_id: str, answers: Mapping[int, Raw], previous: int | None = None) -> None:
-        """Have `answers` for whoever asks next; hardly anybody asks for the `previous` one again."""
+    def keep(self, account_id: str, answers: Mapping[int, Raw]) -> None:
+        """Have `answers` for whoever asks next. They must have been read: another change may yet get the id of one that
+        was never committed."""
         if self._count >= MOST_ANSWERS:
             self._of, self._count = {}, 0
-        of_account = self._of.setdefault(account_id, {})
-        of_account |= answers
+        self._of.setdefault(account_id, {}).update(answers)
         self._count += len(answers)
-        if previous is not None and of_account.pop(previous, None) is not None:
-            self._count -= 1

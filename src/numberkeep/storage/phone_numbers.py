@@ -296,7 +296,6 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = 
     changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)
-    tx.answers.keep(tx.account_id, {change_id: answer}, was.change_id)
     return answer
 
 
