@@ -48,7 +48,7 @@ class LogStore(Driver):
         self._quotas = quotas or {}
         self._numbers = self._file.look(NOBODY, _everything)
         self._log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._answers = Answers()
+        self._kept = Answers()
         self._jobs: list[Job] = []
         self._busy = False
         self._lines: list[bytes] = []
@@ -98,7 +98,7 @@ class LogStore(Driver):
                     _not_in_memory,
                     self._note,
                     self._numbers,
-                    self._answers,
+                    self._kept,
                     self._pool,
                     self._quotas,
                     self._world,

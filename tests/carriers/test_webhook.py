@@ -209,7 +209,9 @@ def test_a_carrier_that_is_not_there_is_asked_until_the_change_has_failed(carrie
     receiver.__enter__()
 
 
-def test_a_carrier_is_asked_what_it_sells(carried: Service, receiver: Receiver) -> None:
+def test_a_carrier_is_asked_what_it_sells(
+    carried: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for_sale = [f"+1206555{line:04}" for line in (103, 101, 102)]
     receiver.answer = lambda message: (
         200,
@@ -225,13 +227,31 @@ def test_a_carrier_is_asked_what_it_sells(carried: Service, receiver: Receiver) 
     order(carried, sorted(for_sale)[0])
     assert chime.search_available_phone_numbers(AreaCode="206")["E164PhoneNumbers"] == sorted(for_sale)[1:]
     receiver.answer = lambda message: (503, b"")
-    assert chime.search_available_phone_numbers(AreaCode="253")["E164PhoneNumbers"] == []
+    with monkeypatch.context() as hasty:
+        hasty.setattr("numberkeep.carriers.webhook.FAILED_OFFERS_SECONDS", 1)
+        assert chime.search_available_phone_numbers(AreaCode="253")["E164PhoneNumbers"] == []
     receiver.answer = lambda message: (200, {"numbers": ["+12535550101"]})
     until = time.monotonic() + 10
     while not (found := chime.search_available_phone_numbers(AreaCode="253")["E164PhoneNumbers"]):
         assert time.monotonic() < until, "who has failed is asked again soon"
         time.sleep(0.1)
     assert found == ["+12535550101"]
+
+
+def test_a_seller_that_fails_holds_up_no_search_of_another_s(start: Start, receiver: Receiver, tmp_path: Path) -> None:
+    """Though that one takes its time: what the first had, nothing, is still known when the second answers."""
+    seller = 'kind = "webhook"\nsecret_file = "secret"\nsells = true\n'
+    text = f'default = "own"\n[carriers.own]\n{seller}url = "{receiver.url}"\n'
+    text += f'[carriers.away]\n{seller}url = "http://127.0.0.1:9"\n[[routes]]\nnumbers = "+1253"\ncarrier = "away"\n'
+    service = start(database=tmp_path / "store.sqlite3", carriers=write_carriers(tmp_path, text))
+
+    def answer(message: Any) -> tuple[int, Any]:
+        time.sleep(3)
+        return 200, {"numbers": [E164]}
+
+    receiver.answer = answer
+    assert service.client().search_available_phone_numbers(AreaCode="206")["E164PhoneNumbers"] == [E164]
+    assert len(receiver.taken) == 1
 
 
 def test_a_carrier_is_asked_once_by_all_who_search_for_the_same(carried: Service, receiver: Receiver) -> None:
@@ -316,6 +336,7 @@ def test_a_message_that_was_given_up_can_be_sent_again(told: Service, receiver: 
     told.advance("1s")
     (one,) = run(told, "deliveries", "list")
     assert (one["status"], one["message_id"]) == ("Delivered", failed["message_id"])
+    assert one["data"] == receiver.taken[-1]["data"]
     again = CliRunner().invoke(main, ["deliveries", "retry", *options, failed["message_id"]])
     assert (again.exit_code, "no message" in again.stderr) == (1, True)
     told.advance("8d")

@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from conftest import ALICE, Do, Start
 from numberkeep.cli import main
-from numberkeep.domain.errors import ServiceUnavailable
 from numberkeep.domain.phone_number import Association
 from receiver import write_carriers
 
@@ -73,26 +72,6 @@ def test_a_user_s_number_is_exported_too(database: str, put: Do, tmp_path: Path)
     assert (row["AssociationName"], row["AssociationValue"]) == ("AccountId UserId", "a u")
     again = numbers(database, "import", str(file), account=ALICE.account_id)
     assert again.stdout == "0 added, 1 there already, 0 refused.\n"
-
-
-def test_an_export_that_fails_leaves_the_last_one(
-    database: str, put: Do, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put("+12065550100")
-    file = tmp_path / "numbers.csv"
-    file.write_text("the last one")
-    command = ("export", "--file", str(file))
-
-    def break_off(number: object) -> None:
-        raise ServiceUnavailable("The store has taken too long.")
-
-    with monkeypatch.context() as broken:
-        broken.setattr("numberkeep.cli.transfer.given_of", break_off)
-        assert numbers(database, *command, account=ALICE.account_id).exit_code == 1
-    assert file.read_text() == "the last one"
-    assert numbers(database, *command, account=ALICE.account_id).exit_code == 0
-    assert "+12065550100" in file.read_text()
-    assert list(tmp_path.glob("*.unfinished")) == []
 
 
 def test_imported_numbers_are_the_operator_s_doing(database: str, file: Path) -> None:

@@ -179,7 +179,8 @@ class Carriers:
 
     async def fetch(self, account_id: str, **filters: str | None) -> None:
         """Ask those who have to be asked."""
-        await asyncio.gather(*[seller.fetch(**filters) for seller in self._sellers(account_id)])
+        asked = [seller for seller in self._sellers(account_id) if not seller.has_offers(**filters)]
+        await asyncio.gather(*[seller.fetch(**filters) for seller in asked])
 
     def _sellers(self, account_id: str) -> "list[WebhookCarrier]":
         names = {name for _, name in self._ranges(account_id)}

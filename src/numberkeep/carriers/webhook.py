@@ -31,11 +31,12 @@ ASK_AGAIN_SECONDS = 3600
 """When a change that is pending is asked for again, unless the carrier says when."""
 OFFERS_SECONDS = 30
 """For how long what a carrier has offered is searched without asking it again."""
-FAILED_OFFERS_SECONDS = 2
-"""For how long a carrier that has not answered is taken to have nothing."""
+SEARCH_SECONDS = 10
+FAILED_OFFERS_SECONDS = 15
+"""For how long a carrier that has not answered is taken to have nothing: longer than a search waits for the others, or
+it would have to be asked once more before that search could be answered."""
 MOST_OFFERS = 1000
 KEPT_SEARCHES = 100
-SEARCH_SECONDS = 10
 """How long a carrier has to say what it sells."""
 KEPT_CONNECTIONS = 20
 """How many connections to a receiver stay open for the next message."""
@@ -175,7 +176,7 @@ class WebhookCarrier:
         if asking is None:
             asking = self._asking[name] = asyncio.create_task(self._fetch(name))
             asking.add_done_callback(lambda _: self._asking.pop(name))
-        await asyncio.shield(asking)  # others wait for it too
+        await asking
 
     async def _fetch(self, filters: Filters) -> None:
         data = {name: value for name, value in filters if value is not None}

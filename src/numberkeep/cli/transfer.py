@@ -45,11 +45,8 @@ def export(database: Location, account: str, file: Path | None, format: str | No
             given = map(given_of, every(session))
             if file is None:
                 return rows.write(sys.stdout, given, wanted)
-            unfinished = file.with_name(f"{file.name}.unfinished")  # a file of that name stays until this one is whole
-            with unfinished.open("w", encoding="utf-8", newline="") as target:
-                count = rows.write(target, given, wanted)
-            unfinished.replace(file)
-            return count
+            with file.open("w", encoding="utf-8", newline="") as target:
+                return rows.write(target, given, wanted)
 
     count = refusing(write)
     click.echo(f"{count} numbers{f' are in {file}' if file else ''}.", err=True)

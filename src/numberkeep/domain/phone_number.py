@@ -292,7 +292,7 @@ class PhoneNumber(Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def _told(capabilities: Capabilities) -> Raw:
+def _as_answered(capabilities: Capabilities) -> Raw:
     return Raw(
         _encode(
             {
@@ -307,7 +307,7 @@ def _told(capabilities: Capabilities) -> Raw:
     )
 
 
-_TOLD = {capabilities: _told(capabilities) for capabilities in (CALLS_AND_MESSAGES, CALLS_ONLY)}
+_CAPABILITIES = {capabilities: _as_answered(capabilities) for capabilities in (CALLS_AND_MESSAGES, CALLS_ONLY)}
 
 
 class _Shape(Struct, rename="pascal"):
@@ -341,7 +341,7 @@ def answer_of(number: PhoneNumber) -> bytes:
             ],
             number.calling_name,
             number.calling_name_status,
-            _TOLD[number.capabilities],
+            _CAPABILITIES[number.capabilities],
             number.country,
             number.created_timestamp,
             number.deletion_timestamp,

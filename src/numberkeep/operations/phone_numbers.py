@@ -47,7 +47,7 @@ def list_phone_numbers(
         max_results,
         next_token,
         lambda after, limit: phone_numbers.page_of_answers(tx, after=after or "", limit=limit, **filters),
-        lambda told: told[0],
+        lambda item: item[0],
     )
     return _encode({"NextToken": next_token, "PhoneNumbers": [answer for _, answer in page]})
 

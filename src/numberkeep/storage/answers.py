@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 MOST_ANSWERS = 20_000
-"""How many are kept, about 800 bytes each."""
+"""How many are kept, about a kilobyte each."""
 
 
 class Answers:
@@ -27,5 +27,7 @@ class Answers:
         was never committed."""
         if self._count >= MOST_ANSWERS:
             self._of, self._count = {}, 0
-        self._of.setdefault(account_id, {}).update(answers)
-        self._count += len(answers)
+        of_account = self._of.setdefault(account_id, {})
+        self._count -= len(of_account)
+        of_account.update(answers)
+        self._count += len(of_account)

@@ -86,18 +86,20 @@ def find(tx: Tx, e164: str) -> PhoneNumber | None:
 def answer(tx: Tx, phone_number_id: str) -> Raw:
     """What the API tells of the account's number of that id. Raises what `get` raises."""
     e164 = normalize_id(phone_number_id)
-    if known := tx.known.get((_ANSWER, tx.account_id, e164)):
-        return known  # type: ignore[no-any-return]
-    row = tx.execute(_SELECT_LAST_CHANGE, (tx.account_id, e164)).fetchone()
-    if row is None:
+    key = (_ANSWER, tx.account_id, e164)
+    if key in tx.known:
+        found = tx.known[key]
+    else:
+        row = tx.execute(_SELECT_LAST_CHANGE, (tx.account_id, e164)).fetchone()
+        found = _answers(tx.kept, tx.account_id, [row], lambda lacking: [get(tx, e164)])[0][1] if row else None
+    if found is None:
         raise _not_found(e164)
-    ((_, answer),) = _answers(tx.answers, tx.account_id, [row], lambda lacking: [get(tx, e164)])
-    return answer
+    return found  # type: ignore[no-any-return]
 
 
-def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) -> dict[Hashable, Raw]:
-    """What `answer` gives for numbers of several accounts, as far as they are there: for `Tx.known`."""
-    found: dict[Hashable, Raw] = {}
+def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) -> dict[Hashable, Raw | None]:
+    """What `answer` gives for numbers of several accounts, None for those that are not there: for `Tx.known`."""
+    found: dict[Hashable, Raw | None] = {}
     for account_id, e164s in by_account(keys):
 
         def read(lacking: Sequence[str], account_id: str = account_id) -> Iterable[PhoneNumber]:
@@ -106,6 +108,7 @@ def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) ->
 
         sql = f"SELECT {_LAST_CHANGE} {_OF_ACCOUNT} AND e164_phone_number IN ({', '.join('?' * len(e164s))})"
         rows = execute(sql, (account_id, *e164s)).fetchall()
+        found |= dict.fromkeys((_ANSWER, account_id, e164) for e164 in e164s)
         found |= {(_ANSWER, account_id, e164): one for e164, one in _answers(kept, account_id, rows, read)}
     return found
 
@@ -113,17 +116,16 @@ def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) ->
 def _answers(
     kept: Answers, account_id: str, rows: Sequence[Row], read: Callable[[Sequence[str]], Iterable[PhoneNumber]]
 ) -> list[tuple[str, Raw]]:
-    """What the API tells of the numbers in `rows`, each with its last change. Of most it has told before; the others
-    are what `read` gives, in full."""
-    told = kept.of(account_id)
-    found = [(e164, told.get(change_id)) for e164, change_id in rows]
-    lacking = [e164 for e164, answer in found if answer is None]
+    """What the API tells of the numbers in `rows`, each with its last change. Most was kept; the others are what `read`
+    gives, in full."""
+    of_account = kept.of(account_id)
+    found = [(e164, of_account.get(change_id)) for e164, change_id in rows]
+    lacking = [e164 for e164, one in found if one is None]
     if not lacking:
         return found  # type: ignore[return-value]
-    numbers = read(lacking)
-    made = {number.e164_phone_number: (number.change_id, Raw(answer_of(number))) for number in numbers}
+    made = {number.e164_phone_number: (number.change_id, Raw(answer_of(number))) for number in read(lacking)}
     kept.keep(account_id, dict(made.values()))  # type: ignore[arg-type]
-    return [(e164, answer or made[e164][1]) for e164, answer in found]
+    return [(e164, one or made[e164][1]) for e164, one in found]
 
 
 def page(
@@ -160,7 +162,7 @@ def page_of_answers(
         """All of the page: one walk through neighbours costs less than looking for each."""
         return _with_associations(tx.execute, tx.account_id, _page(tx, _STATE, *filters))
 
-    return _answers(tx.answers, tx.account_id, _page(tx, _LAST_CHANGE, *filters), read)
+    return _answers(tx.kept, tx.account_id, _page(tx, _LAST_CHANGE, *filters), read)
 
 
 def _page(
@@ -278,7 +280,7 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = 
 
     Gives what the API tells of the number now.
     """
-    answer = Raw(answer_of(number))
+    told = Raw(answer_of(number))
     changed = {
         column: (before, after)
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
@@ -290,13 +292,13 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = 
         tx.write("DELETE FROM phone_number_associations WHERE account_id = ? AND e164_phone_number = ?", key)
         _associate(tx, number)
     if not changed:
-        return answer
-    told = {**changed, REASON: (None, reason)} if reason else changed
-    change_id = _remember(tx, number, told, was.change_id)
+        return told
+    change = {**changed, REASON: (None, reason)} if reason else changed
+    change_id = _remember(tx, number, change, was.change_id)
     changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)
-    return answer
+    return told
 
 
 def _associate(tx: Tx, number: PhoneNumber) -> None:

@@ -127,7 +127,7 @@ class Postgres(Driver):
         self.subscribers = subscribers
         self._metrics = metrics or Metrics()
         self._token_secret = token_secret(url)
-        self._answers = Answers()
+        self._kept = Answers()
         self._closing = threading.Event()
         leader = _Place("the store", conninfo(url, "read-write"), self._metrics)
         nearest = [leader]
@@ -139,7 +139,7 @@ class Postgres(Driver):
         self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending), "worker")
         self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing), "writes")
         self._looks = self._line(FEW_THREADS, [leader], _Mode(_READING, _nothing))
-        self._number_reads = self._line(1, nearest, _Mode(_READING, _answers))
+        self._number_reads = self._line(1, nearest, _Mode(_READING, _known_answers))
         self._reads = self._line(THREADS, nearest, _Mode(_READING, _nothing))
         self._surveyors = self._threads(SURVEYS, [leader])
         self._looked: dict[Hashable, _Looked] = {}
@@ -242,7 +242,7 @@ class Postgres(Driver):
                 transaction.execute,
                 transaction.write,
                 known,
-                self._answers,
+                self._kept,
                 self._pool,
                 self._quotas,
                 self._world,
@@ -273,7 +273,7 @@ class Postgres(Driver):
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
                 with session.transaction(mode.begin) as transaction:
-                    results = self._run(jobs, transaction, mode.known(transaction.execute, self._answers, jobs))
+                    results = self._run(jobs, transaction, mode.known(transaction.execute, self._kept, jobs))
                 session.place.find()
                 return results
             except _MET_ANOTHER as error:
@@ -320,7 +320,7 @@ def _nothing(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hasha
     return {}
 
 
-def _answers(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+def _known_answers(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return dict(phone_numbers.answers(execute, kept, _names(jobs)))
 
 

@@ -3,8 +3,8 @@
 One writing transaction runs after the other. What has gathered meanwhile runs together: one COMMIT, and with
 ``synchronous=FULL`` one wait for the disk; no answer is given before that. A quick disk is waited for where the
 requests come in; a slow one, or another process that writes, by a thread. Reading transactions run at once on the
-thread that asks, on a connection of their own, and see the last commit. An inventory is read far more often than it
-changes: what was read is kept until the next commit. What reads for long has threads and connections of its own.
+thread that asks, on a connection of their own, and see the last commit. What reads for long has threads and
+connections of its own.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Sqlite(Driver):
                 raise StoreError(f"The store {path} cannot be opened: {error}.") from error
             self._connections = stack.pop_all()
         self._reading = False
-        self._answers = Answers()
+        self._kept = Answers()
         self._rows: dict[Hashable, Any] = {}
         self._rows_version = 0
         self._line = Line(self._run_group, sizes=self._metrics.groups("writes"))
@@ -306,7 +306,7 @@ class Sqlite(Driver):
             connection.execute,
             connection.write,
             known,
-            self._answers,
+            self._kept,
             self._pool,
             self._quotas,
             self._world,

@@ -53,7 +53,7 @@ class Tx(Struct):
     """Runs a statement that changes rows."""
     known: dict[Hashable, Any]
     """What rows hold, of those that were read or written: whoever writes a row keeps this in step."""
-    answers: Answers
+    kept: Answers
     """What the API tells of numbers, as far as it was made before."""
     pool: Pool
     quotas: Mapping[str, int]
