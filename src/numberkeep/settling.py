@@ -174,7 +174,7 @@ def settle_now(
         raise NotFound(f"No change{f' of the kind {kind}' if kind else ''} is pending of {e164}")
     if len(pending) > 1:
         kinds = " and ".join(change.kind for change in pending)
-        raise BadRequest(f"{kinds} are pending of {e164}: say which is meant.")
+        raise BadRequest(f"{kinds} are pending of {e164}: say which change is meant.")
     (change,) = pending
     number = phone_numbers.get(tx, e164)
     if change.kind == "release" and number.status == "ReleaseInProgress":

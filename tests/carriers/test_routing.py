@@ -100,8 +100,8 @@ def test_offers_are_those_that_fit_one_by_one(write: Write, after: str | None) -
     [
         ("", "missing required field `default`"),
         ("default = ", "Invalid value"),
-        ('default = "x"\n[carriers.lab]\nkind = "simulated"', "there is no carrier 'x'; there are lab"),
-        (FILE.replace('carrier = "desk"', 'carrier = "dusk"', 1), "there is no carrier 'dusk'"),
+        ('default = "x"\n[carriers.lab]\nkind = "simulated"', "default: there is no carrier 'x'; there are lab"),
+        (FILE.replace('carrier = "desk"', 'carrier = "dusk"', 1), "routes[0]: there is no carrier 'dusk'"),
         (FILE.replace('kind = "manual"', 'kind = "pigeon"'), "carriers.desk: Invalid value 'pigeon'"),
         (FILE.replace("order_seconds", "order_minutes"), "carriers.lab: Object contains unknown field `order_minutes`"),
         (FILE.replace("order_seconds = 0.5", "order_seconds = -1"), ">= 0"),

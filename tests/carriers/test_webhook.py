@@ -397,8 +397,9 @@ def test_all_messages_to_a_subscriber_can_be_sent_again(
     ("text", "why"),
     [
         ("url = 'ftp://x'", "carriers.own: Expected `str` matching regex '^https?://[^/\\\\s]+' - at `$.url`"),
-        ("secret_file = 'nowhere'", "The secret_file of own cannot be used"),
-        ("secret_file = 'empty'", "The secret_file of own cannot be used"),
+        ("secret_file = 'nowhere'", "nowhere, cannot be used: [Errno 2]"),
+        ("secret_file = 'empty'", "empty, cannot be used: it must hold whsec_ and 24 random bytes"),
+        ("secret_file = 'broken'", "broken, cannot be used: it must hold whsec_ and 24 random bytes"),
         (
             "[subscribers.own]\nurl = 'http://x'\nsecret_file = 'secret'",
             "own is the name of a carrier and of a subscriber",
@@ -411,6 +412,7 @@ def test_all_messages_to_a_subscriber_can_be_sent_again(
 )
 def test_what_is_wrong_with_the_file_is_told_at_the_start(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "empty").write_text("whsec_")
+    (tmp_path / "broken").write_text("whsec_abc")
     given = {"url": "'http://x'", "secret_file": "'secret'"}
     lines = [f"{name} = {value}" for name, value in given.items() if not text.startswith(name)]
     path = write_carriers(tmp_path, "\n".join(['default = "own"', "[carriers.own]", 'kind = "webhook"', *lines, text]))

@@ -72,7 +72,7 @@ def test_what_is_meant_has_to_be_clear(manual: Service) -> None:
     manual.advance("8d")
     assert kinds(manual) == [(E164, "release"), (E164, "set_calling_name")]
     both = pending(manual, "settle", E164, "--succeed")
-    assert (both.exit_code, "say which is meant" in both.stderr) == (1, True)
+    assert (both.exit_code, "say which change is meant" in both.stderr) == (1, True)
     assert pending(manual, "settle", E164, "--succeed", "--change", "release").exit_code == 0
     assert kinds(manual) == [], "who is gone needs no name"
 

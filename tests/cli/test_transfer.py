@@ -74,6 +74,13 @@ def test_a_user_s_number_is_exported_too(database: str, put: Do, tmp_path: Path)
     assert again.stdout == "0 added, 1 there already, 0 refused.\n"
 
 
+def test_a_file_that_cannot_be_written_is_named(database: str, put: Do, tmp_path: Path) -> None:
+    put("+12065550100")
+    result = numbers(database, "export", "--file", f"{tmp_path}/nowhere/numbers.csv")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path}/nowhere/numbers.csv cannot be written: No such file or directory.\n"
+
+
 def test_imported_numbers_are_the_operator_s_doing(database: str, file: Path) -> None:
     file.write_text(HEADER + ROW + "+12065550101,BusinessCalling,\n")
     assert numbers(database, "import", str(file)).exit_code == 0

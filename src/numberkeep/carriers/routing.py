@@ -259,9 +259,11 @@ def read_routing(path: Path) -> Routing:
     )
     if both := set(routing.carriers) & set(routing.subscribers):
         raise RoutingError(f"{path}: {', '.join(sorted(both))} is the name of a carrier and of a subscriber.")
-    for name in (routing.default, *(route.carrier for route in routing.routes)):
+    named = {"default": routing.default} | {f"routes[{n}]": route.carrier for n, route in enumerate(routing.routes)}
+    for place, name in named.items():
         if name not in routing.carriers:
-            raise RoutingError(f"{path}: there is no carrier {name!r}; there are {', '.join(routing.carriers)}.")
+            there = ", ".join(routing.carriers)
+            raise RoutingError(f"{path}: {place}: there is no carrier {name!r}; there are {there}.")
     return routing
 
 
@@ -305,4 +307,4 @@ def _endpoint(webhooks: "Webhooks", name: str, told: Webhook | Subscriber) -> "E
     try:
         return webhooks.endpoint(told.url, Path(told.secret_file).read_text().strip(), told.timeout_seconds)
     except (OSError, UnicodeDecodeError, ValueError, RuntimeError) as error:
-        raise RoutingError(f"The secret_file of {name} cannot be used: {error}") from error
+        raise RoutingError(f"The secret_file of {name}, {told.secret_file}, cannot be used: {error}") from error

@@ -32,12 +32,12 @@ ASK_AGAIN_SECONDS = 3600
 OFFERS_SECONDS = 30
 """For how long what a carrier has offered is searched without asking it again."""
 SEARCH_SECONDS = 10
+"""How long a carrier has to say what it sells."""
 FAILED_OFFERS_SECONDS = 15
 """For how long a carrier that has not answered is taken to have nothing: longer than a search waits for the others, or
 it would have to be asked once more before that search could be answered."""
 MOST_OFFERS = 1000
 KEPT_SEARCHES = 100
-"""How long a carrier has to say what it sells."""
 KEPT_CONNECTIONS = 20
 """How many connections to a receiver stay open for the next message."""
 
@@ -59,8 +59,12 @@ class Endpoint:
     ) -> None:
         """`more_headers` gives what else goes along, such as the name of a trace. `secret` is ``whsec_`` and base64.
         Raises ValueError if it is not."""
-        if not secret.startswith("whsec_") or len(base64.b64decode(secret.removeprefix("whsec_"))) < SECRET_BYTES:
-            raise ValueError(f"it must be whsec_ and {SECRET_BYTES} random bytes or more in base64")
+        try:
+            size = len(base64.b64decode(secret.removeprefix("whsec_"))) if secret.startswith("whsec_") else 0
+        except ValueError:
+            size = 0
+        if size < SECRET_BYTES:
+            raise ValueError(f"it must hold whsec_ and {SECRET_BYTES} random bytes or more in base64")
         self._url = url
         self._webhook = Webhook(secret)
         self._client = client

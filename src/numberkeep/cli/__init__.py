@@ -104,7 +104,7 @@ class Commands(click.Group):
         except click.BadParameter as error:
             source = error.ctx.get_parameter_source(str(error.param.name)) if error.ctx and error.param else None
             if source is ParameterSource.DEFAULT_MAP:
-                text = f"{error.message} The configuration {ctx.params['file']} says so."
+                text = f"{error.message.rstrip('.')}. The configuration {ctx.params['file']} says so."
                 raise click.BadParameter(text, error.ctx, error.param, error.param_hint) from error
             raise
 

@@ -44,7 +44,7 @@ def list_(database: Location, account: str, output: str) -> None:
 @click.option("--fail", "failed", is_flag=True, help="It has not, and will not.")
 @click.option("--reason", help="Why not: this is kept in the number's history.")
 @carriers_option
-@click.option("--change", type=click.Choice(KINDS), help="Which change, if several are pending.")
+@click.option("--change", type=click.Choice(KINDS), help="Which change is meant, if several are pending.")
 def settle(
     database: Location,
     account: str,

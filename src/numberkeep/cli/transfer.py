@@ -45,8 +45,11 @@ def export(database: Location, account: str, file: Path | None, format: str | No
             given = map(given_of, every(session))
             if file is None:
                 return rows.write(sys.stdout, given, wanted)
-            with file.open("w", encoding="utf-8", newline="") as target:
-                return rows.write(target, given, wanted)
+            try:
+                with file.open("w", encoding="utf-8", newline="") as target:
+                    return rows.write(target, given, wanted)
+            except OSError as error:
+                raise click.ClickException(f"{file} cannot be written: {error.strerror}.") from error
 
     count = refusing(write)
     click.echo(f"{count} numbers{f' are in {file}' if file else ''}.", err=True)
