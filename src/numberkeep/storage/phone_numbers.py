@@ -16,7 +16,7 @@ from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import IN_DELETION_QUEUE, Association, AssociationName, PhoneNumber, answer_of
 from . import deliveries
-from .answers import Answers
+from .answers import Answer, Answers
 from .tx import Row, Rows, Subscribers, Tx
 
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
@@ -24,7 +24,7 @@ COLUMNS = PhoneNumber.__struct_fields__[:-2]
 
 _STATUS = COLUMNS.index("status")
 _STATE = ", ".join(f"n.{column}" for column in (*COLUMNS, "change_id"))
-_LAST_CHANGE = "n.e164_phone_number, n.change_id"
+_LAST_CHANGE = "n.change_id"
 _OF_ACCOUNT = "FROM phone_numbers n WHERE n.account_id = ?"
 _SELECT_LAST_CHANGE = f"SELECT {_LAST_CHANGE} {_OF_ACCOUNT} AND e164_phone_number = ?"
 _HELD = (
@@ -90,8 +90,8 @@ def answer(tx: Tx, phone_number_id: str) -> Raw:
     if key in tx.known:
         found = tx.known[key]
     else:
-        row = tx.execute(_SELECT_LAST_CHANGE, (tx.account_id, e164)).fetchone()
-        found = _answers(tx.kept, tx.account_id, [row], lambda lacking: [get(tx, e164)])[0][1] if row else None
+        rows = tx.execute(_SELECT_LAST_CHANGE, (tx.account_id, e164)).fetchall()
+        found = _answers(tx.kept, tx.account_id, rows, lambda: [get(tx, e164)])[0][1] if rows else None
     if found is None:
         raise _not_found(e164)
     return found  # type: ignore[no-any-return]
@@ -102,9 +102,8 @@ def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) ->
     found: dict[Hashable, Raw | None] = {}
     for account_id, e164s in by_account(keys):
 
-        def read(lacking: Sequence[str], account_id: str = account_id) -> Iterable[PhoneNumber]:
-            numbers = find_all(execute, [(account_id, e164) for e164 in lacking], lock=False)
-            return filter(None, numbers.values())
+        def read(account_id: str = account_id, e164s: Sequence[str] = e164s) -> Iterable[PhoneNumber]:
+            return filter(None, find_all(execute, [(account_id, e164) for e164 in e164s], lock=False).values())
 
         sql = f"SELECT {_LAST_CHANGE} {_OF_ACCOUNT} AND e164_phone_number IN ({', '.join('?' * len(e164s))})"
         rows = execute(sql, (account_id, *e164s)).fetchall()
@@ -114,18 +113,21 @@ def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) ->
 
 
 def _answers(
-    kept: Answers, account_id: str, rows: Sequence[Row], read: Callable[[Sequence[str]], Iterable[PhoneNumber]]
-) -> list[tuple[str, Raw]]:
-    """What the API tells of the numbers in `rows`, each with its last change. Most was kept; the others are what `read`
-    gives, in full."""
+    kept: Answers, account_id: str, rows: Sequence[Row], read: Callable[[], Iterable[PhoneNumber]]
+) -> list[Answer]:
+    """What the API tells of the numbers whose last changes are in `rows`. Most was kept; if any was not, `read` gives
+    all of them in full."""
     of_account = kept.of(account_id)
-    found = [(e164, of_account.get(change_id)) for e164, change_id in rows]
-    lacking = [e164 for e164, one in found if one is None]
-    if not lacking:
-        return found  # type: ignore[return-value]
-    made = {number.e164_phone_number: (number.change_id, Raw(answer_of(number))) for number in read(lacking)}
-    kept.keep(account_id, dict(made.values()))  # type: ignore[arg-type]
-    return [(e164, one or made[e164][1]) for e164, one in found]
+    found = [of_account.get(change_id) for (change_id,) in rows]
+    if None in found:
+        made = {
+            number.change_id: (number.e164_phone_number, Raw(answer_of(number)))
+            for number in read()
+            if number.change_id is not None
+        }
+        kept.keep(account_id, made)
+        found = [made[change_id] for (change_id,) in rows]
+    return found  # type: ignore[return-value]
 
 
 def page(
@@ -154,12 +156,11 @@ def page_of_answers(
     product_type: str | None,
     filter_name: str | None,
     filter_value: str | None,
-) -> list[tuple[str, Raw]]:
+) -> list[Answer]:
     """The numbers that `page` gives, and what the API tells of each."""
     filters = (after, limit, status, product_type, filter_name, filter_value)
 
-    def read(lacking: Sequence[str]) -> Iterable[PhoneNumber]:
-        """All of the page: one walk through neighbours costs less than looking for each."""
+    def read() -> Iterable[PhoneNumber]:
         return _with_associations(tx.execute, tx.account_id, _page(tx, _STATE, *filters))
 
     return _answers(tx.kept, tx.account_id, _page(tx, _LAST_CHANGE, *filters), read)
