@@ -60,6 +60,11 @@ def moto(tmp_path: Path) -> Iterator[str]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
+        # moto imports a service when it is first asked for, and two requests that come then may meet half of it.
+        given: Any = {"endpoint_url": running[1], "region_name": REGION}
+        given |= {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+        boto3.client("ssm", **given).describe_parameters()
+        boto3.client("logs", **given).describe_log_groups()
         yield running[1]
     finally:
         process.terminate()
