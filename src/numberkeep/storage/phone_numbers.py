@@ -143,27 +143,17 @@ def page(
 ) -> list[PhoneNumber]:
     """Up to `limit` numbers in the order of E.164, those after `after`; those in the deletion queue only if `status`
     asks for them, or `queue_too`."""
-    rows = _page(tx, _STATE, after, limit, status, product_type, filter_name, filter_value, queue_too)
+    rows = _page(tx, _STATE, after, limit, queue_too, status, product_type, filter_name, filter_value)
     return _with_associations(tx.execute, tx.account_id, rows)
 
 
-def page_of_answers(
-    tx: Tx,
-    *,
-    after: str,
-    limit: int,
-    status: str | None,
-    product_type: str | None,
-    filter_name: str | None,
-    filter_value: str | None,
-) -> list[Answer]:
-    """The numbers that `page` gives, and what the API tells of each."""
-    filters = (after, limit, status, product_type, filter_name, filter_value)
+def page_of_answers(tx: Tx, *, after: str, limit: int, **filters: str | None) -> list[Answer]:
+    """The numbers that `page` gives, and what the API tells of each; `filters` are those of `page`."""
 
     def read() -> Iterable[PhoneNumber]:
-        return _with_associations(tx.execute, tx.account_id, _page(tx, _STATE, *filters))
+        return _with_associations(tx.execute, tx.account_id, _page(tx, _STATE, after, limit, False, **filters))
 
-    return _answers(tx.kept, tx.account_id, _page(tx, _LAST_CHANGE, *filters), read)
+    return _answers(tx.kept, tx.account_id, _page(tx, _LAST_CHANGE, after, limit, False, **filters), read)
 
 
 def _page(
@@ -171,11 +161,11 @@ def _page(
     columns: str,
     after: str,
     limit: int,
+    queue_too: bool,
     status: str | None,
     product_type: str | None,
     filter_name: str | None,
     filter_value: str | None,
-    queue_too: bool = False,
 ) -> list[Row]:
     table, e164, where, values = _OF_ACCOUNT, "n.e164_phone_number", [], [tx.account_id]
     if filter_name:
