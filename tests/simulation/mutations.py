@@ -53,8 +53,8 @@ BREAKS = [
     Break(
         "a change names the one before it",
         "storage/phone_numbers.py",
-        "_remember(tx, number, change, was.change_id)",
-        "_remember(tx, number, change, None)",
+        "_remember(tx, number, told, was.change_id)",
+        "_remember(tx, number, told, None)",
     ),
     Break(
         "what is remembered of a row is what was written",

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import asdict
 
 from ..domain.errors import BadRequest
 from ..domain.limits import check_quota
+from ..domain.phone_number import answer_of
 from ..storage import pending_changes, phone_numbers
 from ..storage.tx import Tx
 from . import pages
@@ -63,10 +64,10 @@ def update_phone_number(
     details = {"product_type": product_type, "calling_name": calling_name, "name": name}
     was = phone_numbers.get(tx, phone_number_id)
     number = was.update({detail: value for detail, value in details.items() if value is not None}, tx.now)
-    answer = phone_numbers.replace(tx, was, number)
+    phone_numbers.replace(tx, was, number)
     if calling_name is not None:
         pending_changes.put(tx, number.e164_phone_number, "set_calling_name", due_at=tx.now)
-    return _encode({"PhoneNumber": answer})
+    return _encode({"PhoneNumber": Raw(answer_of(number))})
 
 
 def batch_update_phone_number(tx: Tx, update_phone_number_request_items: Sequence[Struct]) -> Answer:
@@ -97,9 +98,9 @@ def restore_phone_number(tx: Tx, phone_number_id: str) -> bytes:
     was = phone_numbers.get(tx, phone_number_id)
     number = was.restore(tx.now)
     check_phone_number_quota(tx, 1)
-    answer = phone_numbers.replace(tx, was, number)
+    phone_numbers.replace(tx, was, number)
     pending_changes.delete(tx, number.e164_phone_number, "release")
-    return _encode({"PhoneNumber": answer})
+    return _encode({"PhoneNumber": Raw(answer_of(number))})
 
 
 def check_phone_number_quota(tx: Tx, more: int) -> None:

@@ -266,12 +266,8 @@ def insert_all(tx: Tx, numbers: Sequence[PhoneNumber]) -> None:
         _associate(tx, number)
 
 
-def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> Raw:
-    """Keep what has changed of `was`, which is as it was found, and that it has, for a `reason` that has to be told.
-
-    Gives what the API tells of the number now.
-    """
-    told = Raw(answer_of(number))
+def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> None:
+    """Keep what has changed of `was`, which is as it was found, and that it has, for a `reason` that has to be told."""
     changed = {
         column: (before, after)
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
@@ -283,13 +279,12 @@ def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = 
         tx.write("DELETE FROM phone_number_associations WHERE account_id = ? AND e164_phone_number = ?", key)
         _associate(tx, number)
     if not changed:
-        return told
-    change = {**changed, REASON: (None, reason)} if reason else changed
-    change_id = _remember(tx, number, change, was.change_id)
+        return
+    told = {**changed, REASON: (None, reason)} if reason else changed
+    change_id = _remember(tx, number, told, was.change_id)
     changed.pop("associations", None)
     tx.write(_update_of(tuple(changed)), (*[after for _, after in changed.values()], change_id, *key))
     tx.known[key] = structs.replace(number, change_id=change_id)
-    return told
 
 
 def _associate(tx: Tx, number: PhoneNumber) -> None:
