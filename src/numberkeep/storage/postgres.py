@@ -86,7 +86,7 @@ class _Mode(NamedTuple):
     """What a transaction is like."""
 
     begin: str
-    known: Callable[[Execute, Answers, Sequence[Job]], dict[Hashable, Any]]
+    known: Callable[[Execute, Sequence[Job]], dict[Hashable, Any]]
     """What a group reads at its beginning, so that its jobs need not."""
 
 
@@ -139,7 +139,7 @@ class Postgres(Driver):
         self._changes = self._line(1, [leader], _Mode(_LOCKING, _locked_with_pending), "worker")
         self._writes = self._line(THREADS, [leader], _Mode(_SERIALIZABLE, _nothing), "writes")
         self._looks = self._line(FEW_THREADS, [leader], _Mode(_READING, _nothing))
-        self._number_reads = self._line(1, nearest, _Mode(_READING, _known_answers))
+        self._number_reads = self._line(1, nearest, _Mode(_READING, self._known_answers))
         self._reads = self._line(THREADS, nearest, _Mode(_READING, _nothing))
         self._surveyors = self._threads(SURVEYS, [leader])
         self._looked: dict[Hashable, _Looked] = {}
@@ -209,6 +209,9 @@ class Postgres(Driver):
         line = Line(lambda loop, jobs: pool.submit(self._work, line, mode, loop, jobs), threads, sizes)
         return line
 
+    def _known_answers(self, execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+        return dict(phone_numbers.answers(execute, self._kept, _names(jobs)))
+
     def _work(
         self, session: "_Session", line: Line, mode: _Mode, loop: asyncio.AbstractEventLoop, jobs: list[Job]
     ) -> None:
@@ -273,7 +276,7 @@ class Postgres(Driver):
         for _ in range(ATTEMPTS if len(jobs) == 1 else GROUP_ATTEMPTS):
             try:
                 with session.transaction(mode.begin) as transaction:
-                    results = self._run(jobs, transaction, mode.known(transaction.execute, self._kept, jobs))
+                    results = self._run(jobs, transaction, mode.known(transaction.execute, jobs))
                 session.place.find()
                 return results
             except _MET_ANOTHER as error:
@@ -316,20 +319,16 @@ def _tell(loop: asyncio.AbstractEventLoop, function: Callable[P, None], *args: P
         log.warning("transactions were done when nobody waited for them any more")
 
 
-def _nothing(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+def _nothing(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return {}
 
 
-def _known_answers(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
-    return dict(phone_numbers.answers(execute, kept, _names(jobs)))
-
-
-def _locked(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+def _locked(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
     return dict(phone_numbers.find_all(execute, _names(jobs), lock=True))
 
 
-def _locked_with_pending(execute: Execute, kept: Answers, jobs: Sequence[Job]) -> dict[Hashable, Any]:
-    return {**_locked(execute, kept, jobs), **pending_changes.find_all(execute, _names(jobs))}
+def _locked_with_pending(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable, Any]:
+    return {**_locked(execute, jobs), **pending_changes.find_all(execute, _names(jobs))}
 
 
 def _names(jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
