@@ -81,8 +81,8 @@ def settle(
         return
     if noted:
         receiver, message_id = noted
-        failure = answer.why if isinstance(answer, Failed) else None
-        status: Status = "Delivered" if failure is None else "Pending" if change.attempts + 1 < ATTEMPTS else "Failed"
+        failed = answer if isinstance(answer, Failed) else None
+        status, failure = status_after(change.attempts, failed), failed.why if failed else None
         type = message_type(change.kind)
         deliveries.note(tx, change.e164_phone_number, receiver, message_id, type, status, failure)
     if isinstance(answer, Pending):
@@ -132,11 +132,11 @@ def begin_delivery(tx: Tx, delivery: Delivery) -> bool:
     return False
 
 
-def status_after(delivery: Delivery, failed: Failed | None, *, hopeless: bool) -> Status:
-    """How a message stands after one more attempt; if that was `hopeless`, it is not tried again."""
+def status_after(attempts: int, failed: Failed | None, *, hopeless: bool = False) -> Status:
+    """How a message stands after so many `attempts` and one more; if that was `hopeless`, it is not tried again."""
     if failed is None:
         return "Delivered"
-    return "Failed" if hopeless or delivery.attempts + 1 >= ATTEMPTS else "Pending"
+    return "Failed" if hopeless or attempts + 1 >= ATTEMPTS else "Pending"
 
 
 def settle_delivery(tx: Tx, delivery: Delivery, status: Status, failed: Failed | None, dice: float) -> None:

@@ -216,7 +216,7 @@ class Worker:
             failed: Failed | None = Failed(f"there is no subscriber {delivery.receiver} any more")
         else:
             failed = await self._send(delivery, endpoint)
-        status = settling.status_after(delivery, failed, hopeless=endpoint is None)
+        status = settling.status_after(delivery.attempts, failed, hopeless=endpoint is None)
         self._metrics.delivered(_OUTCOMES[status])
         await self._in_turn(delivery, settling.settle_delivery, delivery, status, failed, dice)
 

@@ -18,7 +18,7 @@ E164, OTHER = "+12065550100", "+12065550101"
 
 
 def settle(storage: Driver, delivery: Delivery, failed: Failed | None) -> None:
-    status = settling.status_after(delivery, failed, hopeless=False)
+    status = settling.status_after(delivery.attempts, failed)
     do(storage, settling.settle_delivery, delivery, status, failed, 0.5)
 
 
