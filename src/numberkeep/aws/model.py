@@ -12,7 +12,7 @@ their own model and, for what it lacks, the other's; ``default`` takes the union
 import gzip
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -107,6 +107,7 @@ class Operation:
         self.action = f"chime:{name}"
         """What policies call it, whichever flavour it is of."""
         self.shapes: Shapes = model["shapes"]
+        self._everything = everything
         self.input_shape: str | None = definition.get("input", {}).get("shape")
         self.output_shape: str | None = definition.get("output", {}).get("shape")
         self.resource: tuple[str, str] | None = None
@@ -136,7 +137,6 @@ class Operation:
         self._decode_body = msgspec.json.Decoder(self._body).decode if body["members"] else None
         output = definition.get("output", {}).get("shape")
         self._output = answers.type_of(output) if output and self.status != 204 else None
-        self._tells_all = output is None or _has_all(model["shapes"], everything, output)
         self.uri_members = {
             reference["locationName"]: member
             for member, reference in located["members"].items()
@@ -147,6 +147,11 @@ class Operation:
             self.resource = RESOURCE_KINDS[named], named
         elif RESOURCE_ARN in members["members"]:
             self.resource = "", RESOURCE_ARN
+
+    @cached_property
+    def _tells_all(self) -> bool:
+        """Whether its answers have all the members that either model gives them."""
+        return self.output_shape is None or _has_all(self.shapes, self._everything, self.output_shape)
 
     def bind(self, parameters: dict[str, str], request: Request) -> "Call":
         """The call that `request` asks for: a function of a transaction that gives the answer's body.
