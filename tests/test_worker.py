@@ -245,11 +245,11 @@ async def test_a_carrier_that_fails_is_asked_again(bench: Bench) -> None:
     order_id = await bench.order(E164)
     await bench.worker.run_due()
     assert await bench.order_status(order_id) == "Processing"
-    (change,) = await bench.storage.ask(ALICE, pending_changes.of_account)
+    (change,) = await bench.storage.ask(ALICE, pending_changes.of_number, E164)
     assert (change.attempts, change.failure) == (1, "connection lost")
     assert later(bench.world.now(), seconds=0.5) <= change.due_at <= later(bench.world.now(), seconds=1.5)
     await bench.worker.advance(2)
-    (change,) = await bench.storage.ask(ALICE, pending_changes.of_account)
+    (change,) = await bench.storage.ask(ALICE, pending_changes.of_number, E164)
     assert (change.attempts, change.failure) == (0, None), "it has answered"
     await bench.worker.advance(58)
     assert await bench.order_status(order_id) == "Successful"
@@ -320,7 +320,7 @@ def test_a_carrier_has_only_so_long_to_answer(bench: Bench, monkeypatch: pytest.
         silent = Silent()
         await bench.order(E164)
         await Worker(bench.storage, lambda *_: silent, bench.world).run_due()
-        (change,) = await bench.storage.ask(ALICE, pending_changes.of_account)
+        (change,) = await bench.storage.ask(ALICE, pending_changes.of_number, E164)
         assert change.failure == "it has not answered in 0.1 s"
 
     asyncio.run(run())

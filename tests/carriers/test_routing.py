@@ -103,6 +103,12 @@ def test_offers_are_those_that_fit_one_by_one(write: Write, after: str | None) -
         ('default = "x"\n[carriers.lab]\nkind = "simulated"', "default: there is no carrier 'x'; there are lab"),
         (FILE.replace('carrier = "desk"', 'carrier = "dusk"', 1), "routes[0]: there is no carrier 'dusk'"),
         (FILE.replace('kind = "manual"', 'kind = "pigeon"'), "carriers.desk: Invalid value 'pigeon'"),
+        (FILE.replace('kind = "manual"', 'kind = "pigeon"'), "$.kind`; there are simulated, manual, webhook"),
+        (FILE + "[carriers.x]", "carriers.x: Object missing required field `kind`; there are simulated, manual,"),
+        (
+            FILE + '[subscribers.crm]\nurl = "https://crm"\nsecret_file = "x"\nevents = ["sold"]',
+            "subscribers.crm: Invalid enum value 'sold' - at `$.events[0]`; there are phone_number.ordered, ",
+        ),
         (FILE.replace("order_seconds", "order_minutes"), "carriers.lab: Object contains unknown field `order_minutes`"),
         (FILE.replace("order_seconds = 0.5", "order_seconds = -1"), ">= 0"),
         ('default = "x"\ncarriers = 3', "carriers"),

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import Service, Start
+from numberkeep import maintenance
 from numberkeep.cli import main
 
 ACCOUNT = "123456789012"
@@ -62,6 +63,44 @@ def test_a_person_settles_what_is_pending(manual: Service) -> None:
     assert pending(manual, "settle", E164, "--fail", "--reason", "porting").exit_code == 0
     assert chime.get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["Status"] == "ReleaseFailed"
     assert kinds(manual) == []
+
+
+def test_each_sees_what_is_theirs_to_do(manual: Service, tmp_path: Path) -> None:
+    others = [f"+120655501{n:02}" for n in range(1, 4)]
+    manual.seed(*[{"E164PhoneNumber": e164, "ProductType": "VoiceConnector"} for e164 in (E164, *others)])
+    for e164 in (E164, *others):
+        manual.client().update_phone_number(PhoneNumberId=e164, CallingName=f"Acme {e164[-2:]}")
+    manual.client().delete_phone_number(PhoneNumberId=E164)
+    file = tmp_path / "others.toml"
+    routes = f'[[routes]]\nnumbers = "{others[1]}"\ncarrier = "lab"\n'
+    file.write_text(f'default = "desk"\n[carriers.desk]\nkind = "manual"\n[carriers.lab]\nkind = "simulated"\n{routes}')
+
+    def seen(*options: str) -> list[tuple[str, ...]]:
+        listed = json.loads(pending(manual, "list", "--output", "json", *options).stdout)
+        wanted = ("e164_phone_number", "kind", "calling_name", "carrier")
+        return [tuple(one.get(name, "unknown") for name in wanted) for one in listed]
+
+    names = [(e164, "set_calling_name", f"Acme {e164[-2:]}") for e164 in (E164, *others)]
+    assert seen() == [(*one, "unknown") for one in ((E164, "release", None), *names)]
+    assert seen("--carriers", str(file), "--carrier", "lab") == [(*names[2], "lab")]
+    theirs = seen("--carriers", str(file), "--carrier", "desk")
+    assert theirs == [(*one, "desk") for one in ((E164, "release", None), names[0], names[1], names[3])]
+    text = pending(manual, "list", "--carriers", str(file), "--carrier", "lab").stdout
+    assert text.splitlines()[1].split()[:5] == ["lab", others[1], "set_calling_name", "Acme", "02"]
+    wrong = pending(manual, "list", "--carrier", "lab")
+    assert (wrong.exit_code, "--carrier needs --carriers" in wrong.stderr) == (2, True)
+    wrong = pending(manual, "list", "--carriers", str(file), "--carrier", "la")
+    assert (wrong.exit_code, "there are desk, lab" in wrong.stderr) == (2, True)
+
+
+def test_all_pages_are_listed(manual: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "PAGE_ROWS", 2)
+    numbers = [f"+120655501{n:02}" for n in range(5)]
+    manual.seed(*[{"E164PhoneNumber": e164, "ProductType": "VoiceConnector"} for e164 in numbers])
+    for e164 in numbers:
+        manual.client().update_phone_number(PhoneNumberId=e164, CallingName="Acme")
+    manual.client().delete_phone_number(PhoneNumberId=numbers[1])
+    assert kinds(manual) == sorted([*[(e164, "set_calling_name") for e164 in numbers], (numbers[1], "release")])
 
 
 def test_what_is_meant_has_to_be_clear(manual: Service) -> None:

@@ -9,7 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..domain.errors import Error, NotFound, ServiceFailure, ServiceUnavailable
@@ -34,11 +34,17 @@ def application(
     controls: Controls, answers: Callbacks, pages: Console, *, dev: bool, more: Sequence[Route] = ()
 ) -> Starlette:
     """The admin port's pages; the controls are there only in `dev`, for who names this machine as the host."""
+
+    async def missing(request: Request, error: Exception) -> Response:
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return await console.no_page(pages, request)
+        return JSONResponse({"message": f"There is nothing at {request.url.path}."}, 404)
+
     routes: list[BaseRoute] = [*callbacks.routes(answers), *more]
     routes += control.routes() if dev else []
     app = Starlette(
         routes=routes + console.routes(pages),
-        exception_handlers={Error: refused},
+        exception_handlers={Error: refused, 404: missing},
         middleware=[Middleware(Guard, loopback_only=dev)],
     )
     app.state.controls = controls

@@ -25,6 +25,7 @@ events = ["phone_number.released"]
 
 import asyncio
 import heapq
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -116,6 +117,19 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether messages go out."""
         return bool(self.subscribers) or any(isinstance(told, Webhook) for told in self.carriers.values())
 
+    def name_of(self, account_id: str, e164: str) -> str:
+        """The name of the carrier that serves an account's number."""
+        return next(name for begin, name in self.ranges(account_id) if e164.startswith(begin))
+
+    def ranges(self, account_id: str) -> Iterator[tuple[str, str]]:
+        """How numbers begin, and the name of the carrier that serves those for the account; the first that fits."""
+        for route in self.routes:
+            if route.account in (None, account_id):
+                yield route.numbers, route.carrier
+                if route.numbers == ANY:
+                    return
+        yield ANY, self.default
+
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -149,19 +163,15 @@ class Carriers:
         self._carriers = carriers
         self._webhooks = webhooks or {}
         self.subscribers_text = subscribers_text(routing.subscribers)
-        self._default = routing.default
-        self._routes = routing.routes
+        self.name_of = routing.name_of
+        self._ranges = routing.ranges
         self.subscribers = subscribers_of(routing.subscribers)
         """Tells who is told of an event; None if nobody is told of anything."""
         self.endpoint_of = (endpoints or {}).get
         """Where the messages of a subscriber go; None if there is no such subscriber."""
 
-    def name_of(self, account_id: str, e164: str) -> str:
-        """The name of the carrier that serves an account's number."""
-        return next(name for begin, name in self._ranges(account_id) if e164.startswith(begin))
-
     def of(self, account_id: str, e164: str) -> Carrier:
-        """That carrier."""
+        """The carrier that serves an account's number."""
         return self._carriers[self.name_of(account_id, e164)]
 
     def webhook(self, name: str) -> "WebhookCarrier | None":
@@ -207,15 +217,6 @@ class Carriers:
         return heapq.merge(
             *[offers(begin, self._carriers[name], begins[:index]) for index, (begin, name) in enumerate(ranges)]
         )
-
-    def _ranges(self, account_id: str) -> Iterator[tuple[str, str]]:
-        """How numbers begin, and the name of the carrier that serves those for the account; the first that fits."""
-        for route in self._routes:
-            if route.account in (None, account_id):
-                yield route.numbers, route.carrier
-                if route.numbers == ANY:
-                    return
-        yield ANY, self._default
 
 
 _PAST_DIGITS = ":"
@@ -274,7 +275,14 @@ def _check_each(path: Path, said: Mapping[str, Any], kind: str, type: Any) -> No
         try:
             msgspec.convert(told, type)
         except msgspec.ValidationError as error:
-            raise RoutingError(f"{path}: {kind}.{name}: {error}") from error
+            raise RoutingError(f"{path}: {kind}.{name}: {error}{_choices(str(error))}") from error
+
+
+def _choices(error: str) -> str:
+    """What there is to choose from where an error says that something else was chosen."""
+    if re.search(r"[$.`]kind\b", error):
+        return "; there are " + ", ".join(str(one.__struct_config__.tag) for one in (Simulated, Manual, Webhook))
+    return f"; there are {', '.join(EVENT_TYPES)}" if "$.events[" in error else ""
 
 
 def _beside(path: Path, told: T) -> T:

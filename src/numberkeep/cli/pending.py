@@ -1,15 +1,21 @@
 """What carriers have still to do, and what they did, told by hand."""
 
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 import click
-import msgspec
+from msgspec.structs import asdict
 
-from .. import settling
+from .. import maintenance, settling
 from ..carriers import Done, Refused
+from ..carriers.routing import RoutingError, read_routing
 from ..config import Location
 from ..domain.number_plan import normalize_id
-from ..storage import pending_changes
+from ..domain.phone_number import ChangeKind, PhoneNumber
+from ..storage import pending_changes, phone_numbers
+from ..storage.pending_changes import PendingChange
+from ..storage.tx import Tx
 from .options import (
     carriers_option,
     of_account,
@@ -19,7 +25,7 @@ from .options import (
 )
 from .transactions import run
 
-KINDS = ("order", "set_calling_name", "release")
+COLUMNS = ("e164_phone_number", "kind", "calling_name", "requested_at", "due_at", "attempts", "failure")
 
 
 @click.group()
@@ -29,12 +35,56 @@ def pending() -> None:
 
 @pending.command("list")
 @of_account
+@carriers_option
+@click.option("--carrier", metavar="NAME", help="Only what this one has to do; it takes the file of --carriers.")
 @output_option
-def list_(database: Location, account: str, output: str) -> None:
-    """What is pending of the account's numbers: since when, when the carrier is asked next, and how it has failed."""
-    changes = run(database, account, pending_changes.of_account)
-    columns = ("e164_phone_number", "kind", "requested_at", "due_at", "attempts", "failure")
-    show((msgspec.to_builtins(change) for change in changes), columns, output)
+def list_(database: Location, account: str, carriers: Path | None, carrier: str | None, output: str) -> None:
+    """What is pending of the account's numbers: what is asked for, since when, when the carrier is asked next, and how
+    it has failed; and by --carriers, whose it is to do."""
+    if carrier and not carriers:
+        raise click.UsageError("--carrier needs --carriers, the file that tells which numbers it serves.")
+    columns = ("carrier", *COLUMNS) if carriers else COLUMNS
+
+    name_of = _names(carriers, carrier)
+
+    def told() -> Iterator[dict[str, Any]]:
+        for change in _all(database, account):
+            name = name_of(account, change["e164_phone_number"])
+            if carrier in (None, name):
+                yield {**change, "carrier": name} if name else change
+
+    refusing(lambda: show(told(), columns, output))
+
+
+def _names(carriers: Path | None, wanted: str | None) -> Callable[[str, str], str | None]:
+    """Tells who serves an account's number, as far as that is known."""
+    if carriers is None:
+        return lambda account_id, e164: None
+    try:
+        routing = read_routing(carriers)
+    except RoutingError as error:
+        raise click.ClickException(str(error)) from error
+    if wanted and wanted not in routing.carriers:
+        raise click.UsageError(f"--carrier: there is no {wanted!r}; there are {', '.join(routing.carriers)}.")
+    return routing.name_of
+
+
+def _all(database: Location, account: str) -> Iterator[dict[str, Any]]:
+    """Each change, with the calling name that is asked for."""
+
+    def fetch(tx: Tx, after: tuple[str, str] | None, limit: int) -> list[dict[str, Any]]:
+        changes = pending_changes.page(tx, after or ("", ""), limit)
+        named = [(account, change.e164_phone_number) for change in changes if change.kind == "set_calling_name"]
+        numbers = phone_numbers.find_all(tx.execute, named, lock=False)
+        return [{**asdict(change), "calling_name": _asked_for(change, numbers)} for change in changes]
+
+    with maintenance.open_session(database, account) as session:
+        yield from session.pages(fetch, lambda last: (last["e164_phone_number"], last["kind"]))
+
+
+def _asked_for(change: PendingChange, numbers: Mapping[Hashable, PhoneNumber | None]) -> str | None:
+    number = numbers.get((change.account_id, change.e164_phone_number))
+    return number.requested_calling_name if number and change.kind == "set_calling_name" else None
 
 
 @pending.command()
@@ -44,7 +94,9 @@ def list_(database: Location, account: str, output: str) -> None:
 @click.option("--fail", "failed", is_flag=True, help="It has not, and will not.")
 @click.option("--reason", help="Why not: this is kept in the number's history.")
 @carriers_option
-@click.option("--change", type=click.Choice(KINDS), help="Which change is meant, if several are pending.")
+@click.option(
+    "--change", type=click.Choice(get_args(ChangeKind)), help="Which change is meant, if several are pending."
+)
 def settle(
     database: Location,
     account: str,

@@ -79,10 +79,11 @@ def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:
     return claimed
 
 
-def of_account(tx: Tx) -> list[PendingChange]:
-    """All of the account's, by number."""
-    sql = f"{_SELECT} WHERE account_id = ? ORDER BY e164_phone_number, kind"
-    return [PendingChange(*row) for row in tx.execute(sql, (tx.account_id,)).fetchall()]
+def page(tx: Tx, after: tuple[str, str], limit: int) -> list[PendingChange]:
+    """Up to `limit` of the account's, by number and kind: those that follow `after`, such a pair."""
+    sql = f"{_SELECT} WHERE account_id = ? AND (e164_phone_number, kind) > (?, ?)"
+    rows = tx.execute(f"{sql} ORDER BY e164_phone_number, kind LIMIT ?", (tx.account_id, *after, limit)).fetchall()
+    return [PendingChange(*row) for row in rows]
 
 
 def of_number(tx: Tx, e164: str) -> list[PendingChange]:

@@ -32,6 +32,18 @@ def test_a_part_of_a_page_is_no_sign_in(served: Visitor) -> None:
     assert "Secret access key" not in answer.text
 
 
+def test_a_page_that_is_not_there_is_told_in_the_console(visitor: Visitor, served: Visitor) -> None:
+    wanted = {"Accept": "text/html,*/*;q=0.8"}
+    answer = visitor.client.get("/number", headers=wanted)
+    assert answer.status_code == 404
+    assert "There is no page /number." in answer.text
+    assert "To the numbers" in answer.text
+    answer = visitor.client.get("/_numberkeep/clocks")
+    assert answer.status_code == 404
+    assert answer.json() == {"message": "There is nothing at /_numberkeep/clocks."}
+    assert served.client.get("/dev", headers=wanted, follow_redirects=False).headers["location"] == "/sign-in"
+
+
 def test_what_is_still_being_read_is_waited_for() -> None:
     async def run() -> str:
         loop, asked = asyncio.get_running_loop(), []

@@ -13,9 +13,9 @@ from starlette.staticfiles import StaticFiles
 
 from . import access, deletion_queue, developer, number, numbers, orders, requests, sign_in, voice_connectors
 from .trends import Trends
-from .visit import Console, Handler, open_page
+from .visit import Console, Handler, Visit, open_page
 
-__all__ = ["Console", "routes"]
+__all__ = ["Console", "no_page", "routes"]
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -62,6 +62,15 @@ def routes(console: Console) -> list[BaseRoute]:
             post("/dev/{action}", developer.act),
         ]
     return found
+
+
+async def no_page(console: Console, request: Request) -> Response:
+    """What is answered to who asks for a page that is not there; who has not signed in is not told which are."""
+
+    async def tell(visit: Visit) -> Response:
+        return visit.refused(404, f"There is no page {visit.request.url.path}.")
+
+    return await console.page(tell)(request)
 
 
 async def _to_numbers(request: Request) -> Response:
