@@ -54,13 +54,14 @@ from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
 from .proxies import Proxies
 from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
-from .server import BACKLOG, Server, tls_context
 from .storage import identities, store
 from .storage.driver import Driver
 from .storage.resources import arn_of
 from .storage.sqlite import Sqlite
 from .storage.tx import Pool, Subscribers, Tx
 from .trail import File, StandardOutput, Trail
+from .wire.server import BACKLOG, Server
+from .wire.tls import tls_context
 from .worker import Worker
 from .world import World
 

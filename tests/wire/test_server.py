@@ -31,7 +31,8 @@ from certificates import make_certificate, private_pem
 from numberkeep.aws.errors import Refusal
 from numberkeep.aws.message import DROPPED, Request, Response
 from numberkeep.proxies import Network
-from numberkeep.server import Limits, Server, tls_context
+from numberkeep.wire.server import Limits, Server
+from numberkeep.wire.tls import tls_context
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 TLS = " over TLS"
@@ -387,7 +388,7 @@ def test_a_reply_after_the_peer_has_gone_is_dropped(loop, caplog):
             client.sendall(get("/a"))
             until(lambda: len(running.api.requests) == 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leave by RST
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
         running.answer_all()
         assert [r.status_code for r, _ in running.ask(b"nonsense\r\n\r\n")] == [400]
     assert not caplog.records
@@ -401,7 +402,7 @@ def test_a_peer_that_goes_in_the_turn_of_its_answer_takes_no_other_answer_with_i
         stays.sendall(get("/stays"))
         until(lambda: len(running.api.requests) == 2)
         gone = next(
-            c for c in running.server._connections if c._transport.get_extra_info("peername") == leaves.getsockname()
+            c for c in running.server.connections if c._transport.get_extra_info("peername") == leaves.getsockname()
         )
 
         def lose_and_answer() -> None:
@@ -426,7 +427,7 @@ def test_what_waits_behind_a_write_is_not_read(loop):
                 sent += client.send(get("/") * 1000)
             except BlockingIOError:
                 time.sleep(0.01)
-        (connection,) = running.server._connections
+        (connection,) = running.server.connections
         assert len(connection._input) < 2_000_000
         assert connection._held
         assert len(running.api.requests) == 1
@@ -458,7 +459,7 @@ def test_a_request_that_is_dropped_alone_is_not_answered(loop):
         until(lambda: running.api.requests)
         running.answer_all()
         assert read_to_end(client) == b""
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
 
 
 def test_a_second_reply_is_not_heard():
@@ -510,7 +511,7 @@ def test_stop_finishes_what_has_begun(loop):
     ):
         busy.sendall(get("/a"))
         running.send(half, get("/b") + post(b"body")[:-2])
-        until(lambda: len(running.server._connections) == 3 and len(running.api.requests) == 2)
+        until(lambda: len(running.server.connections) == 3 and len(running.api.requests) == 2)
         stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
         assert read_to_end(idle) == b""
         with pytest.raises(ConnectionRefusedError):
@@ -533,9 +534,9 @@ def test_stop_answers_who_has_only_just_connected(loop):
         running.connect() as asking,
         running.connect() as silent,
     ):
-        until(lambda: len(running.server._connections) == 2)
+        until(lambda: len(running.server.connections) == 2)
         stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
-        until(lambda: running.server._draining)
+        until(lambda: running.server.draining)
         asking.sendall(get("/a"))
         ((response, body),) = answers(read_to_end(asking))
         assert (json.loads(body)["path"], header(response, "connection")) == ("/a", "close")
@@ -555,7 +556,7 @@ def test_stop_answers_one_more_request_of_an_idle_connection(loop):
             client.sendall(get("/before"))
             read_answer(client)
         stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
-        until(lambda: running.server._draining)
+        until(lambda: running.server.draining)
         asking.sendall(get("/a"))
         slow.sendall(get("/b")[:-2])
         ((response, body),) = answers(read_to_end(asking))
@@ -573,8 +574,8 @@ def test_stop_resets_nobody_who_asks_on_before_the_last_answer_is_read(loop):
         client.sendall(get("/a"))
         until(lambda: len(running.api.requests) == 1)
         stopping = asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop)
-        until(lambda: running.server._draining)
-        (connection,) = running.server._connections
+        until(lambda: running.server.draining)
+        (connection,) = running.server.connections
         running.answer_all()
         until(lambda: connection._ending)
         client.sendall(get("/b"))
@@ -705,7 +706,7 @@ def test_lingering_has_limits(loop, limits):
         assert read_answer(client)[0].status_code == 413
         with suppress(ConnectionError):
             client.sendall(b"x" * 2000)
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
 
 
 @pytest.mark.parametrize("part", [b"G", get("/")[:-1], b"\r"])
@@ -772,7 +773,7 @@ def test_a_peer_that_does_not_read_is_cut_off(loop):
     with serving(Api(), loop, write_seconds=0.2) as running, running.connect() as client:
         client.sendall(get("/") * 100)
         until(lambda: len(running.api.requests) > 0)
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
         assert len(running.api.requests) < 100, "requests of a peer that does not read are not taken up"
         with suppress(ConnectionResetError):
             assert len(read_to_end(client)) < 100_000_000
@@ -814,7 +815,7 @@ def test_connections_have_a_limit(loop):
                 ((response, _),) = answers(read_to_end(three))
             assert response.status_code == 503
             assert header(response, "x-amzn-errortype") == "ServiceUnavailableException"
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
         assert len(running.ask(get("/"))) == 1
 
 
@@ -825,7 +826,7 @@ def test_far_too_many_connections_are_not_even_answered():
         running.connect(),
         running.connect() as third,
     ):
-        until(lambda: len(running.server._connections) == 2)
+        until(lambda: len(running.server.connections) == 2)
         with suppress(ConnectionResetError):
             assert read_to_end(third) == b""
 
@@ -853,7 +854,7 @@ def test_a_real_client_over_tls(bare_loop, tmp_path, caplog):
             assert client.get("/a").json()["path"] == "/a"
         assert client.post("/b", content=body).json()["body"] == body.decode()
         assert client.post("/c", content=iter([b"in ", b"chunks"])).json()["body"] == "in chunks"
-        assert len(running.server._connections) == 1
+        assert len(running.server.connections) == 1
     assert {(request.source_ip, request.secure) for request in running.api.requests} == {("127.0.0.1", True)}
     assert not caplog.records
 
@@ -886,7 +887,7 @@ def test_tls_before_1_2_is_refused(bare_loop, caplog):
     with serving(loop=bare_loop + TLS) as running:
         with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"), running.connect_bare() as raw:
             context.wrap_socket(raw)
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
     assert not caplog.records
 
 
@@ -897,7 +898,7 @@ def test_the_handshake_has_a_time(bare_loop, part, caplog):
         trusting().wrap_bio(ssl.MemoryBIO(), hello).do_handshake()
     with serving(loop=bare_loop + TLS, handshake_seconds=0.3) as running, running.connect_bare() as client:
         client.sendall(hello.read(part) if part else b"")
-        until(lambda: len(running.server._connections) == 1)
+        until(lambda: len(running.server.connections) == 1)
         with running.connect() as other:
             other.sendall(get("/"))
             assert read_answer(other)[0].status_code == 200
@@ -910,17 +911,17 @@ def test_the_handshake_has_a_time(bare_loop, part, caplog):
 
 def test_who_has_not_shaken_hands_is_counted(bare_loop):
     with serving(loop=bare_loop + TLS, connections=1) as running, running.connect_bare() as silent:
-        until(lambda: len(running.server._connections) == 1)
+        until(lambda: len(running.server.connections) == 1)
         with running.connect() as client:
             ((response, _),) = answers(read_to_end(client))
             assert response.status_code == 503
-        until(lambda: len(running.server._connections) == 1)
+        until(lambda: len(running.server.connections) == 1)
         with running.connect_bare():
-            until(lambda: len(running.server._connections) == 2)
+            until(lambda: len(running.server.connections) == 2)
             with running.connect_bare() as third, pytest.raises(ConnectionError):
                 TlsSocket(third)
         silent.close()
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
 
 
 def test_one_too_many_has_no_more_time_for_its_handshake(bare_loop):
@@ -929,10 +930,10 @@ def test_one_too_many_has_no_more_time_for_its_handshake(bare_loop):
         running.connect_bare(),
         running.connect_bare() as one_too_many,
     ):
-        until(lambda: len(running.server._connections) == 2)
+        until(lambda: len(running.server.connections) == 2)
         with suppress(ConnectionResetError):
             assert one_too_many.recv(100) == b""
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
 
 
 def test_stop_does_not_wait_for_a_handshake(bare_loop):
@@ -941,7 +942,7 @@ def test_stop_does_not_wait_for_a_handshake(bare_loop):
         running.connect_bare() as silent,
         running.connect_bare() as one_too_many,
     ):
-        until(lambda: len(running.server._connections) == 2)
+        until(lambda: len(running.server.connections) == 2)
         asyncio.run_coroutine_threadsafe(running.server.stop(), running.loop).result(PATIENCE_SECONDS)
         assert silent.recv(100) == one_too_many.recv(100) == b""
 
@@ -952,7 +953,7 @@ def test_http_on_the_port_of_https_is_told_so(bare_loop, request_, caplog):
         with running.connect_bare() as client:
             client.sendall(request_)
             ((response, body),) = answers(read_to_end(client))
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
     assert response.status_code == 400
     assert "HTTPS" in json.loads(body)["message"]
     assert not running.api.requests
@@ -966,7 +967,7 @@ def test_what_is_no_tls_is_cut_off(bare_loop, junk, caplog):
             client.sendall(junk)
             with suppress(ConnectionResetError):
                 assert b"HTTP" not in read_to_end(client)
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
     assert not running.api.requests
     assert not caplog.records
 
@@ -977,7 +978,7 @@ def test_a_peer_that_breaks_tls_is_cut_off(bare_loop, caplog):
             client.sendall(get("/a") + get("/half")[:-2])
             until(lambda: len(running.api.requests) == 1)
             client.raw.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)  # a record that nobody encrypted
-            until(lambda: not running.server._connections)
+            until(lambda: not running.server.connections)
         running.answer_all()
         assert len(running.api.requests) == 1
     assert not caplog.records
@@ -992,13 +993,13 @@ def test_whoever_ends_one_layer_only_is_answered(bare_loop, ending, caplog):
                 client.end_tls()
             else:
                 client.raw.shutdown(socket.SHUT_WR)
-            until(lambda: all(connection._eof for connection in running.server._connections))
+            until(lambda: all(connection._eof for connection in running.server.connections))
             assert len(running.api.requests) == 1
             running.answer_all()
             ((response, body),) = answers(read_to_end(client))
         assert json.loads(body)["path"] == "/a"
         assert header(response, "connection") == "close"
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
     assert not caplog.records
 
 
@@ -1006,7 +1007,7 @@ def test_what_follows_the_end_of_tls_is_thrown_away_and_has_a_limit(bare_loop):
     with serving(Patient(), bare_loop + TLS, linger_bytes=2_000_000) as running, running.connect() as client:
         client.sendall(get("/a"))
         until(lambda: len(running.api.requests) == 1)
-        (connection,) = running.server._connections
+        (connection,) = running.server.connections
         client.end_tls()
         until(lambda: connection._eof)
         client.raw.sendall(b"x" * 1_000_000)
@@ -1014,7 +1015,7 @@ def test_what_follows_the_end_of_tls_is_thrown_away_and_has_a_limit(bare_loop):
         assert connection._transport._incoming.pending == 0
         with suppress(ConnectionError):
             client.raw.sendall(b"x" * 2_000_000)
-        until(lambda: not running.server._connections)
+        until(lambda: not running.server.connections)
 
 
 def test_a_last_answer_is_sent_to_its_end(loop):

@@ -1,0 +1,170 @@
+"""Who listens, and holds every connection to its limits."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Any, NamedTuple, Protocol
+
+from ..aws.message import Request, Response
+from ..proxies import Network, Proxies
+from .connection import Connection
+from .tls import Tls
+
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
+
+
+class Api(Protocol):
+    """Who answers."""
+
+    def handle(self, request: Request, reply: Callable[[Response], None]) -> None:
+        """Take up `request`; call `reply` with its answer, or DROPPED, once, now or later, on the loop's thread."""
+
+    def refuse(self, error: Exception) -> Response:
+        """The answer that tells `error`; never raises."""
+
+
+class Limits(NamedTuple):
+    """How much of anything one peer may take.
+
+    Times are kept by a sweep, which runs every second or, if the shortest of them is under four seconds, four
+    times within that: they pass late by up to so much (idle_seconds by up to twice), never early.
+    """
+
+    connections: int = 1024
+    """Open at once; more are answered 503, and closed unanswered beyond twice as many."""
+    pipelined: int = 16
+    """Requests of one connection that are handed over and not yet answered; reading pauses there."""
+    head_bytes: int = 16 * 1024
+    """Of the request line and the header lines with their line ends; beyond it 431. As much may stand between
+    two pieces of data in a chunked body, or in its trailers; beyond it, or at the latest twice it, 400."""
+    headers: int = 100
+    """Header lines of a request; beyond it 431."""
+    body_bytes: int = 1024 * 1024
+    """Of a decoded body; beyond it 413, before it is read if its length is announced."""
+    handshake_seconds: float = 10
+    """From the opening of a connection to the end of its TLS handshake; then it is cut off."""
+    head_seconds: float = 10
+    """From the first byte of a request to the end of its head; beyond it 408."""
+    body_seconds: float = 30
+    """From the end of the head to the end of the body; beyond it 408."""
+    idle_seconds: float = 75
+    """Without a byte of a request, and with none to answer; beyond it the connection is closed."""
+    write_seconds: float = 30
+    """For which a peer may leave its answers unread while the socket is full; then it is cut off."""
+    linger_seconds: float = 2
+    """For which a refused peer may go on sending, unheard, so that it comes to read the answer."""
+    linger_bytes: int = 8 * 1024 * 1024
+    """Which a refused peer may go on sending."""
+    drain_seconds: float = 10
+    """For which `Server.stop` waits for requests that have begun to arrive."""
+
+
+class Server:
+    """Listens, and holds every connection to its limits.
+
+    Not bound to a loop until `start`; works on asyncio's and on uvloop's.
+    """
+
+    port: int
+    """The TCP port it listens on, once started."""
+
+    tls: ssl.SSLContext | None
+    """Read for every new connection: what is changed in it, or put in its place, is for those to come."""
+
+    def __init__(
+        self,
+        api: Api,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        tls: ssl.SSLContext | None = None,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        """Speak HTTPS alone if there is `tls`; believe peers in `trusted_proxies` for whom they speak."""
+        self.api = api
+        self.limits = limits
+        self.tls = tls
+        self.proxies = Proxies(trusted_proxies)
+        self.connections: set[Connection] = set()
+        self._unsent: list[Connection] = []
+        self.draining = False
+
+    async def start(self, host: str, port: int, listener: socket.socket | None = None) -> None:
+        """Listen at `host` and `port`, port 0 is any free one, or on `listener`. Raises OSError if that can't be."""
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        limits = self.limits
+        shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.write_seconds)
+        self._sweep_seconds = min(1.0, min(shortest, limits.handshake_seconds) / 4, limits.linger_seconds / 4)
+        self._deserted = asyncio.Event()
+        self._sweep()
+        try:
+            place: Any = {"sock": listener} if listener else {"host": host, "port": port}
+            self._listener = await self._loop.create_server(self._protocol, **place, backlog=BACKLOG)
+        except BaseException:
+            self._sweeper.cancel()
+            raise
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening, answer what has begun to arrive, and close.
+
+        What is asked meanwhile is answered too, with ``Connection: close``. So an idle connection has a moment for
+        another request, whose sender could not know; then it is closed. After `Limits.drain_seconds` the others are
+        cut, answered or not.
+        """
+        self.draining = True
+        self._listener.close()
+        for connection in tuple(self.connections):
+            connection.leaving = True
+            connection.advance()
+        if self.connections:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.limits.drain_seconds):
+                    await self._deserted.wait()
+        for connection in tuple(self.connections):
+            connection.abort()
+        if self.connections:
+            await self._deserted.wait()
+        self._sweeper.cancel()
+
+    def _protocol(self) -> asyncio.Protocol:
+        connection = Connection(self)
+        return connection if self.tls is None else Tls(connection, self.tls)
+
+    def send_later(self, connection: Connection) -> None:
+        """Have the answers of all connections written one after the other when all that has arrived is parsed.
+
+        Writing each at once wakes its reader at once, and the two processes then take turns for every request.
+        """
+        if not self._unsent:
+            self._loop.call_soon(self._send_all)
+        self._unsent.append(connection)
+
+    def _send_all(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.flush()
+
+    def forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if self.draining and not self.connections:
+            self._deserted.set()
+
+    def _sweep(self) -> None:
+        """End what has taken too long, and set the clock that answers carry.
+
+        One timer for all connections: a timer for each request would cost more than reading it.
+        """
+        self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
+        date = b"Date: " + formatdate(usegmt=True).encode()
+        self.tail = date + b"\r\nConnection: keep-alive\r\n\r\n"
+        self.last_tail = date + b"\r\nConnection: close\r\n\r\n"
+        now = self.now()
+        # Set for every answer, so made ready; the sweep that follows may be the first to see it.
+        self.idle_deadline = now + self.limits.idle_seconds + self._sweep_seconds
+        for connection in tuple(self.connections):
+            if now >= connection.deadline:
+                connection.expire()
