@@ -13,10 +13,10 @@ import uvloop
 from measuring import note, options_of, run
 from servers import ACCOUNT_ID, Failure, start_postgres
 
-from numberkeep.app import open_store
 from numberkeep.carriers.routing import carriers_of, simulated_only
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.phone_number import PhoneNumber
+from numberkeep.opening import open_store
 from numberkeep.operations.associations import associate_phone_numbers_with_voice_connector
 from numberkeep.operations.phone_numbers import update_phone_number
 from numberkeep.operations.voice_connectors import create_voice_connector

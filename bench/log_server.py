@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from numberkeep import app
+from numberkeep import opening
 from numberkeep.cli import main
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import Error
@@ -139,5 +139,5 @@ def _not_in_memory(sql: str, parameters: tuple[Any, ...]) -> Any:
 
 
 if __name__ == "__main__":
-    app.Sqlite = LogStore  # type: ignore[assignment,attr-defined]
+    opening.Sqlite = LogStore  # type: ignore[assignment,attr-defined]
     main()

@@ -13,11 +13,11 @@ import uvloop
 from measuring import in_turns, options_of, pin_to, run, verdict
 from servers import ACCOUNT_ID, Failure, start_postgres
 
-from numberkeep.app import open_store
 from numberkeep.carriers.routing import carriers_of, simulated_only
 from numberkeep.carriers.simulated import MAGIC_ENDINGS
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.phone_number import PhoneNumber
+from numberkeep.opening import open_store
 from numberkeep.operations.phone_numbers import update_phone_number
 from numberkeep.storage import phone_numbers, postgres_schema
 from numberkeep.storage.tx import Tx

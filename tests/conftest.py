@@ -14,12 +14,12 @@ from botocore.config import Config
 from hypothesis import settings
 from msgspec.structs import replace
 
-from numberkeep.app import open_store
 from numberkeep.carriers.routing import carriers_of, simulated_only
 from numberkeep.config import Location, Settings
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.number_plan import describe
 from numberkeep.domain.phone_number import PhoneNumber
+from numberkeep.opening import open_store
 from numberkeep.operations import OPERATIONS
 from numberkeep.storage import phone_numbers, postgres_schema
 from numberkeep.storage.driver import Driver

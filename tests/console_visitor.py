@@ -8,9 +8,9 @@ import httpx
 
 from conftest import ALICE, Service
 from numberkeep import app
-from numberkeep.app import sealer_of
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.identity import AttachedPolicy
+from numberkeep.opening import sealer_of
 
 
 class Page:

@@ -382,8 +382,19 @@ def test_serve_is_told_by_a_file(tmp_path: Path) -> None:
 
 def test_who_serves_waits_for_no_more_than_serving_takes() -> None:
     """What is imported late is not imported by the way."""
-    code = "import sys, numberkeep.cli; print(*sys.modules)"
-    known = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    known = modules_after("numberkeep.cli.serving")
     assert "numberkeep.app" in known
     late = {"psycopg", "jinja2", "standardwebhooks", "prometheus_client", "boto3", "opentelemetry"}
     assert not known & {*late, "numberkeep.maintenance", "numberkeep.storage.copying", "numberkeep.cli.doctor"}
+
+
+def test_who_asks_at_the_shell_waits_for_no_service() -> None:
+    known = modules_after("numberkeep.cli.numbers")
+    assert "numberkeep.session" in known
+    assert not known & {"numberkeep.app", "numberkeep.admin", "numberkeep.wire.server", "uvicorn", "psycopg", "boto3"}
+
+
+def modules_after(name: str) -> set[str]:
+    """What is imported with a module."""
+    code = f"import sys, {name}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())

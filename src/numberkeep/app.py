@@ -1,27 +1,24 @@
 """The only place that constructs: from settings to a running service."""
 
 import asyncio
-import fcntl
 import logging
 import os
 import socket
 import ssl
-import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec.structs import replace
 from starlette.applications import Starlette
 
 from .admin import AdminServer, application, health
 from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
 from .admin.console import Console
-from .admin.control import DEFAULT_ACCOUNT_ID, Controls, caller_of
+from .admin.control import DEFAULT_ACCOUNT_ID, Controls
 from .admin.faults import Faults, FaultyCarrier
 from .admin.health import Health
 from .admin.minutes import MINUTE_SECONDS, Minutes
@@ -38,29 +35,34 @@ from .aws.throttle import Throttle
 from .carriers import Carrier
 from .carriers.routing import (
     Carriers,
-    RoutingError,
-    carriers_of,
-    read_routing,
-    simulated_only,
 )
-from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
-from .domain.caller import Caller
-from .domain.errors import Awaited, BadRequest, ServiceUnavailable
-from .domain.identity import AccessKey, AttachedPolicy
+from .config import Settings
+from .domain.caller import Caller, root_of
+from .domain.errors import Awaited, ServiceUnavailable
+from .domain.identity import AccessKey
 from .domain.limits import QUOTAS
-from .keyring import Keyring, new_key_id, new_secret
+from .keyring import Keyring, new_key
 from .metrics import KEEP_SECONDS, Counted, Metrics, Shared
+from .opening import (
+    StartError,
+    cannot_listen,
+    carriers_in,
+    listen,
+    lock_store,
+    open_store,
+    seal_plain_secrets,
+    sealer_of,
+)
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
 from .proxies import Proxies
-from .sealing import KeyFile, Sealer, SealError, is_sealed, make_key_file, parse_keys
+from .sealing import KeyFile, Sealer, make_key_file
 from .storage import identities, store
 from .storage.driver import Driver
 from .storage.resources import arn_of
-from .storage.sqlite import Sqlite
-from .storage.tx import Pool, Subscribers, Tx
+from .storage.tx import Tx
 from .trail import File, StandardOutput, Trail
-from .wire.server import BACKLOG, Server
+from .wire.server import Server
 from .wire.tls import tls_context
 from .worker import Worker
 from .world import World
@@ -71,10 +73,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class StartError(Exception):
-    """The service cannot start; the text says why and what to do."""
 
 
 class App:
@@ -170,7 +168,7 @@ class App:
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
         if settings.dev and settings.verify:
-            key, secret = await self.store.transact(caller_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
+            key, secret = await self.store.transact(root_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
         self._health.reason = None
 
@@ -200,7 +198,7 @@ class App:
             self.store,
             self.world.new_id,
             real_seconds=self.world.real_seconds,
-            arn_of=lambda account_id, kind, id: self.store.look(caller_of(account_id), arn_of, kind, id),
+            arn_of=lambda account_id, kind, id: self.store.look(root_of(account_id), arn_of, kind, id),
             of_one_number=OF_ONE_NUMBER,
             **options,
         )
@@ -212,7 +210,7 @@ class App:
             listener = socket.socket(fileno=seat.api_fd) if seat else None
             await self._server.start(settings.host, settings.port, listener)
         except OSError as error:
-            raise _cannot_listen(settings.host, settings.port, "--port", error) from error
+            raise cannot_listen(settings.host, settings.port, "--port", error) from error
         stack.push_async_callback(self._server.stop)
 
     def _observers(
@@ -259,21 +257,21 @@ class App:
 
     async def _note_subscribers(self, carriers: Carriers) -> None:
         """Have commands at the shell know who is told of what happens."""
-        known = await self.store.ask(caller_of(""), store.get, store.SUBSCRIBERS)
+        known = await self.store.ask(root_of(""), store.get, store.SUBSCRIBERS)
         if carriers.subscribers_text != known and (known or carriers.subscribers):
-            await self.store.transact(caller_of(""), store.put, store.SUBSCRIBERS, carriers.subscribers_text)
+            await self.store.transact(root_of(""), store.put, store.SUBSCRIBERS, carriers.subscribers_text)
 
     async def _begin(self, controls: Controls, carriers: Carriers) -> None:
         """Have the store as it has to be. Raises StartError if it cannot be served."""
-        if await self.store.ask(caller_of(""), store.get, store.COPY_PROGRESS):
+        if await self.store.ask(root_of(""), store.get, store.COPY_PROGRESS):
             raise StartError(store.UNFINISHED)
         await self._set_clock()
         await self._note_subscribers(carriers)
-        if await self.store.ask(caller_of(""), store.is_new):
+        if await self.store.ask(root_of(""), store.is_new):
             await controls.begin()
 
     async def _set_clock(self) -> None:
-        kept = await self.store.ask(caller_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
+        kept = await self.store.ask(root_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
         offset = float(kept or 0)
         if offset and not self.settings.dev:
             raise StartError("The store's clock was moved by numberkeep dev; real numbers need a store of their own.")
@@ -327,74 +325,6 @@ class App:
             log.info("the certificate was read again")
 
 
-def sealer_of(secret_key_file: Path | None) -> Sealer:
-    """What the secrets of a store are sealed with. Raises StartError if there is no key, or it is none."""
-    try:
-        if secret_key_file:
-            return KeyFile(secret_key_file)
-        if text := secret_key_text():
-            return Sealer(parse_keys(text, SECRET_KEY_VARIABLE))
-    except SealError as error:
-        raise StartError(str(error)) from error
-    raise StartError(
-        "There is no secret key to keep secrets with. Make one with `numberkeep keys init FILE`, and name it with "
-        f"--secret-key-file or {SECRET_KEY_FILE_VARIABLE}."
-    )
-
-
-async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = False) -> int:
-    """Seal what an earlier version has kept plain or, `anew`, what was sealed with another key than the first.
-
-    How many were sealed. Raises StartError if a secret was sealed with none of the keys.
-    """
-    sealed, were_plain = 0, False
-    for key in await storage.ask(caller_of(""), identities.all_keys):
-        secret, of = key.secret_access_key, key.access_key_id
-        is_plain = not is_sealed(secret)
-        try:
-            plain = secret if is_plain else sealer.unseal(secret, of)
-        except SealError as error:
-            raise StartError(
-                f"The access key {of} cannot be read; use its secret key, or delete it. {error}"
-            ) from error
-        if is_plain or (anew and not sealer.is_current(secret)):
-            await storage.transact(caller_of(""), identities.reseal_key, of, sealer.seal(plain, of))
-            sealed += 1
-        were_plain = were_plain or is_plain
-    if were_plain:
-        storage.scrub()
-    return sealed
-
-
-def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | None = None) -> tuple[AccessKey, str]:
-    """A new access key of the account's user, who is made if there is none of that name; and its secret.
-
-    Raises BadRequest if the store's secrets are sealed with another key than the new one would be.
-    """
-    for other in identities.all_keys(tx)[:1]:
-        try:
-            if is_sealed(other.secret_access_key):
-                sealer.unseal(other.secret_access_key, other.access_key_id)
-        except SealError as error:
-            raise BadRequest(str(error)) from error
-    access_key_id, secret = new_key_id("AKIA"), new_secret()
-    key = AccessKey(
-        access_key_id=access_key_id,
-        account_id=tx.account_id,
-        user_name=user_name,
-        secret_access_key=sealer.seal(secret, access_key_id),
-        created_at=tx.now,
-    )
-    is_new = identities.USERS.find(tx, user_name) is None
-    identities.insert_key(tx, key)
-    if policy and is_new:  # instead of what the first user of an account gets
-        user = identities.USERS.get(tx, user_name)
-        identities.USERS.replace(tx, replace(user, policies=(policy,)))
-    elif policy:
-        identities.attach(tx, identities.USERS, user_name, policy)
-    return key, secret
-
-
 def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     """The key that `dev --verify` shows: the one there is, or a new one."""
     for key in identities.keys(tx, "developer"):
@@ -410,27 +340,6 @@ def _tracing(recorder: Records | None, stack: AsyncExitStack) -> "Tracing":
     tracing = Tracing(recorder)
     stack.callback(tracing.close)
     return tracing
-
-
-async def carriers_in(
-    settings: Settings,
-    world: World,
-    stack: AsyncExitStack,
-    more_headers: Callable[[], Mapping[str, str]] = dict,
-) -> Carriers:
-    """Who serves which numbers. Raises StartError if the file that says so cannot be used."""
-    try:
-        path = settings.carriers
-        routing = read_routing(path) if path else simulated_only(settings.order_seconds)
-        webhooks = None
-        if routing.has_webhooks:
-            from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
-
-            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds, more_headers)
-            stack.push_async_callback(webhooks.close)
-        return carriers_of(routing, webhooks)
-    except RoutingError as error:
-        raise StartError(f"The carriers cannot be used: {error}") from error
 
 
 def _offers_first(carriers: Carriers) -> Callable[[str, Mapping[str, Any]], None]:
@@ -456,52 +365,6 @@ def _outputs(settings: Settings) -> list[File | StandardOutput]:
         ]
     except OSError as error:
         raise StartError(f"The trail cannot be written: {error}.") from error
-
-
-def open_store(
-    database: Location | None,
-    world: World,
-    pool: Pool,
-    stack: AsyncExitStack | ExitStack,
-    quotas: Mapping[str, int] | None = None,
-    *,
-    subscribers: Subscribers | None = None,
-    metrics: Metrics | None = None,
-    standby: str | None = None,
-) -> Driver:
-    """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
-    storage: Driver
-    if isinstance(database, str):
-        from .storage.postgres import Postgres  # its driver takes its time to import
-
-        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
-    elif database:
-        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers, metrics=metrics)
-    else:
-        memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
-        path = str(Path(directory, "numberkeep.sqlite3"))
-        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, metrics=metrics, durable=False)
-    stack.callback(storage.close)
-    return storage
-
-
-def lock_file_of(database: Path) -> Path:
-    """The file that a server of the store holds locked."""
-    return Path(f"{database.resolve()}.lock")
-
-
-def lock_store(database: Path) -> TextIO:
-    """Keep other servers away from the store while the file is open; commands at the shell may use it all the same."""
-    try:
-        lock = open(lock_file_of(database), "w")  # noqa: SIM115 - the caller closes it
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise StartError(f"The store {database} is served by another process already.") from error
-    except OSError as error:
-        raise StartError(f"The store {database} cannot be opened: {error}.") from error
-    return lock
 
 
 async def _every(seconds: float, act: Callable[[], object]) -> None:
@@ -536,18 +399,3 @@ def _anybody(request: Request) -> Identity:
 
 def _demonstration() -> bytes:
     return resources.files(f"{__package__}.admin").joinpath("demonstration.json").read_bytes()
-
-
-def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket.socket:
-    """A socket that listens there; `shared`, others of this user's may too. Raises StartError, which names `option`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
-    except OSError as error:
-        raise _cannot_listen(host, port, option, error) from error
-
-
-def _cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
-    # The text that socket and uvloop give a system's error names the address once more; a resolver's number is below 0.
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
-    return StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).")

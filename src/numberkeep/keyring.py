@@ -11,16 +11,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .aws.policy import MANAGED, Policy
 from .aws.sigv4 import Key
 from .domain.caller import Caller
-from .domain.errors import NotFound
-from .domain.identity import AttachedPolicy, Role
+from .domain.errors import BadRequest, NotFound
+from .domain.identity import AccessKey, AttachedPolicy, Role
 from .domain.moment import seconds_of
-from .sealing import Sealer, SealError
+from .sealing import Sealer, SealError, is_sealed
+from .storage import identities
 from .storage.driver import Driver
 from .storage.identities import ROLES, USERS, find_key_and_user, touch_key
+from .storage.tx import Tx
 from .world import World
 
 log = logging.getLogger(__name__)
@@ -197,6 +200,35 @@ def new_key_id(prefix: str) -> str:
 def new_secret() -> str:
     """A new secret, of the operating system's randomness."""
     return secrets.token_urlsafe(30)
+
+
+def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | None = None) -> tuple[AccessKey, str]:
+    """A new access key of the account's user, who is made if there is none of that name; and its secret.
+
+    Raises BadRequest if the store's secrets are sealed with another key than the new one would be.
+    """
+    for other in identities.all_keys(tx)[:1]:
+        try:
+            if is_sealed(other.secret_access_key):
+                sealer.unseal(other.secret_access_key, other.access_key_id)
+        except SealError as error:
+            raise BadRequest(str(error)) from error
+    access_key_id, secret = new_key_id("AKIA"), new_secret()
+    key = AccessKey(
+        access_key_id=access_key_id,
+        account_id=tx.account_id,
+        user_name=user_name,
+        secret_access_key=sealer.seal(secret, access_key_id),
+        created_at=tx.now,
+    )
+    is_new = identities.USERS.find(tx, user_name) is None
+    identities.insert_key(tx, key)
+    if policy and is_new:  # instead of what the first user of an account gets
+        user = identities.USERS.get(tx, user_name)
+        identities.USERS.replace(tx, replace(user, policies=(policy,)))
+    elif policy:
+        identities.attach(tx, identities.USERS, user_name, policy)
+    return key, secret
 
 
 def _anybody(account_id: str) -> Caller:

@@ -1,18 +1,16 @@
-"""What commands at the shell do with a store: read it and change it, migrate it, copy it, check it, back it up."""
+"""What is done with a store as a whole: it is migrated, copied, checked, backed up, sealed anew."""
 
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
 
-from .admin.control import caller_of
-from .app import StartError, carriers_in, lock_file_of, lock_store, open_store, seal_plain_secrets
-from .carriers.routing import carriers_of, simulated_only, subscribers_from, subscribers_of
-from .config import Location, Settings
+from .carriers.routing import carriers_of, simulated_only
+from .config import Location
+from .opening import StartError, lock_file_of, lock_store, open_store, refuse_absent, seal_plain_secrets
 from .sealing import Sealer
 from .storage import checking, postgres_schema, sqlite, store
 from .storage.checking import Finding
@@ -26,81 +24,10 @@ from .storage.copying import (
     explained,
     side_of,
 )
-from .storage.driver import Driver, StoreError, promise
+from .storage.driver import StoreError
 from .storage.migrations import migrations, refuse_other_versions
 from .storage.sqlite import Sqlite
-from .storage.tx import Tx
 from .world import World
-
-PAGE_ROWS = 1000
-"""How many rows a command reads in one transaction, and has in memory."""
-
-T = TypeVar("T")
-
-
-class Session:
-    """An account's part of a store, for a command: all that it does has one request id, and is the operator's."""
-
-    def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
-        self._storage = storage
-        self._caller = caller_of(account_id)
-        self._request_id = request_id
-        self._runner = runner
-
-    def transact(self, function: Callable[..., T], *args: Any) -> T:
-        """Run ``function(tx, ...)`` in a transaction of its own. Raises Error."""
-
-        async def once() -> T:
-            future, done = promise()
-            self._storage.write(self._caller, self._request_id, lambda tx: function(tx, *args), done)
-            return await future  # type: ignore[no-any-return]
-
-        return self._runner.run(once())
-
-    def ask(self, function: Callable[..., T], *args: Any) -> T:
-        """`transact` for what writes nothing."""
-        return self._runner.run(self._storage.ask(self._caller, function, *args))
-
-    def pages(self, fetch: Callable[[Tx, Any, int], list[T]], position_of: Callable[[T], Any]) -> Iterator[T]:
-        """All that ``fetch(tx, position, limit)`` gives, page by page: up to `limit` that follow a position, which is
-        None at the beginning. Raises Error."""
-        position = None
-        while found := self.ask(fetch, position, PAGE_ROWS):
-            yield from found
-            position = position_of(found[-1])
-
-
-@contextmanager
-def open_session(
-    database: Location | None, account_id: str, carriers: Path | None = None, *, make: bool = False
-) -> Iterator[Session]:
-    """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
-
-    The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
-    store tell. Raises StartError, StoreError.
-    """
-    if database and not make:
-        _refuse_absent(database)
-    world, stack = World(), AsyncExitStack()
-    with asyncio.Runner() as runner:
-        try:
-            told = runner.run(carriers_in(Settings(carriers=carriers), world, stack))
-            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
-            if carriers is None:
-                known = runner.run(storage.ask(caller_of(""), store.get, store.SUBSCRIBERS))
-                storage.subscribers = subscribers_of(subscribers_from(known))
-            yield Session(storage, account_id, world.new_id(), runner)
-        finally:
-            runner.run(stack.aclose())
-
-
-def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
-    """Run ``function(tx, ...)`` in a transaction of its own on the store `database`, which is made if it is absent.
-
-    Subscribers are told of what it does, as `open_session` has it. Raises StartError, StoreError, and Error.
-    """
-    with open_session(database, account_id, carriers, make=True) as session:
-        return session.transact(function, *args)
 
 
 def schema_version(database: Location) -> int:
@@ -126,7 +53,7 @@ def open_copy(source: Location, target: Location) -> Iterator[Copy]:
     """
     if source == target:
         raise StartError("A store cannot be copied to itself.")
-    _refuse_absent(source)
+    refuse_absent(source)
     with ExitStack() as stack:
         for location in (source, target):
             if isinstance(location, Path):
@@ -145,7 +72,7 @@ def check(database: Location) -> Iterator[Finding]:
 
     Raises StartError or StoreError if it cannot be read, or is the target of a copy that has not ended.
     """
-    _refuse_absent(database)
+    refuse_absent(database)
     refuse_other_versions(schema_version(database))
     with closing(side_of(database)) as side, explained("The store cannot be read"):
         _view(side)
@@ -159,7 +86,7 @@ def back_up(database: Location, file: Path, progress: Progress, *, force: bool) 
     Raises StartError or StoreError if it cannot be, or if there is such a file and it is not `force`; then no file is
     made or changed.
     """
-    _refuse_absent(database)
+    refuse_absent(database)
     refuse_other_versions(schema_version(database))
     if isinstance(database, Path) and file.exists() and file.samefile(database):
         raise StartError("A store cannot be its own backup.")
@@ -212,11 +139,6 @@ def _view(side: Side) -> None:
     side.view()
     if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
         raise StoreError(store.UNFINISHED)
-
-
-def _refuse_absent(database: Location) -> None:
-    if isinstance(database, Path) and not database.exists():
-        raise StartError(f"There is no store {database}.")
 
 
 def reseal(database: Location, sealer: Sealer) -> int:

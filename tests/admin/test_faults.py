@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from conftest import Service, Start
-from numberkeep.admin.control import caller_of
+from numberkeep.domain.caller import root_of
 from numberkeep.storage import phone_numbers
 from numberkeep.world import World
 
@@ -346,7 +346,7 @@ def calling_name(chime: Any, e164: str = E164) -> tuple[str | None, str]:
 
 def changes(service: Service, e164: str = E164) -> list[dict[str, Any]]:
     """What has happened to a number, the latest first."""
-    history = service.run(service.app.store.ask(caller_of(ACCOUNT), phone_numbers.history, e164))
+    history = service.run(service.app.store.ask(root_of(ACCOUNT), phone_numbers.history, e164))
     return [change.change for change in history]
 
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import Service, Start
-from numberkeep.admin.control import caller_of
+from numberkeep.domain.caller import root_of
 from numberkeep.domain.moment import later
 from numberkeep.storage import store
 from numberkeep.storage.schema import tables
@@ -41,7 +41,7 @@ def restore(service: Service, name: str = "seeded") -> None:
 
 def rows(service: Service) -> dict[str, Any]:
     """All that accounts have, by table, in an order."""
-    found = service.run(service.app.store.ask(caller_of(""), store.dump))
+    found = service.run(service.app.store.ask(root_of(""), store.dump))
     return {name: sorted(map(repr, map(tuple, table))) for name, table in found.items()}
 
 

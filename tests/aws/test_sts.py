@@ -11,9 +11,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conftest import Service, Start
-from numberkeep.admin.control import caller_of
-from numberkeep.app import new_key
+from numberkeep.domain.caller import root_of
 from numberkeep.domain.identity import AttachedPolicy
+from numberkeep.keyring import new_key
 from numberkeep.sealing import KeyFile
 from numberkeep.storage import identities
 
@@ -31,7 +31,7 @@ class Access:
         self._sealer = KeyFile(database.with_name("secret.key"))
 
     def do(self, function: Callable[..., Any], *arguments: Any, account_id: str = ACCOUNT) -> Any:
-        return self.service.run(self.service.app.store.transact(caller_of(account_id), function, *arguments))
+        return self.service.run(self.service.app.store.transact(root_of(account_id), function, *arguments))
 
     def key(self, user: str, *policies: AttachedPolicy, account_id: str = ACCOUNT) -> tuple[str, str]:
         key, secret = self.do(new_key, self._sealer, user, account_id=account_id)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import Service, Start
-from numberkeep import maintenance
+from numberkeep import session
 from numberkeep.cli import main
 
 ACCOUNT = "123456789012"
@@ -94,7 +94,7 @@ def test_each_sees_what_is_theirs_to_do(manual: Service, tmp_path: Path) -> None
 
 
 def test_all_pages_are_listed(manual: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "PAGE_ROWS", 2)
+    monkeypatch.setattr(session, "PAGE_ROWS", 2)
     numbers = [f"+120655501{n:02}" for n in range(5)]
     manual.seed(*[{"E164PhoneNumber": e164, "ProductType": "VoiceConnector"} for e164 in numbers])
     for e164 in numbers:

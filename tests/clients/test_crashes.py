@@ -23,9 +23,9 @@ from botocore.exceptions import ClientError
 
 from conftest import ALICE, POOL
 from load import Buyer, State, Writer, ask, assert_sound, looked, requests_in, until, writing
-from numberkeep.app import open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Location
+from numberkeep.opening import open_store
 from numberkeep.operations import OPERATIONS
 from numberkeep.worker import CLAIM_SECONDS, Worker
 from numberkeep.world import World

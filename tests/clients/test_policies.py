@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from numberkeep.admin.control import caller_of
-from numberkeep.app import new_key
+from numberkeep.domain.caller import root_of
 from numberkeep.domain.identity import AttachedPolicy
+from numberkeep.keyring import new_key
 from numberkeep.sealing import KeyFile
 from numberkeep.storage import identities
 
@@ -30,7 +30,7 @@ def client_of(
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     policy = AttachedPolicy("most", json.dumps({"Statement": [allow, *statements]}))
     sealer = KeyFile(tmp_path / "secret.key")
-    caller = caller_of(ACCOUNT)
+    caller = root_of(ACCOUNT)
     key, secret = service.run(service.app.store.transact(caller, new_key, sealer, user, policy))
     return service.client(
         "chime-sdk-voice", access_key_id=key.access_key_id, secret_access_key=secret, region_name=region
@@ -58,7 +58,7 @@ def test_a_connector_is_denied_by_its_own_arn(service: Service, tmp_path: Path) 
 
 def test_a_policy_that_is_given_with_the_first_key_is_all_there_is(service: Service, tmp_path: Path) -> None:
     sealer = KeyFile(tmp_path / "secret.key")
-    caller = caller_of("210987654321")
+    caller = root_of("210987654321")
     service.run(service.app.store.transact(caller, new_key, sealer, "first", AttachedPolicy("AmazonChimeReadOnly")))
     user = service.run(service.app.store.transact(caller, identities.USERS.get, "first"))
     assert [policy.policy_name for policy in user.policies] == ["AmazonChimeReadOnly"]

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from numberkeep.app import new_key
-from numberkeep.maintenance import run
+from numberkeep.keyring import new_key
 from numberkeep.sealing import KeyFile
+from numberkeep.session import open_session
 
 from ..conftest import Service, Start
 
@@ -96,7 +96,8 @@ def test_a_presigned_url(service: Service, name: str, prefix: str) -> None:
 def test_a_key_is_of_one_account(service: Service, database: Path) -> None:
     """A key that was made beside the running service, as `numberkeep` does at the shell, is good at once."""
     sealer = KeyFile(database.with_name("secret.key"))
-    key, secret = run(database, "210987654321", new_key, sealer, "bob")
+    with open_session(database, "210987654321") as session:
+        key, secret = session.transact(new_key, sealer, "bob")
     theirs = signing(service, access_key_id=key.access_key_id, secret_access_key=secret)
     assert theirs.list_phone_numbers()["PhoneNumbers"] == []
     with pytest.raises(theirs.exceptions.NotFoundException):

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import Service, Start
 from estate import NUMBERS, new_connector, new_group, refused
-from numberkeep.admin.control import caller_of
+from numberkeep.domain.caller import root_of
 
 ONE = NUMBERS["VoiceConnector"]
 
@@ -86,7 +86,7 @@ def test_credentials_are_listed_by_name_and_never_shown(estate: Service, voice: 
     assert voice.list_voice_connector_termination_credentials(**connector)["Usernames"] == ["ann", "bob"]
     kept = estate.run(
         estate.app.store.ask(
-            caller_of("123456789012"), lambda tx: tx.execute("SELECT value FROM resource_configurations", ()).fetchall()
+            root_of("123456789012"), lambda tx: tx.execute("SELECT value FROM resource_configurations", ()).fetchall()
         )
     )
     assert "scrypt" in str(kept)

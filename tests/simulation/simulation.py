@@ -16,7 +16,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from numberkeep.app import open_store
 from numberkeep.carriers import Answer, Done, Pending, Refused, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Location
@@ -25,6 +24,7 @@ from numberkeep.domain.errors import Error, NotFound
 from numberkeep.domain.events import event_of
 from numberkeep.domain.moment import Timestamp, later
 from numberkeep.maintenance import migrate
+from numberkeep.opening import open_store
 from numberkeep.operations import OPERATIONS
 from numberkeep.settling import settle_now
 from numberkeep.storage.checking import check

@@ -10,9 +10,9 @@ import pytest
 from msgspec import structs
 
 from conftest import ALICE, BOB, POOL, Do
-from numberkeep.app import open_store
 from numberkeep.config import Location
 from numberkeep.domain.errors import BadRequest, NotFound
+from numberkeep.opening import open_store
 from numberkeep.operations import OPERATIONS
 from numberkeep.storage import answers, phone_numbers
 from numberkeep.storage.driver import Driver

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from conftest import ALICE, BOB, POOL
-from numberkeep.app import open_store
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Location
+from numberkeep.opening import open_store
 from numberkeep.operations import OPERATIONS
 from numberkeep.storage import checking
 from numberkeep.storage.checking import Finding, check

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from conftest import Start
-from numberkeep.app import StartError
 from numberkeep.config import Location
 from numberkeep.maintenance import migrate, open_copy
+from numberkeep.opening import StartError
 from numberkeep.storage import copying
 from numberkeep.storage.copying import Copy, SqliteSide, side_of
 from numberkeep.storage.driver import StoreError

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..domain.caller import Caller, check_account_id
+from ..domain.caller import check_account_id, root_of
 from ..domain.errors import BadRequest, Error, NotFound
 from ..domain.moment import Timestamp, seconds_of
 from ..domain.number_plan import normalize_id, phone_number_id
@@ -57,7 +57,7 @@ class Controls:
 
     async def health(self) -> Timestamp:
         """The service's time, once the store has been read. Raises ServiceUnavailable if it cannot be."""
-        await self._storage.ask(caller_of(""), pending_changes.next_due_at)
+        await self._storage.ask(root_of(""), pending_changes.next_due_at)
         return self._world.now()
 
     async def advance(self, seconds: float) -> Timestamp:
@@ -68,7 +68,7 @@ class Controls:
     async def reset(self) -> None:
         """Forget everything but the keys, faults too, and begin with the demonstration inventory at the real time."""
         async with self._at(None):
-            await self._storage.transact(caller_of(DEFAULT_ACCOUNT_ID), _begin_anew, self._demonstration)
+            await self._storage.transact(root_of(DEFAULT_ACCOUNT_ID), _begin_anew, self._demonstration)
         self.faults.put([])
 
     async def take_snapshot(self, name: str) -> Snapshot:
@@ -78,7 +78,7 @@ class Controls:
                 "name must be 1 to 64 letters, digits, dots, hyphens and underscores, and begin with no sign."
             )
         async with self._worker.paused():
-            snapshot = await self._storage.transact(caller_of(""), take, name, tuple(self.faults))
+            snapshot = await self._storage.transact(root_of(""), take, name, tuple(self.faults))
         self.snapshots[name] = snapshot
         return snapshot
 
@@ -87,7 +87,7 @@ class Controls:
         there are."""
         snapshot = self._snapshot(name)
         async with self._at(snapshot.time) as offset_seconds:
-            await self._storage.transact(caller_of(""), store.load, snapshot.rows, offset_seconds)
+            await self._storage.transact(root_of(""), store.load, snapshot.rows, offset_seconds)
         self.faults.put(snapshot.faults)
 
     def remove_snapshot(self, name: str) -> None:
@@ -116,7 +116,7 @@ class Controls:
 
     async def begin(self) -> None:
         """Put the demonstration inventory into a store that is new."""
-        await self._storage.transact(caller_of(DEFAULT_ACCOUNT_ID), _seed, _decode_seeds(self._demonstration))
+        await self._storage.transact(root_of(DEFAULT_ACCOUNT_ID), _seed, _decode_seeds(self._demonstration))
 
     async def seed(self, account_id: str, body: bytes) -> list[str]:
         """Put numbers into an account's inventory; all of them or, with a BadRequest, none."""
@@ -124,16 +124,11 @@ class Controls:
             seeds = _decode_seeds(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {error}.") from error
-        return await self._storage.transact(caller_of(account_id), _seed, seeds)
+        return await self._storage.transact(root_of(account_id), _seed, seeds)
 
     async def history(self, account_id: str, e164: str) -> list[phone_numbers.Change]:
         """All that has happened to an account's number, the latest first."""
-        return await self._storage.ask(caller_of(account_id), phone_numbers.history, normalize_id(e164))
-
-
-def caller_of(account_id: str) -> Caller:
-    """Who is behind the controls."""
-    return Caller(account_id, f"arn:aws:iam::{account_id}:root", "")
+        return await self._storage.ask(root_of(account_id), phone_numbers.history, normalize_id(e164))
 
 
 def routes() -> list[Route]:

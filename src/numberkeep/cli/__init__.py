@@ -1,28 +1,17 @@
 """The command line."""
 
-import asyncio
-import gc
-import logging
-import signal
-import socket
-import sys
-from contextlib import ExitStack
 from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
 from .. import config, logs
-from ..app import App, StartError, listen
 from ..config import REGIONS, Settings
 from ..domain.limits import QUOTAS
-from ..storage.driver import StoreError
-from ..supervisor import READY, REPLACED, Supervisor, WorkerFailed
 from . import configuration
 from .options import (
     PORT,
@@ -33,8 +22,6 @@ from .options import (
     secret_key_option,
     traces_option,
 )
-
-log = logging.getLogger(__name__)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -228,10 +215,7 @@ def serve(
             raise click.UsageError("--workers: a SQLite file has one writer, and so one process; PostgreSQL has many.")
         if given.standby:
             raise click.UsageError("--standby: a SQLite file has none; PostgreSQL has.")
-    if given.workers > 1 and given.seat is None:
-        _supervise(given)
-    else:
-        _run(given)
+    _run(given)
 
 
 @main.command(hidden=True)
@@ -257,111 +241,6 @@ main.add_command(configuration.config_of(serve))
 
 
 def _run(settings: Settings) -> None:
-    logs.configure(settings.log_format)
-    try:
-        uvloop.run(_serve(settings))
-    except (StartError, StoreError) as error:
-        raise _failure(settings, str(error)) from error
+    from .serving import run  # all of the service, for which no other command should wait
 
-
-def _failure(settings: Settings, text: str) -> Exception:
-    """Ends the program, and says why in the format that was asked for."""
-    if settings.log_format == "text":
-        return click.ClickException(text)
-    log.error("%s", text)
-    return click.exceptions.Exit(1)
-
-
-def _say(settings: Settings, text: str) -> None:
-    if settings.log_format == "text":
-        click.echo(text, err=not settings.dev)  # what serve says on standard output is the trail
-    else:
-        for line in text.splitlines():
-            log.info("%s", line)
-
-
-def _supervise(settings: Settings) -> None:
-    logs.configure(settings.log_format)
-    try:
-        with ExitStack() as stack:
-            first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
-            port = first.getsockname()[1]
-            others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
-            admin = stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port"))
-            command = [sys.executable, "-m", "numberkeep", "worker"]
-            supervisor = Supervisor(
-                command, sys.argv[1:], [first, *map(stack.enter_context, others)], admin, settings.stop_delay
-            )
-            welcome = _welcome(settings, port, admin.getsockname()[1])
-            uvloop.run(supervisor.run(lambda: _say(settings, welcome)))
-    except StartError as error:
-        raise _failure(settings, str(error)) from error
-    except WorkerFailed as error:
-        raise _failure(settings, f"{error}.") from error
-
-
-async def _serve(settings: Settings) -> None:
-    gc.disable()  # what the start makes stays
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    replaced = False
-
-    def replace() -> None:
-        nonlocal replaced
-        replaced = True
-        stopped.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with App(settings) as running:
-        loop.add_signal_handler(signal.SIGHUP, running.reload)
-        # Collecting garbage need not look at it again, nor so often.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
-        gc.enable()
-        if settings.seat:
-            lifeline = socket.socket(fileno=settings.seat.lifeline_fd)
-            loop.add_reader(lifeline, stopped.set)  # there is nothing to read but that the supervisor has gone
-            loop.add_signal_handler(REPLACED, replace)
-            lifeline.sendall(READY)
-        else:
-            welcome = _welcome(settings, running.port, running.admin_port, running.credentials)
-            _say(settings, welcome)
-            sys.stdout.flush()
-        await stopped.wait()
-        if replaced:
-            running.hand_over()
-            return
-        log.info("stopping: requests under way are answered")
-        running.stop_soon()
-        await asyncio.sleep(settings.stop_delay)
-
-
-def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:
-    api = f"http{'s' * bool(settings.tls_cert)}://{settings.host}:{port}"
-    admin = f"http://{settings.admin_host}:{admin_port}"
-    lines = [
-        f"Numberkeep answers the Amazon Chime API at {api}",
-        f"Health{' and controls' if settings.dev else ''}: {admin}/_numberkeep/health",
-        f"Console: {admin}/",
-    ]
-    if settings.carriers:
-        lines.append(f"Carriers: as {settings.carriers} says")
-    elif not settings.dev:
-        lines.append(
-            "Carriers: the simulated one alone, which provides what nobody owns; others are named by --carriers"
-        )
-    if settings.dev:
-        key_id, secret = credentials
-        operation = (
-            "search-available-phone-numbers --area-code 206"
-            if settings.empty
-            else "update-phone-number --phone-number-id +12065550100 --product-type BusinessCalling"
-        )
-        lines += [
-            "Try:",
-            f"  AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION=us-east-1 \\",
-            f"  aws chime {operation} \\",
-            f"  --endpoint-url {api}",
-        ]
-    return "\n".join(lines)
+    run(settings)

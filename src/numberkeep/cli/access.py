@@ -7,7 +7,6 @@ from typing import Any
 import click
 import msgspec
 
-from ..app import new_key, sealer_of
 from ..aws.model import SERVICES, load
 from ..aws.policy import MANAGED, Context, PolicyError, check_actions, parse
 from ..config import Location
@@ -22,8 +21,9 @@ from ..domain.identity import (
     Role,
     User,
 )
-from ..keyring import policy_of
+from ..keyring import new_key, policy_of
 from ..maintenance import reseal
+from ..opening import sealer_of
 from ..sealing import Sealer, SealError, add_key, make_key_file
 from ..storage import identities
 from ..storage.identities import ROLES, USERS

@@ -18,9 +18,9 @@ from typing import Any, Literal, NamedTuple
 import click
 import psycopg
 
-from ..app import StartError, carriers_in, sealer_of
 from ..config import Location, Settings
 from ..maintenance import schema_version
+from ..opening import StartError, carriers_in, sealer_of
 from ..sealing import SealError, is_sealed
 from ..storage import store
 from ..storage.copying import Side, side_of

@@ -7,10 +7,10 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from .. import maintenance
 from ..config import Location
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import AssociationName, PhoneNumber, ProductType, Status
+from ..session import open_session
 from ..storage import inventory, pending_changes, phone_numbers
 from ..storage.inventory import Search
 from ..storage.pending_changes import PendingChange
@@ -73,7 +73,7 @@ def _all(database: Location, account: str, search: str, filters: dict[str, Any])
             return inventory.page(tx, wanted, limit, after=after or "")
         return phone_numbers.page(tx, after=after or "", limit=limit, **filters)
 
-    with maintenance.open_session(database, account) as session:
+    with open_session(database, account) as session:
         yield from session.pages(fetch, lambda number: number.e164_phone_number)
 
 

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from ..app import StartError
 from ..config import CARRIERS_VARIABLE, DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
+from ..opening import StartError
 from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"

@@ -7,9 +7,9 @@ from typing import Any
 import click
 import msgspec
 
-from .. import maintenance
 from ..config import Location
 from ..domain.phone_number_order import PhoneNumberOrder
+from ..session import open_session
 from ..storage import phone_number_orders
 from ..storage.tx import Tx
 from .options import (
@@ -45,7 +45,7 @@ def _all(database: Location, account: str) -> Iterator[PhoneNumberOrder]:
     def fetch(tx: Tx, before: tuple[str, str] | None, limit: int) -> list[PhoneNumberOrder]:
         return phone_number_orders.page(tx, before=before, limit=limit)
 
-    with maintenance.open_session(database, account) as session:
+    with open_session(database, account) as session:
         yield from session.pages(fetch, lambda order: (order.created_timestamp, order.phone_number_order_id))
 
 

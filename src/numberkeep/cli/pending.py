@@ -7,12 +7,13 @@ from typing import Any, get_args
 import click
 from msgspec.structs import asdict
 
-from .. import maintenance, settling
+from .. import settling
 from ..carriers import Done, Refused
 from ..carriers.routing import RoutingError, read_routing
 from ..config import Location
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import ChangeKind, PhoneNumber
+from ..session import open_session
 from ..storage import pending_changes, phone_numbers
 from ..storage.pending_changes import PendingChange
 from ..storage.tx import Tx
@@ -78,7 +79,7 @@ def _all(database: Location, account: str) -> Iterator[dict[str, Any]]:
         numbers = phone_numbers.find_all(tx.execute, named, lock=False)
         return [{**asdict(change), "calling_name": _asked_for(change, numbers)} for change in changes]
 
-    with maintenance.open_session(database, account) as session:
+    with open_session(database, account) as session:
         yield from session.pages(fetch, lambda last: (last["e164_phone_number"], last["kind"]))
 
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import maintenance
 from ..config import Location
-from ..maintenance import Session
 from ..operations import inventory
 from ..operations.inventory import GivenNumber, compare, given_of
+from ..session import Session, open_session
 from .options import of_account, output_option, refusing, show
 from .transfer import BATCH_ROWS, every
 
@@ -50,7 +49,7 @@ def pull(context: click.Context, /, database: Location, account: str, **options:
     numbers, connectors, groups, orders = there.numbers(), there.connectors(), there.groups(), there.orders()
 
     def run() -> list[tuple[str, str]]:
-        with maintenance.open_session(database, account, make=True) as session:
+        with open_session(database, account, make=True) as session:
             holders = session.transact(inventory.put_holders, connectors, groups)
             outcomes = list(_put(session, iter(numbers.values())))
             settled = session.transact(inventory.put_orders, orders)
@@ -86,7 +85,7 @@ def diff(context: click.Context, /, database: Location, account: str, output: st
     there = _account(**options).numbers()
 
     def run() -> list[dict[str, Any]]:
-        with maintenance.open_session(database, account) as session:
+        with open_session(database, account) as session:
             return list(_differences(map(given_of, every(session)), there))
 
     found = refusing(run)

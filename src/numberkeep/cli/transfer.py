@@ -8,13 +8,12 @@ from typing import Any, get_args
 
 import click
 
-from .. import maintenance
 from ..config import Location
 from ..domain.errors import BadRequest, ServiceFailure
 from ..domain.phone_number import CallingNameStatus, PhoneNumber, ProductType, Status
-from ..maintenance import Session
 from ..operations import inventory
 from ..operations.inventory import GivenNumber, Outcome, given_of
+from ..session import Session, open_session
 from ..storage import phone_numbers
 from ..storage.tx import Tx
 from . import rows
@@ -41,7 +40,7 @@ def export(database: Location, account: str, file: Path | None, format: str | No
     wanted = rows.format_of(file, format) if file else rows.format_of(Path(".csv"), format or "csv")
 
     def write() -> int:
-        with maintenance.open_session(database, account) as session:
+        with open_session(database, account) as session:
             given = map(given_of, every(session))
             if file is None:
                 return rows.write(sys.stdout, given, wanted)
@@ -102,7 +101,7 @@ def import_(
     def run() -> dict[str, int]:
         with (
             file.open("rb") as source,
-            maintenance.open_session(None if in_memory else database, account, carriers, make=not dry_run) as session,
+            open_session(None if in_memory else database, account, carriers, make=not dry_run) as session,
         ):
             reader = rows.reader_of(source, wanted)
             errors = reader.errors_to(errors_path)

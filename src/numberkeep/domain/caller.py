@@ -25,6 +25,11 @@ NOBODY = Caller("", "", "")
 """Who asks what no account has asked."""
 
 
+def root_of(account_id: str) -> Caller:
+    """The account itself, as who its operator acts."""
+    return Caller(account_id, f"arn:aws:iam::{account_id}:root", "")
+
+
 def check_account_id(text: str) -> str:
     """`text`. Raises BadRequest if it is no account's id."""
     if not re.fullmatch(r"[0-9]{12}", text):

@@ -12,3 +12,6 @@ and an empty Host. An ``Upgrade`` is ignored (RFC 9110 7.8). After a refusal the
 
 TLS stands between a connection and its socket, and changes nothing of this.
 """
+
+BACKLOG = 1024
+"""Connections that wait to be accepted."""

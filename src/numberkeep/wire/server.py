@@ -10,11 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 from ..aws.message import Request, Response
 from ..proxies import Network, Proxies
+from . import BACKLOG
 from .connection import Connection
 from .tls import Tls
-
-BACKLOG = 1024
-"""Connections that wait to be accepted."""
 
 
 class Api(Protocol):

@@ -1,0 +1,163 @@
+"""What a service begins with, and most commands too: a store and its lock, its secrets, its carriers, a port.
+
+What cannot be had is a `StartError`, which tells what to do.
+"""
+
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from .carriers.routing import (
+    Carriers,
+    RoutingError,
+    carriers_of,
+    read_routing,
+    simulated_only,
+)
+from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
+from .domain.caller import root_of
+from .metrics import Metrics
+from .sealing import KeyFile, Sealer, SealError, is_sealed, parse_keys
+from .storage import identities
+from .storage.driver import Driver
+from .storage.sqlite import Sqlite
+from .storage.tx import Pool, Subscribers
+from .wire import BACKLOG
+from .world import World
+
+
+class StartError(Exception):
+    """A service cannot start, or a command begin; the text says why and what to do."""
+
+
+def open_store(
+    database: Location | None,
+    world: World,
+    pool: Pool,
+    stack: AsyncExitStack | ExitStack,
+    quotas: Mapping[str, int] | None = None,
+    *,
+    subscribers: Subscribers | None = None,
+    metrics: Metrics | None = None,
+    standby: str | None = None,
+) -> Driver:
+    """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
+    storage: Driver
+    if isinstance(database, str):
+        from .storage.postgres import Postgres  # its driver takes its time to import
+
+        storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
+    elif database:
+        storage = Sqlite(str(database), world, pool, quotas, subscribers=subscribers, metrics=metrics)
+    else:
+        memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a private directory is made there
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="numberkeep-", dir=memory))
+        path = str(Path(directory, "numberkeep.sqlite3"))
+        storage = Sqlite(path, world, pool, quotas, subscribers=subscribers, metrics=metrics, durable=False)
+    stack.callback(storage.close)
+    return storage
+
+
+def refuse_absent(database: Location) -> None:
+    """Raises StartError if there is no such file."""
+    if isinstance(database, Path) and not database.exists():
+        raise StartError(f"There is no store {database}.")
+
+
+def lock_file_of(database: Path) -> Path:
+    """The file that a server of the store holds locked."""
+    return Path(f"{database.resolve()}.lock")
+
+
+def lock_store(database: Path) -> TextIO:
+    """Keep other servers away from the store while the file is open; commands at the shell may use it all the same."""
+    try:
+        lock = open(lock_file_of(database), "w")  # noqa: SIM115 - the caller closes it
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StartError(f"The store {database} is served by another process already.") from error
+    except OSError as error:
+        raise StartError(f"The store {database} cannot be opened: {error}.") from error
+    return lock
+
+
+def sealer_of(secret_key_file: Path | None) -> Sealer:
+    """What the secrets of a store are sealed with. Raises StartError if there is no key, or it is none."""
+    try:
+        if secret_key_file:
+            return KeyFile(secret_key_file)
+        if text := secret_key_text():
+            return Sealer(parse_keys(text, SECRET_KEY_VARIABLE))
+    except SealError as error:
+        raise StartError(str(error)) from error
+    raise StartError(
+        "There is no secret key to keep secrets with. Make one with `numberkeep keys init FILE`, and name it with "
+        f"--secret-key-file or {SECRET_KEY_FILE_VARIABLE}."
+    )
+
+
+async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = False) -> int:
+    """Seal what an earlier version has kept plain or, `anew`, what was sealed with another key than the first.
+
+    How many were sealed. Raises StartError if a secret was sealed with none of the keys.
+    """
+    sealed, were_plain = 0, False
+    for key in await storage.ask(root_of(""), identities.all_keys):
+        secret, of = key.secret_access_key, key.access_key_id
+        is_plain = not is_sealed(secret)
+        try:
+            plain = secret if is_plain else sealer.unseal(secret, of)
+        except SealError as error:
+            raise StartError(
+                f"The access key {of} cannot be read; use its secret key, or delete it. {error}"
+            ) from error
+        if is_plain or (anew and not sealer.is_current(secret)):
+            await storage.transact(root_of(""), identities.reseal_key, of, sealer.seal(plain, of))
+            sealed += 1
+        were_plain = were_plain or is_plain
+    if were_plain:
+        storage.scrub()
+    return sealed
+
+
+async def carriers_in(
+    settings: Settings,
+    world: World,
+    stack: AsyncExitStack,
+    more_headers: Callable[[], Mapping[str, str]] = dict,
+) -> Carriers:
+    """Who serves which numbers. Raises StartError if the file that says so cannot be used."""
+    try:
+        path = settings.carriers
+        routing = read_routing(path) if path else simulated_only(settings.order_seconds)
+        webhooks = None
+        if routing.has_webhooks:
+            from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
+
+            webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds, more_headers)
+            stack.push_async_callback(webhooks.close)
+        return carriers_of(routing, webhooks)
+    except RoutingError as error:
+        raise StartError(f"The carriers cannot be used: {error}") from error
+
+
+def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket.socket:
+    """A socket that listens there; `shared`, others of this user's may too. Raises StartError, which names `option`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
+    except OSError as error:
+        raise cannot_listen(host, port, option, error) from error
+
+
+def cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
+    """That a port cannot be had, and which `option` names another."""
+    # The text that socket and uvloop give a system's error names the address once more; a resolver's number is below 0.
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+    return StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).")

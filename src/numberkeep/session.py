@@ -1,0 +1,77 @@
+"""An account's part of a store, for commands at the shell: they read it and change it while it is served."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .carriers.routing import subscribers_from, subscribers_of
+from .config import Location, Settings
+from .domain.caller import root_of
+from .opening import carriers_in, open_store, refuse_absent
+from .storage import store
+from .storage.driver import Driver, promise
+from .storage.tx import Tx
+from .world import World
+
+PAGE_ROWS = 1000
+"""How many rows a command reads in one transaction, and has in memory."""
+
+T = TypeVar("T")
+
+
+class Session:
+    """An account's part of a store, for a command: all that it does has one request id, and is the operator's."""
+
+    def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
+        self._storage = storage
+        self._caller = root_of(account_id)
+        self._request_id = request_id
+        self._runner = runner
+
+    def transact(self, function: Callable[..., T], *args: Any) -> T:
+        """Run ``function(tx, ...)`` in a transaction of its own. Raises Error."""
+
+        async def once() -> T:
+            future, done = promise()
+            self._storage.write(self._caller, self._request_id, lambda tx: function(tx, *args), done)
+            return await future  # type: ignore[no-any-return]
+
+        return self._runner.run(once())
+
+    def ask(self, function: Callable[..., T], *args: Any) -> T:
+        """`transact` for what writes nothing."""
+        return self._runner.run(self._storage.ask(self._caller, function, *args))
+
+    def pages(self, fetch: Callable[[Tx, Any, int], list[T]], position_of: Callable[[T], Any]) -> Iterator[T]:
+        """All that ``fetch(tx, position, limit)`` gives, page by page: up to `limit` that follow a position, which is
+        None at the beginning. Raises Error."""
+        position = None
+        while found := self.ask(fetch, position, PAGE_ROWS):
+            yield from found
+            position = position_of(found[-1])
+
+
+@contextmanager
+def open_session(
+    database: Location | None, account_id: str, carriers: Path | None = None, *, make: bool = False
+) -> Iterator[Session]:
+    """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
+
+    The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
+    store tell. Raises StartError, StoreError.
+    """
+    if database and not make:
+        refuse_absent(database)
+    world, stack = World(), AsyncExitStack()
+    with asyncio.Runner() as runner:
+        try:
+            told = runner.run(carriers_in(Settings(carriers=carriers), world, stack))
+            storage = open_store(database, world, told, stack, subscribers=told.subscribers)
+            if carriers is None:
+                known = runner.run(storage.ask(root_of(""), store.get, store.SUBSCRIBERS))
+                storage.subscribers = subscribers_of(subscribers_from(known))
+            yield Session(storage, account_id, world.new_id(), runner)
+        finally:
+            runner.run(stack.aclose())
