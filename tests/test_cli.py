@@ -389,7 +389,7 @@ def test_who_serves_waits_for_no_more_than_serving_takes() -> None:
 
 
 def test_who_asks_at_the_shell_waits_for_no_service() -> None:
-    known = modules_after("numberkeep.cli.numbers")
+    known = modules_after("numberkeep.cli.numbers, numberkeep.cli.access, numberkeep.cli.pending")
     assert "numberkeep.session" in known
     assert not known & {"numberkeep.app", "numberkeep.admin", "numberkeep.wire.server", "uvicorn", "psycopg", "boto3"}
 

@@ -64,7 +64,7 @@ MAY_IMPORT = {
     },
     "opening": {"carriers", "config", "domain", "metrics", "sealing", "storage", "wire", "world"},
     "session": {"carriers", "config", "domain", "opening", "storage", "world"},
-    "maintenance": {"carriers", "config", "domain", "opening", "sealing", "storage", "world"},
+    "maintenance": {"carriers", "config", "opening", "storage", "world"},
     "cli": {
         "app",
         "aws",

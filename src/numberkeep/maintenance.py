@@ -1,17 +1,15 @@
-"""What is done with a store as a whole: it is migrated, copied, checked, backed up, sealed anew."""
+"""What is done with a store as a whole: it is migrated, copied, checked, backed up."""
 
-import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 
 from .carriers.routing import carriers_of, simulated_only
 from .config import Location
-from .opening import StartError, lock_file_of, lock_store, open_store, refuse_absent, seal_plain_secrets
-from .sealing import Sealer
+from .opening import StartError, lock_file_of, lock_store, refuse_absent
 from .storage import checking, postgres_schema, sqlite, store
 from .storage.checking import Finding
 from .storage.copying import (
@@ -139,16 +137,3 @@ def _view(side: Side) -> None:
     side.view()
     if side.execute("SELECT 1 FROM store WHERE name = ?", (store.COPY_PROGRESS,)):
         raise StoreError(store.UNFINISHED)
-
-
-def reseal(database: Location, sealer: Sealer) -> int:
-    """Seal every secret of the store with the first of the keys; how many were not yet."""
-
-    async def once() -> int:
-        async with AsyncExitStack() as stack:
-            storage = open_store(database, World(), carriers_of(simulated_only(0)), stack)
-            count = await seal_plain_secrets(storage, sealer, anew=True)
-            # A key that was made meanwhile may have been sealed with the old one.
-            return count + await seal_plain_secrets(storage, sealer, anew=True)
-
-    return asyncio.run(once())

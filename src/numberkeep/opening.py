@@ -3,6 +3,7 @@
 What cannot be had is a `StartError`, which tells what to do.
 """
 
+import asyncio
 import fcntl
 import os
 import socket
@@ -124,6 +125,19 @@ async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = Fa
     if were_plain:
         storage.scrub()
     return sealed
+
+
+def reseal(database: Location, sealer: Sealer) -> int:
+    """Seal every secret of the store with the first of the keys; how many were not yet."""
+
+    async def once() -> int:
+        async with AsyncExitStack() as stack:
+            storage = open_store(database, World(), carriers_of(simulated_only(0)), stack)
+            count = await seal_plain_secrets(storage, sealer, anew=True)
+            # A key that was made meanwhile may have been sealed with the old one.
+            return count + await seal_plain_secrets(storage, sealer, anew=True)
+
+    return asyncio.run(once())
 
 
 async def carriers_in(

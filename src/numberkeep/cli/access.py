@@ -22,8 +22,7 @@ from ..domain.identity import (
     User,
 )
 from ..keyring import new_key, policy_of
-from ..maintenance import reseal
-from ..opening import sealer_of
+from ..opening import reseal, sealer_of
 from ..sealing import Sealer, SealError, add_key, make_key_file
 from ..storage import identities
 from ..storage.identities import ROLES, USERS
