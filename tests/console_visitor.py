@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 
 from conftest import ALICE, Service
-from numberkeep import app
 from numberkeep.domain.caller import Caller
 from numberkeep.domain.identity import AttachedPolicy
+from numberkeep.keyring import new_key
 from numberkeep.opening import sealer_of
 
 
@@ -56,5 +56,5 @@ def key_of(
     service: Service, policy: AttachedPolicy | None = None, name: str = "alice", account: Caller = ALICE
 ) -> tuple[str, str]:
     """A key of a user's, who is made if there is none of that name: its id and its secret."""
-    key, secret = service.run(service.app.store.transact(account, app.new_key, sealer_of(None), name, policy))
+    key, secret = service.run(service.app.store.transact(account, new_key, sealer_of(None), name, policy))
     return key.access_key_id, secret

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import Service, Start
 from console_visitor import Visitor
+from numberkeep.config import Location
 
 
 @pytest.fixture
@@ -18,9 +19,9 @@ def visitor(service: Service) -> Iterator[Visitor]:
 
 
 @pytest.fixture
-def served(start: Start) -> Iterator[Visitor]:
-    """Somebody at the console of a service as `serve` runs it, who has not signed in."""
-    one = Visitor(start(dev=False, verify=True))
+def served(start: Start, location: Location) -> Iterator[Visitor]:
+    """Somebody at the console of a service as `serve` runs it, on either engine, who has not signed in."""
+    one = Visitor(start(dev=False, verify=True, database=location))
     with ExitStack() as stack:
         stack.enter_context(one.client)
         yield one

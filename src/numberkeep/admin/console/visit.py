@@ -316,13 +316,20 @@ def _answered(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
 
 async def patiently(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What `function` gives, when what it waits for has been read."""
-    while True:
+    found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def attempt() -> None:
+        if found.done():
+            return  # nobody waits any longer
         try:
-            return function(*args, **kwargs)
+            found.set_result(function(*args, **kwargs))
         except Awaited as awaited:
-            ready = asyncio.Event()
-            awaited.resume_with(ready.set)
-            await ready.wait()
+            awaited.resume_with(attempt)  # what was read is there while it is called, and not for long
+        except Exception as error:
+            found.set_exception(error)
+
+    attempt()
+    return await found
 
 
 async def _form(request: Request) -> dict[str, list[str]]:
