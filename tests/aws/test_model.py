@@ -261,6 +261,15 @@ def test_pages_of_the_default_flavour_are_as_long_as_either_model_allows() -> No
         bind(FLAVOURS["chime"], request("GET", "/phone-numbers?max-results=100"))
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["status=null", "product-type=NULL", "max-results=null", "max-results=1e1", "max-results=10.0", "max-results="],
+)
+def test_a_query_is_text_and_no_json(query: str) -> None:
+    with pytest.raises((BadRequest, Refusal)):
+        bind(FLAVOURS["default"], request("GET", f"/phone-numbers?{query}"))
+
+
 def test_the_default_flavour_requires_what_both_require() -> None:
     assert bind(FLAVOURS["default"], request("PUT", "/settings", b"{}")) == {}
     with pytest.raises(BadRequest, match="VoiceConnector"):

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 
 from numberkeep.domain.caller import root_of
 from numberkeep.domain.identity import AttachedPolicy
@@ -54,6 +57,28 @@ def test_a_connector_is_denied_by_its_own_arn(service: Service, tmp_path: Path) 
                 refused()
         assert len(bob.list_voice_connectors()["VoiceConnectors"]) == 1
     assert admin.list_tags_for_resource(ResourceARN=made["VoiceConnectorArn"])["Tags"] == []
+
+
+def test_what_a_policy_is_asked_about_is_what_is_told(service: Service, tmp_path: Path) -> None:
+    """Whatever else a request names: an ARN in the query before the one that counts, or in a body that does not."""
+    admin = client_of(service, tmp_path, "admin")
+    hidden, shown = [
+        admin.create_voice_connector(Name=name, RequireEncryption=True)["VoiceConnector"]["VoiceConnectorArn"]
+        for name in ("hidden", "shown")
+    ]
+    bob = client_of(service, tmp_path, "bob", {"Effect": "Deny", "Action": "chime:*", "Resource": hidden})
+
+    def listed(query: str, body: bytes = b"") -> int:
+        asked = AWSRequest("GET", f"{bob.meta.endpoint_url}/tags?{query}", data=body)
+        SigV4Auth(bob._request_signer._credentials, "chime", "us-east-1").add_auth(asked)
+        signed = asked.prepare()
+        return httpx.request("GET", signed.url, headers=dict(signed.headers), content=body).status_code
+
+    arns = {"shown": quote(shown, safe=""), "hidden": quote(hidden, safe="")}
+    assert listed(f"arn={arns['shown']}") == 200
+    assert listed(f"arn={arns['hidden']}") == 403
+    assert listed(f"arn={arns['shown']}&arn={arns['hidden']}") == 403
+    assert listed(f"arn={arns['hidden']}", json.dumps({"ResourceARN": shown}).encode()) == 403
 
 
 def test_a_policy_that_is_given_with_the_first_key_is_all_there_is(service: Service, tmp_path: Path) -> None:

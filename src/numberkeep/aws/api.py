@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -16,7 +15,7 @@ from ..metrics import NO_OPERATION, Metrics
 from .cloudtrail import Records
 from .errors import Dropped, Refusal, declared, shape_of
 from .message import DROPPED, Request, Response
-from .model import RESOURCE_ARN, Flavour, Operation
+from .model import Flavour, Operation
 from .policy import Context, Policy
 from .sigv4 import Identity
 from .sts import PATHS as STS_PATHS
@@ -209,7 +208,7 @@ class Api:
             return "*"
         kind, member = operation.resource
         if not kind:
-            return _named_arn(request) or "*"
+            return operation.named_arn(request) or "*"
         account_id, id = identity.caller.account_id, parameters.get(member, "")
         # Its own, not one of the caller's making: a region that was signed for must not hide it from a Deny.
         return self._arn_of(account_id, kind, id) or f"arn:aws:chime:{identity.region}:{account_id}:{kind}/{id}"
@@ -235,20 +234,6 @@ def flavour_name(host: str) -> str:
     if host.startswith("voice-chime."):
         return "chime-sdk-voice"
     return "chime" if host.startswith(("chime.", "service.chime.")) else "default"
-
-
-class _Tagged(msgspec.Struct, rename={"resource_arn": RESOURCE_ARN}):
-    resource_arn: str | None = None
-
-
-def _named_arn(request: Request) -> str | None:
-    """The ARN that a request names in its body or, if that is empty, in its query."""
-    if request.body:
-        try:
-            return msgspec.json.decode(request.body, type=_Tagged).resource_arn
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None  # which the operation's own decoder will refuse
-    return next((value for name, value in parse_qsl(request.query) if name == "arn"), None)
 
 
 _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"

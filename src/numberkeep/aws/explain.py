@@ -17,6 +17,8 @@ _LINEAR = {r".*\S.*": r"[^\S\n]*+\S.*+", r".+@.+\..+": r"(?=.+\Z).[^@\n]*+@.+\..
 """What matches the same, and does not try every way to divide a long value."""
 MOST_INTEGER = 2**31 - 1
 """Of the models' ``integer``; none of the operations that are served has a ``long``."""
+INTEGER = re.compile(r"-?[0-9]{1,18}")
+"""How a number stands in a query, which is text."""
 MOST_VIOLATIONS = 100
 """How many a message lists."""
 
@@ -112,8 +114,7 @@ def _violations(shapes: Shapes, name: str, value: Any, place: str) -> Iterator[s
 
 
 def _whole_number(value: Any, place: str) -> int:
-    # A number in the query string is text.
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+    if isinstance(value, str) and INTEGER.fullmatch(value):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{place} must be a whole number.")

@@ -132,6 +132,11 @@ class Operation:
             for member, reference in located["members"].items()
             if reference["location"] == "querystring"
         }
+        self._integers = {
+            member
+            for member in self.query_names.values()
+            if model["shapes"][located["members"][member]["shape"]]["type"] == "integer"
+        }
         self._located = types.structure(f"{name}Parameters", located)
         self._body = types.structure(f"{name}Body", body)
         self._decode_body = msgspec.json.Decoder(self._body).decode if body["members"] else None
@@ -153,6 +158,15 @@ class Operation:
         """Whether its answers have all the members that either model gives them."""
         return self.output_shape is None or _has_all(self.shapes, self._everything, self.output_shape)
 
+    def named_arn(self, request: Request) -> str | None:
+        """The ARN that stands where the operation takes its `RESOURCE_ARN` from."""
+        if RESOURCE_ARN in self.query_names.values():
+            return dict(self.in_query(request.query)).get(RESOURCE_ARN)
+        try:
+            return msgspec.json.decode(request.body, type=_Named).resource_arn
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None  # which the operation's own decoder will refuse
+
     def bind(self, parameters: dict[str, str], request: Request) -> "Call":
         """The call that `request` asks for: a function of a transaction that gives the answer's body.
 
@@ -163,7 +177,8 @@ class Operation:
         if request.query and self.query_names:
             parameters.update(self.in_query(request.query))
         try:
-            arguments = msgspec.structs.asdict(msgspec.convert(parameters, self._located, strict=False))
+            given = self._with_integers(parameters) if self._integers else parameters
+            arguments = msgspec.structs.asdict(msgspec.convert(given, self._located))
             if self._decode_body is not None:
                 try:
                     body = self._decode_body(request.body or b"{}")
@@ -180,6 +195,12 @@ class Operation:
             name, _, value = pair.partition("=")
             if member := self.query_names.get(unquote(name)):
                 yield member, unquote(value.replace("+", " "))
+
+    def _with_integers(self, parameters: dict[str, str]) -> dict[str, str | int]:
+        return {
+            member: int(value) if member in self._integers and explain.INTEGER.fullmatch(value) else value
+            for member, value in parameters.items()
+        }
 
     def _with_booleans(self, body: bytes) -> Any:
         """CloudFormation makes every property a string, and what is behind its custom resources sends those on:
@@ -202,6 +223,10 @@ def _has_all(shapes: Shapes, everything: Shapes, name: str) -> bool:
     return shape.get("members", {}).keys() == whole.get("members", {}).keys() and all(
         _has_all(shapes, everything, one) for one in inner
     )
+
+
+class _Named(msgspec.Struct, rename={"resource_arn": RESOURCE_ARN}):
+    resource_arn: str | None = None
 
 
 class Call:
