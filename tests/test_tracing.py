@@ -1,6 +1,7 @@
 """What a collector is sent, over the wire."""
 
 import gzip
+import json
 import subprocess
 import sys
 import threading
@@ -12,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from conftest import Start
+from conftest import ALICE, Start
+from console_visitor import Visitor, key_of
+from numberkeep.operations import inventory
+from numberkeep.operations.inventory import GivenNumber
 from receiver import SECRET, Receiver
 
 E164 = "+12065550100"
@@ -101,6 +106,22 @@ def test_a_request_has_a_span_in_the_trace_of_its_sender(start: Start, collector
     assert attributes(spans["Chime/GetPhoneNumber"])["http.response.status_code"] == 404
     assert spans["STS/GetCallerIdentity"].trace_id.hex() != TRACE
     assert "2065550100" not in str(collector.spans)
+
+
+def test_what_the_console_asks_is_traced_and_recorded(start: Start, collector: Collector, tmp_path: Path) -> None:
+    trail = tmp_path / "trail"
+    service = start(traces=True, dev=False, verify=True, trail=(str(trail),))
+    number = {"E164PhoneNumber": E164, "ProductType": "VoiceConnector"}
+    service.run(service.app.store.transact(ALICE, lambda tx: inventory.put(tx, [msgspec.convert(number, GivenNumber)])))
+    visitor = Visitor(service)
+    with visitor.client:
+        assert visitor.sign_in(*key_of(service)).status == 200
+        assert "206" in visitor.get("/orders/new", area_code="206").text
+        assert "Desk" in visitor.post(f"/numbers/{E164}/name", f"/numbers/{E164}", value="Desk").text
+    service.stop()
+    asked = {"SearchAvailablePhoneNumbers", "UpdatePhoneNumber"}
+    assert {span.name for span in collector.spans} == {f"Chime/{name}" for name in asked}
+    assert {json.loads(line)["eventName"] for line in trail.read_text().splitlines()} == asked
 
 
 def test_a_question_to_a_carrier_has_a_span_that_the_carrier_is_told(

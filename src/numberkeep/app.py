@@ -143,7 +143,11 @@ class App:
             self._identify(keyring, settings.regions),
             sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
         )
-        watched = requests.watch if settings.dev else _unwatched
+
+        def watched(api: Api) -> "Api | WatchedApi | TracedApi":
+            traced = tracing.watch(api) if tracing else api
+            return requests.watch(traced) if settings.dev else traced
+
         self._health = Health(self.store, world, recorder.is_behind)
         surveys = metrics_page.Surveys(self.store, world.steady_seconds)
         more = [*health.routes(self._health), *metrics_page.routes(counted, surveys)]
@@ -163,7 +167,7 @@ class App:
         # What ends first was started last: that the server stops is told until it has.
         site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)
         await self._start_admin(site, listener, worker, stack)
-        await self._serve(watched(tracing.watch(api) if tracing else api), stack)
+        await self._serve(watched(api), stack)
         self.port, self.admin_port = self._server.port, self._admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
@@ -381,10 +385,6 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-def _unwatched(api: T) -> T:
-    return api
 
 
 def _anybody(request: Request) -> Identity:

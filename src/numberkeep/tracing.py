@@ -65,6 +65,11 @@ class Tracing:
             span.set_status(StatusCode.ERROR)
         asyncio.get_running_loop().call_soon(self._end, request, span, time_ns())
 
+    def give_up(self, request: Request, span: Span) -> None:
+        """It has failed before it could be answered."""
+        span.set_status(StatusCode.ERROR)
+        self._end(request, span, time_ns())
+
     def _end(self, request: Request, span: Span, at: int) -> None:
         del self._spans[id(request)]
         span.end(at)
@@ -96,9 +101,9 @@ class Tracing:
         identity: Identity | None,
         result: bytes | Error | Refusal,
     ) -> None:
-        self._note(request, request_id, "Chime", operation.name if operation else None, identity, result)
         if self._recorder:
             self._recorder.record(request, request_id, operation, parameters, identity, result)
+        self._note(request, request_id, "Chime", operation.name if operation else None, identity, result)
 
     def record_other(
         self,
@@ -110,9 +115,9 @@ class Tracing:
         identity: Identity | None,
         result: Mapping[str, Any] | Refusal,
     ) -> None:
-        self._note(request, request_id, "STS", None if isinstance(result, Refusal) else name, identity, result)
         if self._recorder:
             self._recorder.record_other(request, request_id, source, name, parameters, identity, result)
+        self._note(request, request_id, "STS", None if isinstance(result, Refusal) else name, identity, result)
 
     def _note(
         self,
@@ -123,7 +128,9 @@ class Tracing:
         identity: Identity | None,
         result: object,
     ) -> None:
-        span = self._spans[id(request)]
+        span = self._spans.get(id(request))
+        if span is None:
+            return  # it has failed, and was given up
         span.set_attributes({"rpc.system": "aws-api", "rpc.service": service, "aws.request_id": request_id})
         if name:
             span.update_name(f"{service}/{name}")
@@ -152,4 +159,8 @@ class TracedApi:
             self._tracing.end(request, span, response)
             reply(response)
 
-        self._api.handle(request, end)
+        try:
+            self._api.handle(request, end)
+        except Exception:
+            self._tracing.give_up(request, span)
+            raise

@@ -26,7 +26,7 @@ from .options import (
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class Quota(click.ParamType[tuple[str, int]]):
+class Quota(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
     """``NAME=COUNT``, of a quota that there is."""
 
     name = "NAME=COUNT"
@@ -40,7 +40,7 @@ class Quota(click.ParamType[tuple[str, int]]):
         return name, int(count)
 
 
-class Network(click.ParamType[IPv4Network | IPv6Network]):
+class Network(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
     """An address, or a network in CIDR notation."""
 
     name = "CIDR"

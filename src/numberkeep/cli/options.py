@@ -36,7 +36,7 @@ def _is_postgresql(url: str) -> bool:
     return "@" not in names and all(port == "" or (port.isascii() and port.isdigit()) for port in ports)
 
 
-class Postgresql(click.ParamType[str]):
+class Postgresql(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
     """``postgresql://...``, as libpq has it."""
 
     name = "URL"
@@ -55,7 +55,7 @@ class Postgresql(click.ParamType[str]):
         return value
 
 
-class Database(click.ParamType[Location]):
+class Database(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
     """``sqlite:///FILE``, an absolute FILE makes it four slashes; or ``postgresql://...``, as libpq has it."""
 
     name = "URL"
@@ -75,7 +75,7 @@ class Database(click.ParamType[Location]):
         return path
 
 
-class AccountId(click.ParamType[str]):
+class AccountId(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
     """Twelve digits."""
 
     name = "ACCOUNT"
