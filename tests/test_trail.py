@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from numberkeep import trail as trail_module
-from numberkeep.trail import File, Trail
+from numberkeep.trail import File, StandardOutput, Trail
 
 
 def write(trail: Trail, *lines: bytes) -> None:
@@ -60,13 +60,33 @@ def test_a_full_file_is_turned_over(tmp_path: Path, kept: int, there: set[str]) 
         assert (tmp_path / "trail.2").read_bytes() == b"line 2...\n"
 
 
-def test_a_disk_that_is_full_is_said_and_nothing_else_stops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_is_full_is_said_and_nothing_else_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     trail = Trail([File(Path("/dev/full"), 10_000, 1), File(tmp_path / "trail", 10_000, 1)])
     with caplog.at_level(logging.ERROR):
         write(trail, b"line\n")
         trail.close()
-    assert "5 bytes of the trail were not written" in caplog.text
+    assert "5 bytes of the trail cannot be written where they belong; they follow" in caplog.text
+    assert capfd.readouterr().err.endswith("line\n"), "nothing is lost at the end"
     assert (tmp_path / "trail").read_bytes() == b"line\n"
+
+
+def test_standard_output_that_takes_a_part_gets_the_rest_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    chunk, taken = b"".join(b"record %d\n" % number for number in range(20_000)), b""
+    with open(reading, "rb", buffering=0) as pipe, open(writing, "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        output = StandardOutput()
+        while True:
+            try:
+                output.write(chunk)
+                break
+            except BlockingIOError:
+                taken += pipe.read(1 << 20)
+        full.close()
+        assert taken + pipe.read() == chunk
 
 
 def test_what_a_full_disk_did_not_take_is_written_when_it_does(

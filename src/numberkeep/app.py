@@ -70,6 +70,8 @@ from .world import World
 if TYPE_CHECKING:
     from .tracing import TracedApi, Tracing
 
+    Watched = Api | WatchedApi | TracedApi
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -143,11 +145,7 @@ class App:
             self._identify(keyring, settings.regions),
             sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
         )
-
-        def watched(api: Api) -> "Api | WatchedApi | TracedApi":
-            traced = tracing.watch(api) if tracing else api
-            return requests.watch(traced) if settings.dev else traced
-
+        watched = self._watching(requests, tracing)
         self._health = Health(self.store, world, recorder.is_behind)
         surveys = metrics_page.Surveys(self.store, world.steady_seconds)
         more = [*health.routes(self._health), *metrics_page.routes(counted, surveys)]
@@ -207,7 +205,7 @@ class App:
             **options,
         )
 
-    async def _serve(self, api: "Api | WatchedApi | TracedApi", stack: AsyncExitStack) -> None:
+    async def _serve(self, api: "Watched", stack: AsyncExitStack) -> None:
         settings, seat = self.settings, self.settings.seat
         self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
         try:
@@ -226,6 +224,15 @@ class App:
         recorder: Records = trail or requests if self.settings.dev else latest
         tracing = _tracing(recorder, stack) if self.settings.traces else None
         return latest, tracing or recorder, tracing
+
+    def _watching(self, requests: RequestLog, tracing: "Tracing | None") -> "Callable[[Api], Watched]":
+        """Has the requests to an API traced and noted, as far as that is wanted."""
+
+        def watched(api: Api) -> "Watched":
+            traced = tracing.watch(api) if tracing else api
+            return requests.watch(traced) if self.settings.dev else traced
+
+        return watched
 
     def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
         """What keeps the trail, if one is wanted."""

@@ -1,5 +1,6 @@
 """What is done with a store as a whole: it is migrated, copied, checked, backed up."""
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -127,7 +128,7 @@ def _replacing(file: Path) -> Iterator[Path]:
             os.close(directory)
         finally:
             os.close(descriptor)
-            for path in file.parent.glob(f"{new.name}*"):  # and what SQLite puts beside it
+            for path in file.parent.glob(f"{glob.escape(new.name)}*"):  # and what SQLite puts beside it
                 path.unlink()
     except OSError as error:
         raise StartError(f"The file {file} cannot be written: {error}.") from error

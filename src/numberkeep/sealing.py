@@ -111,13 +111,19 @@ def parse_keys(text: str, place: str) -> list[bytes]:
 
 def make_key_file(path: Path) -> None:
     """A file with a new key, for its owner alone. Raises SealError if there is a file already, or it cannot be made."""
-    _write(path, [secrets.token_hex(_KEY_DIGITS // 2)])
+    try:
+        _write(path, [_new_key()])
+    except OSError as error:
+        raise SealError(f"The secret key file {path} cannot be made: {error.strerror}.") from error
 
 
 def add_key(path: Path) -> None:
-    """Put a new key before those of a file, which goes on to be whose it was. Raises SealError if that cannot be."""
+    """Put a new key before those of a file, which goes on to be whose it was. Raises SealError if that cannot be.
+
+    Another file takes its place, so that there is one whatever happens: its directory must be writable.
+    """
     path = path.resolve()
-    keys = [secrets.token_hex(_KEY_DIGITS // 2), *(key.hex() for key in read_keys(path))]
+    keys = [_new_key(), *(key.hex() for key in read_keys(path))]
     fresh = path.with_name(path.name + ".new")
     try:
         was = path.stat()
@@ -126,19 +132,34 @@ def add_key(path: Path) -> None:
         os.chown(fresh, was.st_uid, was.st_gid)
         fresh.chmod(stat.S_IMODE(was.st_mode))
         fresh.replace(path)
+        _keep_names(path.parent)
     except OSError as error:
-        raise SealError(f"The secret key file {path} cannot be replaced: {error.strerror}.") from error
+        raise SealError(
+            f"The secret key file {path} cannot be replaced: {error.strerror}. Who does has to write to the directory"
+            f" {path.parent}, as root may; the file goes on to be its owner's."
+        ) from error
+
+
+def _new_key() -> str:
+    return secrets.token_hex(_KEY_DIGITS // 2)
 
 
 def _write(path: Path, keys: Sequence[str]) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise SealError(f"The secret key file {path} cannot be made: {error.strerror}.") from error
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w") as file:
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
         os.fsync(file.fileno())
+    _keep_names(path.parent)
+
+
+def _keep_names(directory: Path) -> None:
+    """Have what its files are called survive a loss of power: secrets are soon sealed with what is in them."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _id_of(key: bytes) -> str:

@@ -108,14 +108,18 @@ class StandardOutput:
     def __init__(self, lock_fd: int | None = None) -> None:
         """Whoever else writes to it locks the file behind `lock_fd` for as long as that takes."""
         self._lock_fd = lock_fd
+        self._done = 0
 
     def write(self, chunk: bytes | bytearray) -> None:
+        """Write `chunk`. Raises OSError if that cannot be; the same one is to be tried again, and goes on."""
         # lockf, whose locks are a process's own: flock's belong to the open file, which all have from their supervisor.
         if self._lock_fd is not None:
             fcntl.lockf(self._lock_fd, fcntl.LOCK_EX)
         try:
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
+            view = memoryview(chunk)
+            while self._done < len(view):  # unbuffered: what a buffer keeps it would write once more
+                self._done += os.write(sys.stdout.fileno(), view[self._done :])
+            self._done = 0
         finally:
             if self._lock_fd is not None:
                 fcntl.lockf(self._lock_fd, fcntl.LOCK_UN)
@@ -183,7 +187,10 @@ class Trail:
                     log.exception("%d bytes of the trail cannot be written, and wait", len(chunk))
                 failed = True
             if self._closing.wait(RETRY_SECONDS):
-                log.error("%d bytes of the trail were not written", len(chunk))
+                log.error("%d bytes of the trail cannot be written where they belong; they follow", len(chunk))
+                with suppress(OSError, ValueError):
+                    sys.stderr.buffer.write(chunk)
+                    sys.stderr.buffer.flush()
                 return
         if failed:
             log.warning("the trail can be written again")

@@ -18,7 +18,7 @@ from numberkeep.carriers import Answer, Done, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.errors import Awaited, BadRequest, Conflict, NotFound, ServiceFailure, ServiceUnavailable
 from numberkeep.operations import OPERATIONS
-from numberkeep.storage import phone_numbers, postgres, postgres_schema, store
+from numberkeep.storage import deliveries, phone_numbers, postgres, postgres_schema, store
 from numberkeep.storage.driver import Driver, StoreError
 from numberkeep.storage.postgres import Postgres
 from numberkeep.storage.tx import Tx
@@ -142,6 +142,20 @@ def test_who_meets_another_process_waits_for_it(storage: Driver, put: Do, locati
         asyncio.run(run(other))
     changes = asyncio.run(storage.ask(ALICE, phone_numbers.history, E164))
     assert changes[0].change["name"] == ("theirs", "ours")
+
+
+def test_a_message_waits_for_none_that_is_over_meanwhile(storage: Driver, location: str) -> None:
+    def tell(tx: Tx, other: psycopg.Connection[Any] | None = None) -> None:
+        store.get(tx, "x")  # what it sees from here on is of this moment
+        if other and not other.execute("SELECT 1 FROM deliveries WHERE status = 'Delivered'").fetchone():
+            other.execute("UPDATE deliveries SET status = 'Delivered'")
+        deliveries.put(tx, E164, "crm", "phone_number.changed", "{}")
+
+    asyncio.run(storage.transact(ALICE, tell))
+    with psycopg.connect(location, autocommit=True) as other:
+        asyncio.run(storage.transact(ALICE, tell, other))
+    found = asyncio.run(storage.ask(ALICE, deliveries.of_account, None, None, 10))
+    assert [one.status for one in found] == ["Pending", "Delivered"]
 
 
 def test_a_function_that_met_another_transaction_is_run_again(storage: Driver, location: str) -> None:

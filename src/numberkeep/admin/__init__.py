@@ -64,9 +64,12 @@ class AdminServer(uvicorn.Server):
         self.port: int = listener.getsockname()[1]
 
     async def start(self) -> None:
-        """Returns once requests are answered."""
+        """Returns once requests are answered. Raises what keeps it from that."""
         self._serving = asyncio.create_task(self.serve([self._listener]))
-        while not self.started and not self._serving.done():
+        while not self.started:
+            if self._serving.done():
+                await self._serving
+                raise RuntimeError("the admin port has ended at its start")
             await asyncio.sleep(0.002)
 
     def leave(self) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..domain.caller import NOBODY
-from ..domain.errors import ServiceUnavailable
+from ..domain.errors import Error
 from ..metrics import Counted
 from ..storage.driver import Driver
 from ..storage.survey import Survey, survey
@@ -43,7 +43,7 @@ class Surveys:
         began = self._steady_seconds()
         try:
             self._latest = await self._storage.survey(NOBODY, survey)
-        except ServiceUnavailable:
+        except Error:
             self._latest = None
         finally:
             self._counting = None

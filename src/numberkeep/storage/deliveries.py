@@ -59,8 +59,9 @@ _INSERT = f"INSERT INTO deliveries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?
 def put(tx: Tx, e164: str, receiver: str, type: str, data: str) -> None:
     """Have a message sent, after those that the receiver has still to get about the same number."""
     of_receiver = (tx.account_id, e164, receiver)
+    # Locked, it is not over by the time that this one is there to wait for it.
     latest = f"SELECT status, delivery_id FROM deliveries {_OF_RECEIVER} ORDER BY delivery_id DESC LIMIT 1"
-    before = tx.execute(latest, of_receiver).fetchone()
+    before = tx.execute(f"{latest} /*FOR UPDATE*/", of_receiver).fetchone()
     waits = before is not None and before[0] in OPEN
     delivery = Delivery(
         *of_receiver,

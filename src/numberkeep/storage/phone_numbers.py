@@ -57,6 +57,10 @@ class Change(Struct, frozen=True):
     ``reason`` that a carrier has given, which is nowhere else."""
 
 
+ALL_CHANGES = 10_000_000
+"""More than any number has had."""
+
+
 def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
     """The account's number of that id. Raises NotFound; BadRequest if the id is no phone number."""
     e164 = normalize_id(phone_number_id)
@@ -317,20 +321,26 @@ def delete(tx: Tx, number: PhoneNumber) -> None:
     disclaim(tx, number.e164_phone_number)
 
 
-def history(tx: Tx, e164: str) -> list[Change]:
-    """All that has happened to the account's number of that name, the latest first."""
-    found: list[Change] = []
+def history(tx: Tx, e164: str, limit: int = ALL_CHANGES) -> list[Change]:
+    """What has happened to the account's number of that name, the latest first."""
     number = find(tx, e164)
     change_id = number.change_id if number else _departed(tx, [e164]).get(e164)
-    while change_id is not None:
-        row = tx.execute(
-            "SELECT changed_at, request_id, arn, change, previous_change_id FROM phone_number_history"
-            " WHERE account_id = ? AND change_id = ?",
-            (tx.account_id, change_id),
-        ).fetchone()
-        found.append(Change(row[0], row[1], row[2], _decode(row[3])))
-        change_id = row[4]
-    return found
+    if change_id is None:
+        return []
+    rows = tx.execute(_HISTORY, (tx.account_id, change_id, tx.account_id, limit)).fetchall()
+    return [Change(changed_at, request_id, arn, _decode(change)) for changed_at, request_id, arn, change in rows]
+
+
+_HISTORY = """
+    WITH RECURSIVE told AS (
+        SELECT changed_at, request_id, arn, change, previous_change_id, 1 AS place FROM phone_number_history
+        WHERE account_id = ? AND change_id = ?
+        UNION ALL
+        SELECT h.changed_at, h.request_id, h.arn, h.change, h.previous_change_id, t.place + 1
+        FROM told t JOIN phone_number_history h ON h.account_id = ? AND h.change_id = t.previous_change_id
+        WHERE t.place < ?
+    )
+    SELECT changed_at, request_id, arn, change FROM told ORDER BY place"""
 
 
 def _departed(tx: Tx, e164s: Sequence[str]) -> dict[str, int]:

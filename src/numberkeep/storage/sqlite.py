@@ -101,7 +101,6 @@ class Sqlite(Driver):
         self._groups: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="numberkeep-writer")
         self._thread.start()
-        self._path = path
         self._surveyors = ThreadPoolExecutor(SURVEYS, "numberkeep-survey")
         self._closing = False
 

@@ -41,7 +41,7 @@ class Known(Struct, frozen=True):
 
 
 def _know(tx: Tx, e164: str) -> Known:
-    number, history = phone_numbers.find(tx, e164), phone_numbers.history(tx, e164)
+    number, history = phone_numbers.find(tx, e164), phone_numbers.history(tx, e164, MOST_CHANGES + 1)
     if number is None and not history:
         raise NotFound(f"The account has no number {e164}, and never had.")
     return Known(

@@ -132,7 +132,7 @@ class Console:
         peer = request.client.host if request.client else ""
         address, secure = peer, request.url.scheme == "https"
         if self.proxies.trusts(peer):
-            address, secure = self.proxies.sender(request.headers, address, secure)
+            address, secure = self.proxies.sender(_headers(request), address, secure)
         session = self.sessions.read(request.cookies.get(COOKIE))
         is_new = session is None
         session = session or self.sessions.begin(account_id=DEFAULT_ACCOUNT_ID if self.dev else "")
@@ -330,6 +330,14 @@ async def patiently(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
     attempt()
     return await found
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Each header once, with the values of all its lines: proxies may add one to what they were sent."""
+    joined: dict[str, str] = {}
+    for name, value in request.headers.items():
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
 
 
 async def _form(request: Request) -> dict[str, list[str]]:
