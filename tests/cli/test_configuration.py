@@ -67,6 +67,13 @@ def test_passwords_are_not_shown() -> None:
     assert "secret@" not in result.output
 
 
+def test_no_help_shows_a_password(file: Path) -> None:
+    file.write_text('database = "postgresql://me:secret@db.example/numbers"\nstandby = "postgresql://me:secret@x/y"\n')
+    for command in (["serve"], ["config", "show"], ["doctor"], ["keys", "rotate"], ["numbers", "list"], ["backup"]):
+        result = invoke("--config", str(file), *command, "--help")
+        assert (result.exit_code, "secret@" in result.output) == (0, False)
+
+
 def test_other_commands_take_what_is_theirs(file: Path, database: str) -> None:
     file.write_text(f'database = "{database}"\nport = 1\n')
     assert invoke("--config", str(file), "migrate", "up").exit_code == 0

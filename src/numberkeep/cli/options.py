@@ -94,7 +94,8 @@ def database_option(function: click.decorators.FC) -> click.decorators.FC:
         required=True,
         envvar=DATABASE_VARIABLE,
         show_envvar=True,
-        help="Where the store is: sqlite:///FILE, made if it is absent, or postgresql://...",
+        show_default=False,  # a configuration file's would show its password
+        help="Where the store is: sqlite:///FILE or postgresql://...",
     )(function)
 
 
