@@ -188,7 +188,12 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
 @log_format_option
 @traces_option
 @carriers_option
-@click.option("--standby", type=Postgresql(), show_default=False, help="PostgreSQL servers for what only reads; they may lag behind.")
+@click.option(
+    "--standby",
+    type=Postgresql(),
+    show_default=False,
+    help="PostgreSQL servers for what only reads; they may lag behind.",
+)
 @click.option(
     "--stop-delay",
     default=0.0,

@@ -11,7 +11,7 @@ from ..operations import inventory
 from ..operations.inventory import GivenNumber, compare, given_of
 from ..session import Session, open_session
 from .options import of_account, output_option, refusing, show
-from .transfer import BATCH_ROWS, every
+from .transfer import BATCH_ROWS, every, put_batch
 
 if TYPE_CHECKING:
     from .aws_account import AwsAccount
@@ -69,7 +69,7 @@ def pull(context: click.Context, /, database: Location, account: str, **options:
 
 def _put(session: Session, numbers: Iterator[GivenNumber]) -> Iterator[inventory.Outcome]:
     while batch := list(islice(numbers, BATCH_ROWS)):
-        yield from session.transact(inventory.put, batch)
+        yield from put_batch(session, batch)
 
 
 @click.command()

@@ -29,6 +29,8 @@ _KNOWN_COLUMNS = {*COLUMNS, *_NOT_WRITTEN, ERROR} - {"Associations"}
 
 _CHUNK_CHARACTERS = 65_536
 _LONGEST_ITEM_CHARACTERS = 1_048_576
+_NO_TEXT = re.compile("[\udc80-\udcff]")
+"""What stands for a byte that is not UTF-8."""
 _GAP = re.compile(r"[\s,]*")
 
 Raw = Any
@@ -67,8 +69,8 @@ class Reader(ABC):
 
     @property
     def position(self) -> int:
-        """How many bytes of the file have been read."""
-        return self._file.tell()
+        """How many bytes of the file have been read; 0 of a pipe, which does not know."""
+        return self._file.tell() if self._file.seekable() else 0
 
 
 class CsvReader(Reader):
@@ -76,7 +78,7 @@ class CsvReader(Reader):
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
-        self._text = TextIOWrapper(file, "utf-8-sig", newline="")
+        self._text = TextIOWrapper(file, "utf-8-sig", newline="", errors="surrogateescape")
         self._lines = csv.reader(self._text)
         self._header = _understood(lambda: next(self._lines, []))
         for name in self._header:
@@ -94,6 +96,8 @@ class CsvReader(Reader):
     def parse(self, raw: list[str]) -> GivenNumber:
         if len(raw) != len(self._header):
             raise ValueError(f"The row has {len(raw)} cells, the header {len(self._header)}.")
+        if any(map(_NO_TEXT.search, raw)):
+            raise ValueError("The row is not in UTF-8.")
         said: dict[str, Any] = {name: cell for name, cell in zip(self._header, raw, strict=True) if cell}
         said.pop(ERROR, None)
         said.pop("Capabilities", None)
@@ -184,7 +188,7 @@ class Errors(ABC):
     def write(self, raw: Raw, error: str) -> None:
         """Keep a row as it was, with what is wrong with it."""
         if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8", newline="")
+            self._file = self.path.open("w", encoding="utf-8", newline="", errors="surrogateescape")
             self._begin(self._file)
         self._write(self._file, raw, error)
 

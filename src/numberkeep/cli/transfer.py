@@ -1,8 +1,10 @@
 """Numbers out of a store into a file, and out of a file into a store."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -66,7 +68,7 @@ def every(session: Session) -> Iterator[PhoneNumber]:
 
 @click.command("import")
 @of_account
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @format_option
 @click.option("--dry-run", is_flag=True, help="Say what would become of each row, and change nothing.")
 @click.option(
@@ -89,24 +91,32 @@ def import_(
 ) -> None:
     """Put the numbers of FILE into the account's inventory; those that are there already, as FILE has them, stay.
 
+    FILE is - for standard input; --format says what that is.
+
     What was interrupted goes on when the same is said again. Rows that break a rule are written to a file of their
     own, which can be mended and imported; the exit code is 1 if there are any.
     """
     wanted = rows.format_of(file, format)
-    errors_path = errors_path or file.with_name(f"{file.name}.errors.{'csv' if wanted == 'csv' else 'jsonl'}")
+    is_file = str(file) != "-"
+    named = file.name if is_file else "numbers"
+    errors_path = errors_path or file.with_name(f"{named}.errors.{'csv' if wanted == 'csv' else 'jsonl'}")
     if errors_path.resolve() == file.resolve():
         raise click.UsageError("--errors: this is the file that is imported.")
+    if not os.access(errors_path if errors_path.exists() else errors_path.parent, os.W_OK):
+        raise click.UsageError(f"{errors_path}, for rows that break a rule, cannot be written; name another: --errors.")
     in_memory = dry_run and isinstance(database, Path) and not database.exists()
 
     def run() -> dict[str, int]:
         with (
-            file.open("rb") as source,
+            file.open("rb") if is_file else nullcontext(sys.stdin.buffer) as source,
             open_session(None if in_memory else database, account, carriers, make=not dry_run) as session,
         ):
             reader = rows.reader_of(source, wanted)
             errors = reader.errors_to(errors_path)
             try:
-                return _import(session, reader, errors, file.stat().st_size, dry_run)
+                return _import(session, reader, errors, file.stat().st_size if is_file else 0, dry_run)
+            except OSError as error:
+                raise click.ClickException(f"The import has stopped: {error}.") from error
             finally:
                 errors.close()
 
@@ -152,11 +162,13 @@ def _outcomes(session: Session, reader: Reader, batch: Sequence[Raw], dry_run: b
             parsed.append(reader.parse(raw))
         except ValueError as error:
             parsed.append(BadRequest(_why(error)))
-    put = iter(_put(session, [one for one in parsed if isinstance(one, GivenNumber)], dry_run))
+    put = iter(put_batch(session, [one for one in parsed if isinstance(one, GivenNumber)], dry_run))
     return [next(put) if isinstance(one, GivenNumber) else one for one in parsed]
 
 
-def _put(session: Session, given: list[GivenNumber], dry_run: bool) -> list[Outcome]:
+def put_batch(session: Session, given: Sequence[GivenNumber], dry_run: bool = False) -> list[Outcome]:
+    """Put numbers into the account's inventory, and tell of each what became of it."""
+
     def put(tx: Tx, numbers: Sequence[GivenNumber]) -> list[Outcome]:
         return inventory.put(tx, numbers, dry_run=dry_run)
 
@@ -166,7 +178,7 @@ def _put(session: Session, given: list[GivenNumber], dry_run: bool) -> list[Outc
     except (BadRequest, ServiceFailure) as error:  # of one of them, for none of the others
         if len(given) == 1:
             return [BadRequest(str(error))]
-        return [outcome for one in given for outcome in _put(session, [one], dry_run)]
+        return [outcome for one in given for outcome in put_batch(session, [one], dry_run)]
 
 
 _NAMES = {"ProductType": ProductType, "Status": Status, "CallingNameStatus": CallingNameStatus}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ..domain.errors import BadRequest
@@ -30,6 +30,9 @@ from ..storage.tx import Tx
 from .voice_connector_groups import new_voice_connector_group
 from .voice_connectors import new_voice_connector
 
+_NAME = r"\A([a-zA-Z0-9,._-]+(\s+[a-zA-Z0-9,._-]+)*)?\Z"
+"""As the model of chime-sdk-voice has it."""
+
 
 class GivenAssociation(Struct, rename="pascal", forbid_unknown_fields=True, omit_defaults=True):
     """What a number is assigned to, as answers have it."""
@@ -45,9 +48,9 @@ class GivenNumber(Struct, rename="pascal", forbid_unknown_fields=True, omit_defa
     e164_phone_number: str = msgspec.field(name="E164PhoneNumber")
     product_type: ProductType
     status: Status | None = None
-    calling_name: Annotated[str, msgspec.Meta(pattern=r"\A[a-zA-Z0-9 ]{2,15}\Z")] | None = None
+    calling_name: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9 ]{2,15}\Z")] | None = None
     calling_name_status: CallingNameStatus | None = None
-    name: str | None = None
+    name: Annotated[str, Meta(max_length=256, pattern=_NAME)] | None = None
     order_id: str | None = None
     created_timestamp: Timestamp | None = None
     updated_timestamp: Timestamp | None = None

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from conftest import ALICE, Service
-from console_visitor import Page, Visitor, key_of
+from console_visitor import Page, Visitor, key_of, rename
+from numberkeep.domain.caller import root_of
 from numberkeep.domain.identity import AttachedPolicy
 
 E164 = "+12065550100"
@@ -26,7 +27,8 @@ def is_possible(page: Page, words: str) -> bool:
 
 
 def test_what_it_is(visitor: Visitor) -> None:
-    seed(visitor.service, Name="Front <desk>", CallingName="Acme", Associations=[HELD])
+    seed(visitor.service, CallingName="Acme", Associations=[HELD])
+    rename(visitor.service, E164, "Front <desk>", root_of("123456789012"))
     page = visitor.get(HERE)
     assert page.status == 200
     for text in ("+1 206-555-0100", "Assigned", "Front <desk>", "Acme", "Voice Connector", CONNECTOR, "US, local"):
@@ -176,7 +178,8 @@ def test_product_types_that_it_cannot_have(visitor: Visitor) -> None:
 
 
 def test_history_tells_who_when_and_by_which_request(visitor: Visitor) -> None:
-    seed(visitor.service, Name="<b>Zero</b>")
+    seed(visitor.service)
+    rename(visitor.service, E164, "<b>Zero</b>", root_of("123456789012"))
     answer = visitor.service.client("chime-sdk-voice", "123456789012").update_phone_number(
         PhoneNumberId=E164, Name="One"
     )
@@ -189,7 +192,7 @@ def test_history_tells_who_when_and_by_which_request(visitor: Visitor) -> None:
     assert "<b>Zero</b> → One" in page.text
     assert "The carrier\N{RIGHT SINGLE QUOTATION MARK}s reason: the simulated carrier does not do that" in page.text
     times = re.findall(r'<strong>([^<]+)</strong> <time datetime="([^"]+)"', page.source)
-    assert [event for event, _ in times] == ["Calling name settled", "Changed", "Changed", "Added"]
+    assert [event for event, _ in times] == ["Calling name settled", "Changed", "Changed", "Changed", "Added"]
     assert [time for _, time in times] == sorted((time for _, time in times), reverse=True)
 
 

@@ -3,7 +3,8 @@
 import re
 
 from conftest import ALICE, BOB, Service
-from console_visitor import Visitor, key_of
+from console_visitor import Visitor, key_of, rename
+from numberkeep.domain.caller import root_of
 from numberkeep.domain.identity import AttachedPolicy
 from numberkeep.storage import phone_numbers
 
@@ -26,7 +27,8 @@ def test_an_empty_inventory(visitor: Visitor) -> None:
 
 
 def test_what_a_number_is(visitor: Visitor) -> None:
-    seed(visitor.service, "+12065550100", Name="Front <desk>", CallingName="Acme")
+    seed(visitor.service, "+12065550100", CallingName="Acme")
+    rename(visitor.service, "+12065550100", "Front <desk>", root_of("123456789012"))
     seed(visitor.service, "+12065550101", Associations=[{"Name": "VoiceConnectorId", "Value": CONNECTOR}])
     page = visitor.get("/numbers")
     assert numbers_on(page.source) == ["+12065550100", "+12065550101"]
