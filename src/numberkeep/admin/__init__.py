@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..domain.errors import Error, NotFound, ServiceFailure, ServiceUnavailable
 from . import callbacks, console, control
 from .callbacks import Callbacks
+from .connection import MOST_CONNECTIONS, MOST_HEAD_BYTES, Connection
 from .console import Console
 from .console.guard import Guard
 from .control import Controls
@@ -28,6 +29,17 @@ def refused(request: Request, error: Exception) -> JSONResponse:
     """What is answered to input that breaks a rule, or while the store is out of reach."""
     status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 400)
     return JSONResponse({"message": str(error)}, status)
+
+
+def misused(request: Request, error: Exception) -> JSONResponse:
+    """What is answered to another method than a path has."""
+    allowed = getattr(error, "headers", None)
+    return JSONResponse({"message": f"{request.url.path} cannot be asked by {request.method}."}, 405, allowed)
+
+
+def gone(request: Request, error: Exception) -> Response:
+    """What is answered when a body has not come to its end, should anybody still hear."""
+    return Response(status_code=408)
 
 
 def application(
@@ -44,7 +56,7 @@ def application(
     routes += control.routes() if dev else []
     app = Starlette(
         routes=routes + console.routes(pages),
-        exception_handlers={Error: refused, 404: missing},
+        exception_handlers={Error: refused, 404: missing, 405: misused, ClientDisconnect: gone},
         middleware=[Middleware(Guard, loopback_only=dev)],
     )
     app.state.controls = controls
@@ -56,7 +68,15 @@ class AdminServer(uvicorn.Server):
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", access_log=False, log_config=None, log_level="warning", proxy_headers=False
+            app,
+            http=Connection,
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+            limit_concurrency=MOST_CONNECTIONS,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            proxy_headers=False,
         )
         super().__init__(config)
         self.config.timeout_graceful_shutdown = STOP_SECONDS

@@ -1,11 +1,14 @@
 """What stands before every request to the admin port: in dev, whose name it came by; on every page, what a browser may
 do with it."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+BODY_SECONDS = 30
+"""How long a sender may be silent in the middle of a body; then it counts as gone."""
 _LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.I)
 
 PAGE_HEADERS = (
@@ -48,7 +51,21 @@ class Guard:
                     headers.append((b"cache-control", b"no-store"))
             await send(message)
 
-        await self._app(scope, receive, send_guarded)
+        more = True
+
+        async def receive_in_time() -> Message:
+            nonlocal more
+            if not more:
+                return await receive()
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    message = await receive()
+            except TimeoutError:
+                message = {"type": "http.disconnect"}
+            more = bool(message.get("more_body"))
+            return message
+
+        await self._app(scope, receive_in_time, send_guarded)
 
 
 def _names_loopback(headers: Iterable[tuple[bytes, bytes]]) -> bool:
