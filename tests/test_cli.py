@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import boto3
 import httpx
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from certificates import make_certificate
 
@@ -165,6 +166,40 @@ def test_serve_knows_its_keys(database: str) -> None:
         assert httpx.get(f"{admin}/health").status_code == 200
         assert httpx.get(f"{admin}/clock").status_code == 404
         assert httpx.post(f"{admin}/reset").status_code == 404
+
+
+def test_a_second_interrupt_waits_for_nobody(tmp_path: Path) -> None:
+    with running("dev", "--memory", "--empty") as (process, url, admin):
+        fault = {"operation": "*", "delay_ms": 60_000}
+        httpx.post(f"{admin}/faults", json=fault).raise_for_status()
+        with ThreadPoolExecutor() as threads:
+            asked = threads.submit(client(url).list_phone_numbers)
+            while httpx.get(f"{admin}/faults").json()["faults"][0]["fired"] == 0:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            assert process.wait(30) == 0
+            assert time.monotonic() - began < 8
+            with pytest.raises(ConnectionClosedError):
+                asked.result()
+
+
+def test_a_port_that_is_taken_makes_no_store(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        ended = run("dev", "--data", str(tmp_path), "--port", str(taken.getsockname()[1]), "--admin-port", "0")
+    assert ended.returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_began_empty_stays_so(tmp_path: Path) -> None:
+    for options, count in ((["--empty"], 0), ([], 0)):
+        with running("dev", "--data", str(tmp_path), *options) as (_, url, _):
+            assert len(client(url).list_phone_numbers()["PhoneNumbers"]) == count
+    with running("dev", "--data", str(tmp_path / "other")) as (_, url, _):
+        assert len(client(url).list_phone_numbers()["PhoneNumbers"]) > 0
 
 
 def test_serve_refuses_a_store_whose_clock_was_moved(tmp_path: Path) -> None:

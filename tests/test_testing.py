@@ -1,11 +1,14 @@
 """A service in a test's own process: ``with numberkeep.running() as nk:``."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -83,6 +86,64 @@ def test_what_is_asked_for_goes_wrong(nk: Numberkeep) -> None:
     assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingNameStatus"] == "UpdateFailed"
     with pytest.raises(Refused, match="operation must be one of"):
         nk.fault("Nothing", error="ServiceFailureException")
+
+
+def test_a_fault_that_is_gone_says_so(nk: Numberkeep) -> None:
+    fault = nk.fault("GetPhoneNumber", error="ServiceFailureException")
+    nk.reset()
+    with pytest.raises(Refused, match=f"There is no fault {fault.id} any more"):
+        _ = fault.fired
+    assert fault.id in repr(fault)
+
+
+def test_an_error_says_what_it_is_told_to(nk: Numberkeep) -> None:
+    nk.fault("UpdatePhoneNumber", error="BadRequestException", message="No.", code="PhoneNumberAssociationsExist")
+    with pytest.raises(ClientError) as refused:
+        nk.client().update_phone_number(PhoneNumberId=E164, CallingName="Acme")
+    assert refused.value.response["Code"] == "PhoneNumberAssociationsExist"
+    assert refused.value.response["Message"] == "No."
+    with pytest.raises(Refused, match="message and code go with error"):
+        nk.fault("UpdatePhoneNumber", drop="before", message="No.")
+
+
+def test_clients_of_anybodys_come_here_and_nowhere_else(nk: Numberkeep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    before = dict(os.environ)
+    nk.seed(E164)
+    with nk.redirect():
+        assert boto3.client("chime").get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["E164PhoneNumber"] == E164
+        assert boto3.client("sts").get_caller_identity()["Account"] == "123456789012"
+    assert dict(os.environ) == before
+    assert boto3.client("chime", "us-east-1").meta.endpoint_url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "why"),
+    [
+        (lambda nk: nk.client(account="1"), Refused, "twelve digits. It is '1'"),
+        (lambda nk: nk.seed(E164, account="abc"), Refused, "twelve digits"),
+        (lambda nk: nk.history(E164, account="abc"), Refused, "twelve digits"),
+        (lambda nk: nk.seed([E164]), TypeError, "one by one"),
+        (lambda nk: nk.advance(72), TypeError, "hours=72"),
+        (lambda nk: nk.advance(), TypeError, "hours=72"),
+        (lambda nk: nk.restore("a/b"), Refused, "a/b"),
+        (lambda nk: nk.requests(operation="GetPhoneNumbr"), Refused, "must be one of .*GetPhoneNumber, "),
+        (lambda nk: nk.control("GET", "history"), Refused, "number is missing"),
+        (lambda nk: Numberkeep("", "http://127.0.0.1:9").reset(), Refused, "Nobody answers at http://127.0.0.1:9"),
+    ],
+)
+def test_misuse_is_told(nk: Numberkeep, ask: Any, error: type[Exception], why: str) -> None:
+    with pytest.raises(error, match=why):
+        ask(nk)
+
+
+def test_an_account_may_be_a_number(nk: Numberkeep) -> None:
+    nk.seed(E164, account=111111111111)  # type: ignore[arg-type]
+    assert len(nk.client(account=111111111111).list_phone_numbers()["PhoneNumbers"]) == 1  # type: ignore[arg-type]
+    assert len(nk.control("GET", f"history?account=111111111111&number={E164}")["changes"]) == 1
 
 
 def test_requests_are_told(nk: Numberkeep) -> None:

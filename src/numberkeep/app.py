@@ -12,8 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from starlette.applications import Starlette
-
 from .admin import AdminServer, application, health
 from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
@@ -29,6 +27,7 @@ from .aws.errors import Refusal
 from .aws.message import Request
 from .aws.model import Flavour, flavours
 from .aws.sigv4 import Identity, Verifier, read_unverified
+from .aws.sts import ACTIONS as STS_ACTIONS
 from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
@@ -45,7 +44,6 @@ from .keyring import Keyring, new_key
 from .metrics import KEEP_SECONDS, Counted, Metrics, Shared
 from .opening import (
     StartError,
-    cannot_listen,
     carriers_in,
     listen,
     lock_store,
@@ -102,18 +100,17 @@ class App:
         """Have it said that nobody should be sent here any more; all who come are served still."""
         self._health.reason = "It is stopping."
 
+    def stop_now(self) -> None:
+        """Have those who are still being answered waited for no longer."""
+        self._server.cut()
+
     def hand_over(self) -> None:
         """Leave the admin port to the process that has taken this one's place."""
         self._admin.leave()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, world = self.settings, self.world
-        seat = settings.seat
-        listener = stack.enter_context(
-            socket.socket(fileno=seat.admin_fd)
-            if seat
-            else listen(settings.admin_host, settings.admin_port, "--admin-port")
-        )
+        listener, admin_listener = self._listeners(stack)
         requests = RequestLog(world.now, world.steady_seconds)
         latest, recorder, tracing = self._observers(requests, stack)
         carriers = await carriers_in(settings, world, stack, tracing.headers if tracing else dict)
@@ -126,7 +123,8 @@ class App:
         asking: Any = {"asking": tracing.asking} if tracing else {}
         worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics, **asking)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
-        controls = Controls(world, self.store, worker, demonstration, faults, requests)
+        operations = {name for flavour in compiled.values() for name in flavour.operations} | {*STS_ACTIONS}
+        controls = Controls(world, self.store, worker, demonstration, faults, requests, operations)
         await self._begin(controls, carriers)
         sealer = self._sealer()
         await seal_plain_secrets(self.store, sealer)
@@ -162,26 +160,32 @@ class App:
             Proxies(settings.trusted_proxies),
             dev=settings.dev,
         )
-        # What ends first was started last: that the server stops is told until it has.
         site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)
-        await self._start_admin(site, listener, worker, stack)
-        await self._serve(watched(api), stack)
+        self._admin = AdminServer(site, admin_listener)
+        stack.push_async_callback(self._admin.stop)  # last: that the service stops is told until it has
+        self._health.working = asyncio.create_task(worker.run())
+        stack.push_async_callback(_stop, self._health.working)
+        self._server = Server(watched(api), tls=self._tls(), trusted_proxies=settings.trusted_proxies)
+        await self._server.start(listener)
+        stack.push_async_callback(self._server.stop)
         self.port, self.admin_port = self._server.port, self._admin.port
         self.credentials = ("test", "test")
         """What a first request can be signed with; in dev without verification, one of many."""
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(root_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
-        self._health.reason = None
+        await self._admin.start()  # who asks before that whether the service is ready waits until it is
 
-    async def _start_admin(
-        self, site: Starlette, listener: socket.socket, worker: Worker, stack: AsyncExitStack
-    ) -> None:
-        self._admin = AdminServer(site, listener)
-        await self._admin.start()
-        stack.push_async_callback(self._admin.stop)
-        self._health.working = asyncio.create_task(worker.run())
-        stack.push_async_callback(_stop, self._health.working)
+    def _listeners(self, stack: AsyncExitStack) -> tuple[socket.socket, socket.socket]:
+        """The sockets of the API and of the admin port, before there is a store: none is made that cannot be served."""
+        settings, seat = self.settings, self.settings.seat
+        if seat:
+            both = socket.socket(fileno=seat.api_fd), socket.socket(fileno=seat.admin_fd)
+            return stack.enter_context(both[0]), stack.enter_context(both[1])
+        return (
+            stack.enter_context(listen(settings.host, settings.port, "--port")),
+            stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port")),
+        )
 
     def _open_store(self, carriers: Carriers, metrics: Metrics, stack: AsyncExitStack) -> Driver:
         settings = self.settings
@@ -204,16 +208,6 @@ class App:
             of_one_number=OF_ONE_NUMBER,
             **options,
         )
-
-    async def _serve(self, api: "Watched", stack: AsyncExitStack) -> None:
-        settings, seat = self.settings, self.settings.seat
-        self._server = Server(api, tls=self._tls(), trusted_proxies=settings.trusted_proxies)
-        try:
-            listener = socket.socket(fileno=seat.api_fd) if seat else None
-            await self._server.start(settings.host, settings.port, listener)
-        except OSError as error:
-            raise cannot_listen(settings.host, settings.port, "--port", error) from error
-        stack.push_async_callback(self._server.stop)
 
     def _observers(
         self, requests: RequestLog, stack: AsyncExitStack
@@ -278,7 +272,7 @@ class App:
             raise StartError(store.UNFINISHED)
         await self._set_clock()
         await self._note_subscribers(carriers)
-        if await self.store.ask(root_of(""), store.is_new):
+        if self.settings.dev and await self.store.ask(root_of(""), store.is_new):
             await controls.begin()
 
     async def _set_clock(self) -> None:

@@ -167,11 +167,6 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        raise cannot_listen(host, port, option, error) from error
-
-
-def cannot_listen(host: str, port: int, option: str, error: OSError) -> StartError:
-    """That a port cannot be had, and which `option` names another."""
-    # The text that socket and uvloop give a system's error names the address once more; a resolver's number is below 0.
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
-    return StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).")
+        # The text that socket gives a system's error names the address once more; a resolver's number is below 0.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (")[0]
+        raise StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).") from error

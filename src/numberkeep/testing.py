@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import os
+import re
+import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self, TypeVar
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -27,6 +31,16 @@ REGION = "us-east-1"
 _open = build_opener(ProxyHandler({})).open  # a proxy would look for the service on its own machine
 SECONDS = 60
 """How long the service has for what it is asked: years may pass meanwhile."""
+
+
+_ASIDE = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+"""What would lead a client elsewhere, or give it credentials that are not for a test."""
+_NOTHING_ELSE = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+"""What keeps a client from a configuration of its user's that would lead it elsewhere."""
 
 
 class Refused(Exception):
@@ -84,7 +98,13 @@ class Fault:
     def fired(self) -> int:
         """How often it has gone wrong so far."""
         faults = self._numberkeep.control("GET", "faults")["faults"]
-        return next(int(fault["fired"]) for fault in faults if fault["id"] == self.id)
+        for fault in faults:
+            if fault["id"] == self.id:
+                return int(fault["fired"])
+        raise Refused(f"There is no fault {self.id} any more: it was removed, or everything was reset or restored.")
+
+    def __repr__(self) -> str:
+        return f"<fault {self.id} of {self._numberkeep.url}>"
 
     def remove(self) -> None:
         """It goes wrong no more."""
@@ -108,11 +128,36 @@ class Numberkeep:
         return {
             "AWS_ENDPOINT_URL_CHIME": self.url,
             "AWS_ENDPOINT_URL_CHIME_SDK_VOICE": self.url,
+            "AWS_ENDPOINT_URL_STS": self.url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",  # any will do
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
         }
+
+    @contextmanager
+    def redirect(self) -> Iterator[None]:
+        """Have AWS clients that are made meanwhile, by whomever in this process, come here, and no other credentials
+        be found: the environment has what they look for, and is as it was afterwards."""
+        before = dict(os.environ)
+        for name in _ASIDE:
+            os.environ.pop(name, None)
+        os.environ.update(_NOTHING_ELSE | self.environment)
+        for name in ("NO_PROXY", "no_proxy"):
+            os.environ[name] = ",".join(filter(None, ("127.0.0.1", os.environ.get(name))))
+        boto3: Any = sys.modules.get("boto3")
+        session = boto3 and boto3.DEFAULT_SESSION
+        if boto3:
+            boto3.DEFAULT_SESSION = None  # it remembers credentials
+        try:
+            yield
+        finally:
+            changed = {*_ASIDE, *_NOTHING_ELSE, *self.environment, "NO_PROXY", "no_proxy"}
+            for name in changed & os.environ.keys():
+                del os.environ[name]
+            os.environ.update({name: before[name] for name in changed & before.keys()})
+            if boto3:
+                boto3.DEFAULT_SESSION = session
 
     def client(self, service: str = "chime", account: str = ACCOUNT, **options: Any) -> Any:
         """A boto3 client of ``chime`` or ``chime-sdk-voice`` for an account; `options` as `boto3.client` has them."""
@@ -120,7 +165,7 @@ class Numberkeep:
         given = {
             "endpoint_url": self.url,
             "region_name": REGION,
-            "aws_access_key_id": account,
+            "aws_access_key_id": _account(account),
             "aws_secret_access_key": "test",
             **options,
         }
@@ -131,15 +176,19 @@ class Numberkeep:
 
         A number is its E.164, and of VoiceConnector then, or an object as answers have it: at least E164PhoneNumber.
         """
+        if not all(isinstance(one, str | Mapping) for one in numbers):
+            raise TypeError("seed takes numbers one by one, each its E.164 or an object: seed(*numbers)")
         seeds = [{"E164PhoneNumber": one} if isinstance(one, str) else one for one in numbers]
         seeds = [{"ProductType": "VoiceConnector", **one} for one in seeds]
-        seeded = self.control("POST", f"numbers?account={account}", seeds)
+        seeded = self.control("POST", f"numbers?account={_account(account)}", seeds)
         return list(seeded["PhoneNumberIds"])
 
     def advance(self, duration: str | timedelta | None = None, **units: float) -> str:
         """Let time pass: ``"72h"``, a timedelta, or ``hours=72``. Returns the service's time when all that has become
         due is done."""
         if not isinstance(duration, str):
+            if not isinstance(duration, timedelta | None) or (duration is None and not units):
+                raise TypeError('advance takes "72h", a timedelta, or units of time: hours=72')
             seconds = ((duration or timedelta()) + timedelta(**units)).total_seconds()
             duration = f"{seconds:f}s"
         elif units:
@@ -160,7 +209,7 @@ class Numberkeep:
     def history(self, number: str, account: str = ACCOUNT) -> list[dict[str, Any]]:
         """All that has happened to a number, the latest first: `changed_at`, `arn`, `request_id`, and `change`, which
         holds by name what something was and what it became."""
-        query = urlencode({"number": number, "account": account})
+        query = urlencode({"number": number, "account": _account(account)})
         return list(self.control("GET", f"history?{query}")["changes"])
 
     def requests(self, **choice: str | int) -> list[dict[str, Any]]:
@@ -174,14 +223,14 @@ class Numberkeep:
 
     def restore(self, name: str = "snapshot") -> None:
         """Have everything as it was when the snapshot was taken."""
-        self.control("POST", f"snapshots/{quote(name)}/restore")
+        self.control("POST", f"snapshots/{quote(name, safe='')}/restore")
 
     def reset(self) -> None:
         """Begin anew: no numbers, no faults, the real time."""
         self.control("POST", "reset")
 
     def control(self, method: str, path: str, body: object = None) -> Any:
-        """What the admin port answers at ``/_numberkeep/``. Raises Refused."""
+        """What the admin port answers at ``/_numberkeep/``. Raises Refused, also if nobody answers."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.admin_url}/_numberkeep/{path}", data, method=method)  # noqa: S310 - our own
         try:
@@ -189,6 +238,8 @@ class Numberkeep:
                 text = answer.read()
         except HTTPError as error:
             raise Refused(json.loads(error.read())["message"]) from None
+        except (URLError, TimeoutError, ConnectionError) as error:
+            raise Refused(f"Nobody answers at {self.admin_url}: {getattr(error, 'reason', error)}.") from error
         return json.loads(text) if text else None
 
 
@@ -214,6 +265,13 @@ def running(*, carriers: str | Path | None = None, empty: bool = True) -> Runnin
     `carriers` is a file as ``--carriers`` takes it; without `empty` there is a demonstration inventory.
     """
     return Running(carriers=Path(carriers) if carriers else None, empty=empty)
+
+
+def _account(account: str) -> str:
+    """An account's id. Raises Refused for what is none, which would be another account's key."""
+    if not re.fullmatch("[0-9]{12}", str(account)):
+        raise Refused(f"account must be an account id, twelve digits. It is {account!r}.")
+    return str(account)
 
 
 def _boto3() -> ModuleType:

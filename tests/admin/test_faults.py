@@ -328,7 +328,10 @@ def test_a_reset_removes_faults(service: Service) -> None:
         ({"change": "rename", "carrier": "refuse"}, ["*, order, set_calling_name, release", "'rename'"]),
         ({"change": "order"}, ["carrier must be one of refuse, time_out, answer_twice, never_answer", "missing"]),
         ({"change": "order", "carrier": "lie"}, ["'lie'"]),
-        ({"change": "order", "carrier": "refuse", "delay_ms": 5}, ["error, drop and delay_ms go with operation"]),
+        (
+            {"change": "order", "carrier": "refuse", "delay_ms": 5},
+            ["error, message, code, drop and delay_ms go with"],
+        ),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(service: Service, fault: Any, rules: list[str]) -> None:

@@ -231,7 +231,7 @@ def serving(
 
     async def main() -> None:
         server = Server(api, Limits(**{"drain_seconds": 0.2, **limits}), tls, trusted_proxies)  # type: ignore[arg-type]
-        await server.start("127.0.0.1", 0)
+        await server.start(socket.create_server(("127.0.0.1", 0)))
         done.append(asyncio.Event())
         started.append(Running(api, server, asyncio.get_running_loop()))
         ready.set()
@@ -594,15 +594,6 @@ def test_stop_cuts_what_takes_too_long(loop):
         with suppress(ConnectionResetError):
             assert read_to_end(client) == b""
         running.answer_all()
-
-
-def test_a_port_that_is_taken_is_an_error():
-    async def main(port: int) -> None:
-        with pytest.raises(OSError, match="in use"):
-            await Server(Echo()).start("127.0.0.1", port)
-
-    with serving() as running:
-        asyncio.run(main(running.port))
 
 
 # 100 Continue

@@ -81,6 +81,7 @@ class AdminServer(uvicorn.Server):
         super().__init__(config)
         self.config.timeout_graceful_shutdown = STOP_SECONDS
         self._listener = listener
+        self._serving: asyncio.Task[None] | None = None
         self.port: int = listener.getsockname()[1]
 
     async def start(self) -> None:
@@ -98,9 +99,10 @@ class AdminServer(uvicorn.Server):
             server.close()
 
     async def stop(self) -> None:
-        """Finish the requests under way and close the port."""
+        """Finish the requests under way and close the port; nothing happens if it was not started."""
         self.should_exit = True
-        await self._serving
+        if self._serving:
+            await self._serving
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

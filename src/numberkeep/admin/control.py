@@ -1,7 +1,7 @@
 """/_numberkeep/: what a test suite does to the world: turn the clock, put numbers in, begin anew. In dev only."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from itertools import islice
 
@@ -44,7 +44,10 @@ class Controls:
         demonstration: bytes,
         faults: Faults,
         requests: RequestLog,
+        operations: Collection[str],
     ) -> None:
+        """`operations` are the names of all that can be asked for."""
+        self.operations = operations
         self.faults = faults
         self.requests = requests
         self.snapshots: dict[str, Snapshot] = {}
@@ -116,7 +119,7 @@ class Controls:
 
     async def begin(self) -> None:
         """Put the demonstration inventory into a store that is new."""
-        await self._storage.transact(root_of(DEFAULT_ACCOUNT_ID), _seed, _decode_seeds(self._demonstration))
+        await self._storage.transact(root_of(DEFAULT_ACCOUNT_ID), _begin, self._demonstration)
 
     async def seed(self, account_id: str, body: bytes) -> list[str]:
         """Put numbers into an account's inventory; all of them or, with a BadRequest, none."""
@@ -128,7 +131,7 @@ class Controls:
 
     async def history(self, account_id: str, e164: str) -> list[phone_numbers.Change]:
         """All that has happened to an account's number, the latest first."""
-        return await self._storage.ask(root_of(account_id), phone_numbers.history, normalize_id(e164))
+        return await self._storage.ask(root_of(account_id), phone_numbers.history, e164)
 
 
 def routes() -> list[Route]:
@@ -147,6 +150,7 @@ def routes() -> list[Route]:
         Route("/_numberkeep/requests", _not_for_pages(_forget_requests), methods=["DELETE"]),
         Route("/_numberkeep/snapshots", _list_snapshots, methods=["GET"]),
         Route("/_numberkeep/snapshots", _not_for_pages(_take_snapshot), methods=["POST"]),
+        Route("/_numberkeep/snapshots", _not_for_pages(_remove_all_snapshots), methods=["DELETE"]),
         Route("/_numberkeep/snapshots/{name}/restore", _not_for_pages(_restore_snapshot), methods=["POST"]),
         Route("/_numberkeep/snapshots/{name}", _not_for_pages(_remove_snapshot), methods=["DELETE"]),
     ]
@@ -192,7 +196,9 @@ async def _seed_numbers(request: Request) -> JSONResponse:
 async def _tell_history(request: Request) -> JSONResponse:
     query = _query(request, "account", "number")
     account_id = check_account_id(query.get("account", DEFAULT_ACCOUNT_ID))
-    changes = await request.app.state.controls.history(account_id, query.get("number", ""))
+    if "number" not in query:
+        raise BadRequest("number is missing: whose history it is, such as ?number=%2B12065550100.")
+    changes = await request.app.state.controls.history(account_id, _number(query))
     return JSONResponse({"changes": msgspec.to_builtins(changes)})
 
 
@@ -225,10 +231,10 @@ async def _list_requests(request: Request) -> JSONResponse:
         raise BadRequest(f"limit must be a whole number from 1 to {MOST_REQUESTS}.")
     if account_id := query.get("account"):
         check_account_id(account_id)
-    number = query.get("number")
-    found = request.app.state.controls.requests.find(
-        account_id, query.get("operation"), normalize_id(number) if number else None
-    )
+    controls, operation = request.app.state.controls, query.get("operation")
+    if operation and operation not in controls.operations:
+        raise BadRequest(f"operation must be one of {', '.join(sorted(controls.operations))}. It is {operation!r}.")
+    found = controls.requests.find(account_id, operation, _number(query) if "number" in query else None)
     return JSONResponse({"requests": list(islice(found, int(limit)))})
 
 
@@ -254,6 +260,11 @@ async def _restore_snapshot(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def _remove_all_snapshots(request: Request) -> Response:
+    request.app.state.controls.snapshots.clear()
+    return Response(status_code=204)
+
+
 async def _remove_snapshot(request: Request) -> Response:
     request.app.state.controls.remove_snapshot(request.path_params["name"])
     return Response(status_code=204)
@@ -264,6 +275,11 @@ def _query(request: Request, *allowed: str) -> dict[str, str]:
     if unknown := set(request.query_params) - set(allowed):
         raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have {', '.join(allowed)} alone.")
     return dict(request.query_params)
+
+
+def _number(query: dict[str, str]) -> str:
+    """The number in a query, in which a plus sign that was not written as %2B is a space."""
+    return normalize_id(query["number"].replace(" ", "+"))
 
 
 class _Advance(Struct, forbid_unknown_fields=True):
@@ -286,6 +302,11 @@ def seconds_in(duration: str) -> float:
 
 
 _decode_seeds = msgspec.json.Decoder(list[GivenNumber]).decode
+
+
+def _begin(tx: Tx, demonstration: bytes) -> None:
+    store.put(tx, store.BEGUN, tx.now)
+    _seed(tx, _decode_seeds(demonstration))
 
 
 def _begin_anew(tx: Tx, demonstration: bytes) -> None:

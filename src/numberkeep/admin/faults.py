@@ -53,6 +53,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     account: str | None = None
     number: str | None = None
     error: str | None = None
+    message: str | None = None
+    code: str | None = None
     drop: str | None = None
     delay_ms: Annotated[int, Meta(ge=1, le=LONGEST_DELAY_MS)] | None = None
     carrier: str | None = None
@@ -127,11 +129,13 @@ class Faults:
             _check_one_of("error", fault.error, sorted(self._errors_of(fault.operation or ANY)))
         if fault.drop is not None:
             _check_one_of("drop", fault.drop, DROPS)
+        if fault.error is None and (fault.message or fault.code):
+            raise BadRequest("message and code go with error: they are what it says.")
 
     def _check_carrier_fault(self, fault: Fault) -> None:
         _check_one_of("change", fault.change, (ANY, *CHANGES))
-        if fault.error is not None or fault.drop is not None or fault.delay_ms is not None:
-            raise BadRequest("error, drop and delay_ms go with operation; with change goes carrier.")
+        if any((fault.error, fault.message, fault.code, fault.drop, fault.delay_ms)):
+            raise BadRequest("error, message, code, drop and delay_ms go with operation; with change goes carrier.")
         _check_one_of("carrier", fault.carrier, CARRIER_FAULTS)
 
     @property
@@ -184,16 +188,17 @@ class Faults:
             return None
         instead: Refusal | None = None
         if fired.error:
-            instead = self._refusal(fired.error, operation.name)
+            instead = self._refusal(fired, operation.name)
         elif fired.drop == "before":
             instead = Dropped()
         return Strike(instead, Dropped() if fired.drop == "after" else None, delay_ms / 1000)
 
-    def _refusal(self, error: str, operation: str) -> Refusal:
-        message = f"{error} was asked for at /_numberkeep/faults."
+    def _refusal(self, fault: Fault, operation: str) -> Refusal:
+        error = fault.error or ""
+        message = fault.message or f"{error} was asked for at /_numberkeep/faults."
         if error not in self._declared.get(operation, ()):
-            return Refusal(COMMON_ERRORS[error], error, message)
-        code = error.removesuffix("Exception").removesuffix("Client").removesuffix("Entity")
+            return Refusal(COMMON_ERRORS[error], error, message, fault.code)
+        code = fault.code or error.removesuffix("Exception").removesuffix("Client").removesuffix("Entity")
         return Refusal(self._statuses[error], error, message, code)
 
     def at_carrier(self, request: CarrierRequest) -> str | None:

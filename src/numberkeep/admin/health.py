@@ -24,7 +24,7 @@ class Health:
 
     def __init__(self, storage: Driver, world: World, is_behind: Callable[[], bool] | None = None) -> None:
         """`is_behind` tells whether the trail cannot be kept."""
-        self.reason: str | None = "It is starting."
+        self.reason: str | None = None
         """Why nobody should be sent here, whatever the store says; None if there is no reason."""
         self.working: asyncio.Task[None] | None = None
         """What finishes the changes that were begun: it never ends by itself."""

@@ -193,6 +193,8 @@ _OPERATIONS: dict[str, tuple[Callable[[Sts, Identity, Mapping[str, str], Context
     "AssumeRole": (Sts._assume_role, frozenset({"RoleArn", "RoleSessionName", "DurationSeconds"})),
 }
 """By name: what answers, and the members that it knows. One that it did not know could restrict the session."""
+ACTIONS = frozenset(_OPERATIONS)
+"""The names of what can be asked for."""
 
 
 def _form(request: Request) -> dict[str, str]:

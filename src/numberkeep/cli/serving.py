@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import click
 import uvloop
@@ -105,9 +105,18 @@ async def _serve(settings: Settings) -> None:
         if replaced:
             running.hand_over()
             return
-        log.info("stopping: requests under way are answered")
+        hurried = asyncio.Event()
+
+        def hurry() -> None:
+            hurried.set()
+            running.stop_now()
+
+        loop.add_signal_handler(signal.SIGINT, hurry)
+        log.info("stopping: requests under way are answered; another SIGINT (Ctrl-C) cuts them")
         running.stop_soon()
-        await asyncio.sleep(settings.stop_delay)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.stop_delay):
+                await hurried.wait()
 
 
 def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:

@@ -18,6 +18,9 @@ UNFINISHED = "The store is the target of a copy that has not ended: run the same
 SUBSCRIBERS = "subscribers"
 """The fact that tells whom the servers tell of what happens, so that commands at the shell do too."""
 
+BEGUN = "begun"
+"""The fact that numberkeep dev has begun with the store: it puts nothing into it of itself any more."""
+
 KEPT_TABLES = frozenset({"store", "access_keys", "users", "roles"})
 """The tables that hold nothing of what accounts have."""
 
@@ -40,8 +43,9 @@ def lock(tx: Tx) -> None:
 
 
 def is_new(tx: Tx) -> bool:
-    """Whether no number has ever been in the store."""
-    return tx.execute("SELECT 1 FROM phone_number_history LIMIT 1", ()).fetchone() is None
+    """Whether no number has ever been in the store, and numberkeep dev has not left it so."""
+    was_used = "SELECT 1 FROM phone_number_history UNION ALL SELECT 1 FROM store WHERE name = ? LIMIT 1"
+    return tx.execute(was_used, (BEGUN,)).fetchone() is None
 
 
 def clear(tx: Tx) -> None:

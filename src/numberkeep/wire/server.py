@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ..aws.message import Request, Response
 from ..proxies import Network, Proxies
@@ -86,11 +86,12 @@ class Server:
         self.tls = tls
         self.proxies = Proxies(trusted_proxies)
         self.connections: set[Connection] = set()
+        self._drain_seconds = limits.drain_seconds
         self._unsent: list[Connection] = []
         self.draining = False
 
-    async def start(self, host: str, port: int, listener: socket.socket | None = None) -> None:
-        """Listen at `host` and `port`, port 0 is any free one, or on `listener`. Raises OSError if that can't be."""
+    async def start(self, listener: socket.socket) -> None:
+        """Answer whoever comes to `listener`."""
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         limits = self.limits
@@ -99,12 +100,11 @@ class Server:
         self._deserted = asyncio.Event()
         self._sweep()
         try:
-            place: Any = {"sock": listener} if listener else {"host": host, "port": port}
-            self._listener = await self._loop.create_server(self._protocol, **place, backlog=BACKLOG)
+            self._listener = await self._loop.create_server(self._protocol, sock=listener, backlog=BACKLOG)
         except BaseException:
             self._sweeper.cancel()
             raise
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self.port = listener.getsockname()[1]
 
     async def stop(self) -> None:
         """Stop listening, answer what has begun to arrive, and close.
@@ -120,13 +120,18 @@ class Server:
             connection.advance()
         if self.connections:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.limits.drain_seconds):
+                async with asyncio.timeout(self._drain_seconds):
                     await self._deserted.wait()
-        for connection in tuple(self.connections):
-            connection.abort()
+        self.cut()
         if self.connections:
             await self._deserted.wait()
         self._sweeper.cancel()
+
+    def cut(self) -> None:
+        """Close all connections, answered or not: `stop` waits for nobody from now on."""
+        self._drain_seconds = 0.0
+        for connection in tuple(self.connections):
+            connection.abort()
 
     def _protocol(self) -> asyncio.Protocol:
         connection = Connection(self)
