@@ -42,6 +42,8 @@ DATABASE_VARIABLE = "NUMBERKEEP_DATABASE"
 """The environment variable that every command takes the store from if no option names one."""
 
 
+ACCOUNT_VARIABLE = "NUMBERKEEP_ACCOUNT"
+"""The account that commands at the shell are about."""
 SEAT_VARIABLE = "NUMBERKEEP_SEAT"
 """The environment variable by which a supervisor tells a worker where it sits; nobody else sets it."""
 

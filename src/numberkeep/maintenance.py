@@ -80,13 +80,15 @@ def check(database: Location) -> Iterator[Finding]:
 
 
 def back_up(database: Location, file: Path, progress: Progress, *, force: bool) -> None:
-    """Make `file` a SQLite store with what is in the store now; that may be served meanwhile.
+    """Make `file` a SQLite store with what is in the store now; that may be served meanwhile. A file may be of any
+    version, which its copy has too.
 
     Raises StartError or StoreError if it cannot be, or if there is such a file and it is not `force`; then no file is
     made or changed.
     """
     refuse_absent(database)
-    refuse_other_versions(schema_version(database))
+    if isinstance(database, str):
+        refuse_other_versions(schema_version(database))
     if isinstance(database, Path) and file.exists() and file.samefile(database):
         raise StartError("A store cannot be its own backup.")
     if file.exists() and not force:

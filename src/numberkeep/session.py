@@ -12,6 +12,8 @@ from .domain.caller import root_of
 from .opening import carriers_in, open_store, refuse_absent
 from .storage import store
 from .storage.driver import Driver, promise
+from .storage.migrations import refuse_other_versions
+from .storage.sqlite import version_of
 from .storage.tx import Tx
 from .world import World
 
@@ -64,6 +66,8 @@ def open_session(
     """
     if database and not make:
         refuse_absent(database)
+    if isinstance(database, Path) and (version := version_of(database)):
+        refuse_other_versions(version)  # an older program may be serving it, and could not start on a newer one
     world, stack = World(), AsyncExitStack()
     with asyncio.Runner() as runner:
         try:

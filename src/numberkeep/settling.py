@@ -60,6 +60,8 @@ def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
         now=tx.now,
         attempts=change.attempts,
         calling_name=number.requested_calling_name or "",
+        product_type=number.product_type,
+        order_id=number.order_id,
     )
 
 

@@ -1,5 +1,6 @@
 """Systems of the operator's own, over real HTTP: they are asked, they call back, and they are told what happens."""
 
+import base64
 import json
 import threading
 import time
@@ -16,6 +17,8 @@ from standardwebhooks import Webhook
 
 from conftest import Service, Start
 from numberkeep.cli import main
+from numberkeep.domain.caller import root_of
+from numberkeep.storage import store
 from receiver import SECRET, Receiver, write_carriers
 
 ACCOUNT = "123456789012"
@@ -341,6 +344,62 @@ def test_a_message_that_was_given_up_can_be_sent_again(told: Service, receiver: 
     assert (again.exit_code, "no message" in again.stderr) == (1, True)
     told.advance("8d")
     assert run(told, "deliveries", "list") == [], "what is over is forgotten"
+
+
+def test_a_subscriber_that_is_named_no_longer_is_sent_nothing_again(told: Service, receiver: Receiver) -> None:
+    receiver.answer = lambda message: (500, b"")
+    told.seed({"E164PhoneNumber": E164, "ProductType": "VoiceConnector"})
+    told.advance("1m")
+    assert [one["status"] for one in run(told, "deliveries", "list", "--failing")] == ["Pending"]
+    told.advance("1d")
+    told.run(told.app.store.transact(root_of(""), store.put, store.SUBSCRIBERS, "{}"))
+    options = ["--database", f"sqlite:///{told.app.settings.database}", "--account", ACCOUNT]
+    again = CliRunner().invoke(main, ["deliveries", "retry", *options, "--receiver", "crm"])
+    assert (again.exit_code, "There is no subscriber crm any more" in again.stderr) == (1, True)
+    assert [one["status"] for one in run(told, "deliveries", "list", "--failing")] == ["Failed"]
+
+
+def test_a_carrier_that_is_mended_is_asked_now(carried: Service, receiver: Receiver) -> None:
+    receiver.answer = lambda message: (500, b"")
+    order(carried, E164)
+    carried.advance("30m")
+    options = ["--database", f"sqlite:///{carried.app.settings.database}", "--account", ACCOUNT]
+    wrong = CliRunner().invoke(main, ["pending", "retry", *options])
+    assert (wrong.exit_code, "either a number or, with --all" in wrong.stderr) == (2, True)
+    receiver.answer = lambda message: (200, {"status": "done"})
+    carried.advance("1s")
+    assert number(carried)["Status"] == "AcquireInProgress", "it is asked later and later"
+    sql = "UPDATE pending_changes SET due_at = '2999-01-01T00:00:00.000Z'"  # the clock of dev is ahead of the shell's
+    carried.run(carried.app.store.transact(root_of(""), lambda tx: tx.write(sql, ())))
+    again = CliRunner().invoke(main, ["pending", "retry", *options, E164])
+    assert again.output == "1 change is asked for again.\n", again.stderr
+    carried.advance("1s")
+    assert number(carried)["Status"] == "Unassigned"
+    nothing = CliRunner().invoke(main, ["pending", "retry", *options, "--all"])
+    assert (nothing.exit_code, "Nothing is pending of any number" in nothing.stderr) == (1, True)
+
+
+def test_an_order_says_what_it_is_for(carried: Service, receiver: Receiver) -> None:
+    order_id = order(carried, E164)
+    carried.advance("1s")
+    (message,) = receiver.taken
+    assert (message["data"]["product_type"], message["data"]["order_id"]) == ("VoiceConnector", order_id)
+
+
+def test_a_secret_is_exchanged_for_another(start: Start, tmp_path: Path) -> None:
+    """With both in the file either side may be the first."""
+    other = "whsec_" + base64.b64encode(b"another secret of 24 bytes").decode()
+    with Receiver() as receiver:
+        text = f'default = "own"\n[carriers.own]\nkind = "webhook"\nurl = "{receiver.url}"\nsecret_file = "secret"\n'
+        carriers = write_carriers(tmp_path, text)
+        (tmp_path / "secret").write_text(f"{other}\n{SECRET}\n")
+        receiver.answer = lambda message: (202, b"")
+        service = start(database=tmp_path / "store", carriers=carriers)
+        order(service, E164)
+        service.advance("1s")
+        assert receiver.told() == [("number.order", E164)], "who knows the old one alone takes it"
+        for secret, status in ((other, 204), (SECRET, 404)):
+            assert call_back(service, receiver.taken[0], secret=secret, status="done").status_code == status
 
 
 def test_the_log_tells_when_a_subscriber_fails_and_when_it_is_back(

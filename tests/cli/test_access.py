@@ -96,7 +96,7 @@ def test_a_key_is_rotated(shell: Shell) -> None:
     old = shell.key()["AccessKeyId"]
     result = shell("keys", "rotate", old, "--output", "json")
     new = json.loads(result.stdout)["AccessKeyId"]
-    assert f"numberkeep keys delete {old}" in result.stderr
+    assert f"numberkeep keys delete --account {ACCOUNT} {old}" in result.stderr
     assert {key["access_key_id"]: key["status"] for key in shell.json("keys", "list")} == {
         old: "Active",
         new: "Active",
@@ -155,6 +155,20 @@ def test_policies(shell: Shell) -> None:
     shell.succeed("policies", "attach", "--user", "bob", "--policy", str(file))
     assert shell.succeed(*simulate, "chime:GetPhoneNumber") == "Allow\n"
     assert shell.succeed(*simulate, "chime:DeletePhoneNumber") == "ImplicitDeny\n"
+    number = f"arn:aws:chime::{ACCOUNT}:phone-number/+1206*"
+    denied = shell.directory / "denied.json"
+    denied.write_text(json.dumps({"Statement": {"Effect": "Deny", "Action": "chime:Get*", "Resource": number}}))
+    attached = shell("policies", "attach", "--user", "bob", "--policy", str(denied))
+    assert (attached.exit_code, f"no request is about {number}" in attached.stderr) == (0, True)
+    asked = shell(
+        *simulate, "chime:GetPhoneNumber", "--resource", f"arn:aws:chime::{ACCOUNT}:phone-number/+12065550100"
+    )
+    assert (asked.stdout, "decided for *" in asked.stderr) == ("Allow\n", True), "as the server decides it"
+    connector = f"arn:aws:chime:us-east-1:{ACCOUNT}:vc/abcdef1ghij2klmno3pqr4"
+    denied.write_text(json.dumps({"Statement": {"Effect": "Deny", "Action": "chime:Get*", "Resource": connector}}))
+    assert shell("policies", "attach", "--user", "bob", "--policy", str(denied)).stderr == ""
+    assert shell.succeed(*simulate, "chime:GetVoiceConnector", "--resource", connector) == "ExplicitDeny\n"
+    shell.succeed("policies", "detach", "--user", "bob", "--policy", "denied")
     assert json.loads(shell.succeed("policies", "show", "--user", "bob", "--policy", "readers")) == READ_ONLY
     assert shell.json("policies", "list", "--user", "bob") == [{"policy": "readers", "kind": "own"}]
     shell.succeed("policies", "detach", "--user", "bob", "--policy", "readers")

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from numberkeep.cli import main
 from numberkeep.config import Location
 from numberkeep.storage import postgres_schema
-from numberkeep.storage.migrations import latest, migrations
+from numberkeep.storage.migrations import latest, migrations, of_sqlite
 from postgres import PostgresServer
 
 NAMES = [str(migration) for migration in migrations()]
@@ -43,6 +43,25 @@ def test_a_file_is_brought_up_to_date(tmp_path: Path) -> None:
     assert not path.exists(), "who asks changes nothing"
     assert run("up", url).stdout.splitlines()[:-1] == [f"done: {name}" for name in NAMES]
     assert json.loads(run("status", url, "--output", "json").stdout)["pending"] == []
+
+
+def test_who_only_looks_leaves_an_older_store_as_it_is(tmp_path: Path) -> None:
+    """The older program that serves it could not start again."""
+    path, copy = tmp_path / "store.sqlite3", tmp_path / "copy.sqlite3"
+    with closing(sqlite3.connect(path)) as file:
+        for migration in migrations()[:3]:
+            for statement in migration.statements:
+                file.execute(of_sqlite(statement))
+        file.execute("PRAGMA user_version = 3")
+        file.commit()
+    account = ("--account", "123456789012", "--database", f"sqlite:///{path}")
+    for command in (["numbers", "list"], ["numbers", "import", __file__, "--format", "csv"], ["pending", "list"]):
+        asked = CliRunner().invoke(main, [*command, *account])
+        assert (asked.exit_code, "run `numberkeep migrate up` first" in asked.stderr) == (1, True)
+    backed_up = CliRunner().invoke(main, ["backup", str(copy), "--database", f"sqlite:///{path}"])
+    assert backed_up.exit_code == 0, backed_up.stderr
+    for one in (path, copy):
+        assert run("status", f"sqlite:///{one}").stdout.startswith("The store is of version 3,")
 
 
 def test_a_newer_store_is_refused(location: Location) -> None:

@@ -125,7 +125,7 @@ def test_what_a_carrier_was_asked_is_noted_once(storage: Driver) -> None:
         do(storage, deliveries.note, OTHER, "own", "id", "number.order", status, failure)
     (noted,) = do(storage, deliveries.of_account, None, "own", 10)
     assert (noted.attempts, noted.status, noted.failure) == (3, "Delivered", None)
-    assert do(storage, deliveries.again, "id", None, 10) == 0, "it is asked again by itself"
+    assert do(storage, deliveries.again, "id", None, 10, ["crm"]) == 0, "it is asked again by itself"
 
 
 def test_the_order_is_that_of_the_changes_whatever_clocks_say(storage: Driver, seconds: list[float]) -> None:

@@ -47,6 +47,9 @@ class Request(Struct, frozen=True):
     """How often the carrier has failed to answer this."""
     calling_name: str = ""
     """For `Carrier.set_calling_name`: the name to be shown to whom the number calls; empty for none."""
+    product_type: str = ""
+    """For `Carrier.order`, as is `order_id`: what the number is for."""
+    order_id: str | None = None
 
 
 def message_type(kind: ChangeKind) -> str:

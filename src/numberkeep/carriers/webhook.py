@@ -57,16 +57,11 @@ class Endpoint:
         real_seconds: Callable[[], float],
         more_headers: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`more_headers` gives what else goes along, such as the name of a trace. `secret` is ``whsec_`` and base64.
-        Raises ValueError if it is not."""
-        try:
-            size = len(base64.b64decode(secret.removeprefix("whsec_"))) if secret.startswith("whsec_") else 0
-        except ValueError:
-            size = 0
-        if size < SECRET_BYTES:
-            raise ValueError(f"it must hold whsec_ and {SECRET_BYTES} random bytes or more in base64")
+        """`more_headers` gives what else goes along, such as the name of a trace. `secret` is ``whsec_`` and base64, or
+        several such lines while one is exchanged for another: messages are signed with each, and any will do for what
+        comes. Raises ValueError if it is not."""
         self._url = url
-        self._webhook = Webhook(secret)
+        self._webhooks = [_webhook_of(one) for one in secret.split() or [""]]
         self._client = client
         self._real_seconds = real_seconds
         self._more_headers = more_headers
@@ -83,7 +78,7 @@ class Endpoint:
             "user-agent": "numberkeep",
             "webhook-id": message_id,
             "webhook-timestamp": str(int(sent_at.timestamp())),
-            "webhook-signature": self._webhook.sign(message_id, sent_at, body.decode()),
+            "webhook-signature": " ".join(one.sign(message_id, sent_at, body.decode()) for one in self._webhooks),
         }
         try:
             async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
@@ -100,11 +95,25 @@ class Endpoint:
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Whether a message was signed with the receiver's secret, lately."""
-        try:
-            self._webhook.verify(body, dict(headers), json_parse=False)
-        except (WebhookVerificationError, ValueError):
-            return False
-        return True
+        return any(_is_signed(webhook, body, headers) for webhook in self._webhooks)
+
+
+def _webhook_of(secret: str) -> Webhook:
+    try:
+        size = len(base64.b64decode(secret.removeprefix("whsec_"))) if secret.startswith("whsec_") else 0
+    except ValueError:
+        size = 0
+    if size < SECRET_BYTES:
+        raise ValueError(f"it must hold whsec_ and {SECRET_BYTES} random bytes or more in base64")
+    return Webhook(secret)
+
+
+def _is_signed(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> bool:
+    try:
+        webhook.verify(body, dict(headers), json_parse=False)
+    except (WebhookVerificationError, ValueError):
+        return False
+    return True
 
 
 Reason = Annotated[str, Meta(max_length=1000)]
@@ -196,7 +205,7 @@ class WebhookCarrier:
         self._offers[filters] = self._steady_seconds() + kept_seconds, offers
 
     async def order(self, request: Request) -> Answer:
-        return await self._ask(request)
+        return await self._ask(request, product_type=request.product_type, order_id=request.order_id)
 
     async def set_calling_name(self, request: Request) -> Answer:
         return await self._ask(request, calling_name=request.calling_name)
@@ -217,7 +226,7 @@ class WebhookCarrier:
                 f"The body must be the message that was asked with, and what came of it: {error}."
             ) from error
 
-    async def _ask(self, request: Request, **more: str) -> Answer:
+    async def _ask(self, request: Request, **more: str | None) -> Answer:
         data = {
             "id": request.id,
             "account_id": request.account_id,

@@ -1,13 +1,13 @@
 """Who may do what: access keys, users, roles, and their policies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from ..aws.model import SERVICES, load
+from ..aws.model import RESOURCE_KINDS, SERVICES, flavours, load
 from ..aws.policy import MANAGED, Context, PolicyError, check_actions, parse
 from ..config import Location
 from ..domain.errors import BadRequest
@@ -23,6 +23,7 @@ from ..domain.identity import (
 )
 from ..keyring import new_key, policy_of
 from ..opening import reseal, sealer_of
+from ..operations import INSTEAD, OPERATIONS
 from ..sealing import Sealer, SealError, add_key, make_key_file
 from ..storage import identities
 from ..storage.identities import ROLES, USERS
@@ -60,6 +61,25 @@ def read_policy(policy: str) -> AttachedPolicy:
     except PolicyError as error:
         raise click.ClickException(f"The policy {policy} is refused. {error}") from error
     return AttachedPolicy(path.stem, msgspec.json.encode(document).decode())
+
+
+def named_in_vain(policy: AttachedPolicy) -> Iterator[str]:
+    """Resources that a policy names and no request is about, such as a phone number."""
+    statements = msgspec.json.decode(policy.document)["Statement"] if policy.document else []
+    for statement in statements if isinstance(statements, list) else [statements]:
+        for member in ("Resource", "NotResource"):
+            named = statement.get(member, ())
+            for arn in [named] if isinstance(named, str) else named:
+                parts = arn.split(":", 5)
+                kind = parts[-1].partition("/")[0]
+                if parts[2:3] == ["chime"] and not set(kind) & {"*", "?"} and kind not in RESOURCE_KINDS.values():
+                    yield arn
+
+
+def has_resource(action: str) -> bool:
+    """Whether requests for an action are about a resource that a policy can name."""
+    operations = flavours(OPERATIONS, INSTEAD)["default"].operations.values()
+    return any(one.resource is not None for one in operations if one.action.lower() == action.lower())
 
 
 # Keys
@@ -145,7 +165,10 @@ def rotate(database: Location, secret_key_file: Path | None, account: str, acces
     """
     sealer = refusing(lambda: sealer_of(secret_key_file))
     _show_new(*run(database, account, _rotate, sealer, access_key_id), output)
-    click.echo(f"Once nobody uses {access_key_id} any more: numberkeep keys delete {access_key_id}", err=True)
+    click.echo(
+        f"Once nobody uses {access_key_id} any more: numberkeep keys delete --account {account} {access_key_id}",
+        err=True,
+    )
 
 
 @keys.command()
@@ -310,7 +333,14 @@ def policies() -> None:
 def attach(database: Location, account: str, user: str | None, role: str | None, policy: str) -> None:
     """Give a user or a role a policy; one of the same name is replaced."""
     table, name = principal(user, role)
-    run(database, account, identities.attach, table, name, read_policy(policy))
+    attached = read_policy(policy)
+    run(database, account, identities.attach, table, name, attached)
+    for resource in named_in_vain(attached):
+        click.echo(
+            f"Warning: no request is about {resource}, so no statement applies to one by it: of Chime's resources"
+            " policies can name Voice Connectors (vc/...) and SIP media applications (sma/...) alone.",
+            err=True,
+        )
 
 
 @policies.command()
@@ -374,8 +404,13 @@ def simulate(
     secure: bool,
     region: str,
 ) -> None:
-    """Say whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny."""
+    """Say whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny, as the server decides it."""
     one = _principal(database, account, user, role)
+    if resource != "*" and not has_resource(action):
+        click.echo(
+            f"A request for {action} is about no resource that a policy can name; it is decided for *.", err=True
+        )
+        resource = "*"
     now = World().real_seconds() if current_time is None else current_time
     context = Context(source_ip, now, secure, region, user)
     click.echo(policy_of(one.policies).decide(action, resource, context))

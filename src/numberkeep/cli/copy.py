@@ -19,6 +19,7 @@ def copy(source: Location, target: Location, output: str) -> None:
     compared = refusing(lambda: _copy(source, target))
     show((one._asdict() for one in compared), Compared._fields, output)
     click.echo(f"The stores are the same: {sum(one.rows for one in compared)} rows.", err=True)
+    click.echo("Serve one of them from now on: what is pending stands in both, and either would ask for it.", err=True)
 
 
 def _copy(source: Location, target: Location) -> list[Compared]:

@@ -6,11 +6,14 @@ import click
 import msgspec
 from msgspec import structs
 
+from ..carriers.routing import subscribers_from
 from ..config import Location
 from ..storage import deliveries as messages
+from ..storage import store
 from ..storage.deliveries import Delivery
+from ..storage.tx import Tx
 from .options import of_account, output_option, show
-from .transactions import run
+from .transactions import ask, run
 
 COLUMNS = ("created_at", "type", "e164_phone_number", "receiver", "status", "attempts", "failure", "message_id")
 
@@ -26,13 +29,20 @@ def deliveries() -> None:
 @of_account
 @click.option("--status", type=click.Choice(["Waiting", "Pending", "Delivered", "Failed"]), help="Only those.")
 @click.option("--receiver", help="Only those to this subscriber or carrier.")
+@click.option("--failing", is_flag=True, help="Only those whose last attempt has failed.")
 @click.option("--limit", default=100, type=click.IntRange(1, 100_000), help="How many at most.")
 @output_option
 def list_(
-    database: Location, account: str, status: messages.Status | None, receiver: str | None, limit: int, output: str
+    database: Location,
+    account: str,
+    status: messages.Status | None,
+    receiver: str | None,
+    failing: bool,
+    limit: int,
+    output: str,
 ) -> None:
     """The messages about the account's numbers, the latest first: of the last seven days, and what is under way."""
-    found: list[Delivery] = run(database, account, messages.of_account, status, receiver, limit)
+    found: list[Delivery] = ask(database, account, messages.of_account, status, receiver, limit, failing)
     show(map(_row, found), COLUMNS, output)
     if len(found) == limit:
         click.echo(f"These are the latest {limit}; there may be more: see --limit.", err=True)
@@ -41,6 +51,11 @@ def list_(
 def _row(delivery: Delivery) -> dict[str, Any]:
     data = msgspec.Raw(delivery.data.encode()) if delivery.data else None
     return {**structs.asdict(delivery), "data": data}
+
+
+def _again(tx: Tx, message_id: str | None, receiver: str | None) -> int:
+    known = subscribers_from(store.get(tx, store.SUBSCRIBERS))
+    return messages.again(tx, message_id, receiver, MESSAGES_AT_ONCE, known)
 
 
 @deliveries.command()
@@ -52,7 +67,7 @@ def retry(database: Location, account: str, message_id: str | None, receiver: st
     if bool(message_id) == bool(receiver):
         raise click.UsageError("Name either a message or, with --receiver, a subscriber.")
     count = 0
-    while some := run(database, account, messages.again, message_id, receiver, MESSAGES_AT_ONCE):
+    while some := run(database, account, _again, message_id, receiver):
         count += some
     if not count:
         what = f"message {message_id} to a subscriber" if message_id else f"message to {receiver}"

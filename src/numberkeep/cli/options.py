@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from ..config import CARRIERS_VARIABLE, DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
+from ..config import ACCOUNT_VARIABLE, CARRIERS_VARIABLE, DATABASE_VARIABLE, SECRET_KEY_FILE_VARIABLE, Location
 from ..domain.errors import Error
 from ..opening import StartError
 from ..storage.driver import StoreError
@@ -142,7 +142,14 @@ def traces_option(function: click.decorators.FC) -> click.decorators.FC:
 
 def account_option(function: click.decorators.FC) -> click.decorators.FC:
     """--account, the same for every command."""
-    return click.option("--account", type=AccountId(), required=True, help="The account: twelve digits.")(function)
+    return click.option(
+        "--account",
+        type=AccountId(),
+        required=True,
+        envvar=ACCOUNT_VARIABLE,
+        show_envvar=True,
+        help="The account: twelve digits.",
+    )(function)
 
 
 def of_account(function: click.decorators.FC) -> click.decorators.FC:

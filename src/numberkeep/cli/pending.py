@@ -26,6 +26,7 @@ from .options import (
 )
 from .transactions import run
 
+CHANGES_AT_ONCE = 1000
 COLUMNS = ("e164_phone_number", "kind", "calling_name", "requested_at", "due_at", "attempts", "failure")
 
 
@@ -86,6 +87,23 @@ def _all(database: Location, account: str) -> Iterator[dict[str, Any]]:
 def _asked_for(change: PendingChange, numbers: Mapping[Hashable, PhoneNumber | None]) -> str | None:
     number = numbers.get((change.account_id, change.e164_phone_number))
     return number.requested_calling_name if number and change.kind == "set_calling_name" else None
+
+
+@pending.command()
+@of_account
+@click.argument("phone_number", required=False)
+@click.option("--all", "every", is_flag=True, help="Of all numbers.")
+def retry(database: Location, account: str, phone_number: str | None, every: bool) -> None:
+    """Have a carrier asked again now that has failed to answer, in place of later and later."""
+    if bool(phone_number) == every:
+        raise click.UsageError("Name either a number or, with --all, all of them.")
+    e164 = refusing(lambda: normalize_id(phone_number)) if phone_number else None
+    count = 0
+    while some := run(database, account, pending_changes.hurry, e164, CHANGES_AT_ONCE):
+        count += len(some)
+    if not count:
+        raise click.ClickException(f"Nothing is pending of {e164 or 'any number'} whose carrier has failed to answer.")
+    click.echo(f"{count} change{'s are' if count > 1 else ' is'} asked for again.")
 
 
 @pending.command()

@@ -4,11 +4,13 @@ What happens to a number and the message that tells of it are written in one tra
 reach a receiver in order: the later ones wait for the earlier.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
+from ..domain.errors import NotFound
 from ..domain.moment import Timestamp, later
 from .tx import Tx
 
@@ -147,24 +149,34 @@ def forget(tx: Tx, delivery: Delivery) -> None:
     tx.write(f"DELETE FROM deliveries {_ONE}", astuple(delivery)[: len(_KEY)])
 
 
-def of_account(tx: Tx, status: Status | None, receiver: str | None, limit: int) -> list[Delivery]:
-    """The account's messages, the latest first; of one status or receiver if they are given."""
+def of_account(
+    tx: Tx, status: Status | None, receiver: str | None, limit: int, failing: bool = False
+) -> list[Delivery]:
+    """The account's messages, the latest first; of one status or receiver if they are given, and of those that are
+    `failing` the ones whose last attempt has."""
     where, values = "WHERE account_id = ?", [tx.account_id]
     for column, value in (("status", status), ("receiver", receiver)):
         if value:
             where += f" AND {column} = ?"
             values.append(value)
+    where += " AND failure IS NOT NULL" * failing
     sql = f"{_SELECT} {where} ORDER BY delivery_id DESC LIMIT ?"
     return [Delivery(*row) for row in tx.execute(sql, (*values, limit)).fetchall()]
 
 
-def again(tx: Tx, message_id: str | None, receiver: str | None, limit: int) -> int:
-    """Have messages that were given up sent once more: up to `limit` of that id, or to that receiver. How many."""
+def again(tx: Tx, message_id: str | None, receiver: str | None, limit: int, known: Collection[str]) -> int:
+    """Have messages that were given up sent once more: up to `limit` of that id, or to that receiver. How many.
+
+    Raises NotFound if their receiver is none of those that are `known`.
+    """
     column, value = ("message_id", message_id) if message_id else ("receiver", receiver)
     where = f"WHERE account_id = ? AND {column} = ? AND status = 'Failed' AND data <> ''"
     rows = tx.execute(f"{_SELECT} {where} ORDER BY delivery_id LIMIT ?", (tx.account_id, value, limit)).fetchall()
-    for row in rows:
-        postpone(tx, replace(Delivery(*row), status="Pending", attempts=0, due_at=tx.now))
+    for delivery in (Delivery(*row) for row in rows):
+        if delivery.receiver not in known:
+            there = ", ".join(known) or "none"
+            raise NotFound(f"There is no subscriber {delivery.receiver} any more; the servers' last file has {there}.")
+        postpone(tx, replace(delivery, status="Pending", attempts=0, due_at=tx.now))
     return len(rows)
 
 

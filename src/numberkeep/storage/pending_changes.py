@@ -68,6 +68,20 @@ def delete_all(tx: Tx, e164: str) -> None:
         tx.known.pop((*key, kind), None)
 
 
+def hurry(tx: Tx, e164: str | None, limit: int) -> list[PendingChange]:
+    """Have the account's changes asked for now whose carrier has failed to answer: up to `limit`; of one number, if it
+    is given."""
+    sql = f"{_SELECT} WHERE account_id = ? AND attempts > 0 AND due_at > ?"
+    values = [tx.account_id, tx.now]
+    if e164:
+        sql, values = f"{sql} AND e164_phone_number = ?", [*values, e164]
+    rows = tx.execute(f"{sql} ORDER BY e164_phone_number LIMIT ?", (*values, limit)).fetchall()
+    found = [PendingChange(*row) for row in rows]
+    for change in found:
+        postpone(tx, replace(change, due_at=tx.now))
+    return found
+
+
 def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:
     """Up to `limit` changes of all accounts that are due at `tx.now`, the longest due first. Until that moment they are
     the caller's to work off; then they are due again."""
