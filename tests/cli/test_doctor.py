@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from certificates import make_certificate
 from conftest import Start
 from numberkeep.cli import main
+from receiver import write_carriers
 
 FREE = ("--port", "0", "--admin-port", "0")
 
@@ -34,8 +35,8 @@ def test_a_sound_set_up(made: str, location: object) -> None:
     looked = found("--database", made, *FREE)
     assert {status for status, _, _ in looked.values()} == {"ok"}
     assert looked["secret key"][1] == "it opens the secrets of 1 access keys"
-    expected = {"python", "packages", "port", "admin-port", "carriers", "database", "integrity", "clock", "secret key"}
-    files = {"directory", "disk", "store"} if isinstance(location, Path) else set()
+    expected = {"python", "packages", "port", "admin-port", "carriers", "database", "clock", "secret key"}
+    files = {"directory", "disk", "store", "integrity"} if isinstance(location, Path) else set()
     assert looked.keys() == expected | files
     text = CliRunner().invoke(main, ["doctor", "--database", made, *FREE])
     assert all(line.startswith("ok ") for line in text.stdout.splitlines())
@@ -66,6 +67,28 @@ def test_ports(start: Start, made: str) -> None:
     looked = found("--database", made, *ours)
     assert "Numberkeep answers" in looked["port"][1]
     assert "Numberkeep answers" in looked["admin-port"][1]
+
+
+def test_where_the_trail_goes(made: str, tmp_path: Path) -> None:
+    looked = found("--database", made, "--trail", "stdout", "--trail", str(tmp_path / "trail"), *FREE)
+    assert looked["trail"] == ("ok", str(tmp_path / "trail"), "")
+    looked = found("--database", made, "--trail", str(tmp_path / "none" / "trail"), *FREE, exit_code=1)
+    assert looked["trail"][:2] == ("problem", f"{tmp_path}/none/trail cannot be written")
+
+
+def test_secrets_that_others_can_read(tmp_path: Path, database: str) -> None:
+    text = '[subscribers.crm]\nurl = "http://127.0.0.1:9"\nsecret_file = "secret"\n'
+    carriers = write_carriers(tmp_path, f'default = "lab"\n[carriers.lab]\nkind = "simulated"\n{text}')
+    (tmp_path / "secret").chmod(0o644)
+    looked = found("--database", database, "--carriers", str(carriers), *FREE)
+    assert (looked["carriers"][0], looked["secret of crm"][0]) == ("ok", "warning")
+    (tmp_path / "secret").chmod(0o600)
+    assert found("--database", database, "--carriers", str(carriers), *FREE)["secret of crm"][0] == "ok"
+    file = tmp_path / "numberkeep.toml"
+    file.write_text('database = "postgresql://me:secret@127.0.0.1:9/none"\n')
+    file.chmod(0o640)
+    looked_at = CliRunner().invoke(main, ["--config", str(file), "doctor", *FREE])
+    assert f"warning  configuration: {file} has the mode 640" in looked_at.stdout
 
 
 def test_another_secret_key(made: str, tmp_path: Path) -> None:

@@ -18,14 +18,16 @@ from typing import Any, Literal, NamedTuple
 import click
 import psycopg
 
+from ..carriers.routing import Subscriber, Webhook, read_routing
 from ..config import Location, Settings
 from ..maintenance import schema_version
-from ..opening import StartError, carriers_in, sealer_of
+from ..opening import StartError, carriers_in, lock_file_of, sealer_of
 from ..sealing import SealError, is_sealed
 from ..storage import store
 from ..storage.copying import Side, side_of
 from ..storage.driver import StoreError
 from ..storage.migrations import latest
+from ..storage.postgres_schema import without_password
 from ..world import World
 from .options import show
 
@@ -127,8 +129,30 @@ def _files(settings: dict[str, Any]) -> Iterator[Result]:
         yield Result("disk", "warning" if is_little else "ok", f"{free / 1024**3:.1f} GiB are free", advice)
         if database.exists():
             yield _private("store", database, os.R_OK | os.W_OK)
+        if lock_file_of(database).exists() and not os.access(lock_file_of(database), os.W_OK):
+            found = f"{lock_file_of(database)} cannot be written"
+            yield Result("lock", "problem", found, "Give it to the user that serves, or delete it.")
     if isinstance(key_file, Path) and key_file.exists():
         yield _private("secret key file", key_file, os.R_OK)
+
+
+def _configuration(settings: dict[str, Any]) -> Iterator[Result]:
+    file = click.get_current_context().find_root().params.get("file")
+    urls = [url for url in (settings["database"], settings["standby"]) if isinstance(url, str)]
+    if file and any(without_password(url) != url for url in urls):
+        yield _private("configuration", file, os.R_OK)
+
+
+def _trail(settings: dict[str, Any]) -> Iterator[Result]:
+    for target in settings["trail"]:
+        if target in ("stdout", "none"):
+            continue
+        path = Path(target)
+        if os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir():
+            yield Result("trail", "ok", str(path))
+        else:
+            advice = "Make its directory, and give it to the user that serves."
+            yield Result("trail", "problem", f"{path} cannot be written", advice)
 
 
 def _private(check: str, path: Path, access: int) -> Result:
@@ -155,6 +179,10 @@ def _carriers(settings: dict[str, Any]) -> Iterator[Result]:
         yield Result("carriers", "problem", str(error), f"Mend {path}, or what it names.")
     else:
         yield Result("carriers", "ok", str(path))
+        routing = read_routing(path)
+        for name, one in {**routing.carriers, **routing.subscribers}.items():
+            if isinstance(one, Webhook | Subscriber):
+                yield _private(f"secret of {name}", Path(one.secret_file), os.R_OK)
 
 
 async def _read_carriers(path: Path) -> None:
@@ -217,7 +245,7 @@ def _store(side: Side, settings: dict[str, Any]) -> Iterator[Result]:
         yield Result("clock", "problem", "the store's clock was moved by numberkeep dev", advice)
     if damage := next(side.damage(quick=True), None):
         yield Result("integrity", "problem", damage, "Stop the server, and go back to a copy of the store.")
-    else:
+    elif isinstance(settings["database"], Path):
         yield Result("integrity", "ok", "the database finds no damage; `numberkeep check` looks at every rule")
     yield from _clock(side)
     keys = side.execute("SELECT access_key_id, secret_access_key FROM access_keys")
@@ -256,7 +284,9 @@ def _secrets(keys: Sequence[tuple[Any, ...]], key_file: Path | None) -> Result:
 _CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Result]], ...] = (
     _versions,
     _ports,
+    _configuration,
     _files,
+    _trail,
     _carriers,
     _tls,
     _database,
