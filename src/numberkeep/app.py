@@ -36,7 +36,7 @@ from .carriers.routing import (
     Carriers,
 )
 from .config import Settings
-from .domain.caller import Caller, root_of
+from .domain.caller import NOBODY, Caller, root_of
 from .domain.errors import Awaited, ServiceUnavailable
 from .domain.identity import AccessKey
 from .domain.limits import QUOTAS
@@ -262,21 +262,21 @@ class App:
 
     async def _note_subscribers(self, carriers: Carriers) -> None:
         """Have commands at the shell know who is told of what happens."""
-        known = await self.store.ask(root_of(""), store.get, store.SUBSCRIBERS)
+        known = await self.store.ask(NOBODY, store.get, store.SUBSCRIBERS)
         if carriers.subscribers_text != known and (known or carriers.subscribers):
-            await self.store.transact(root_of(""), store.put, store.SUBSCRIBERS, carriers.subscribers_text)
+            await self.store.transact(NOBODY, store.put, store.SUBSCRIBERS, carriers.subscribers_text)
 
     async def _begin(self, controls: Controls, carriers: Carriers) -> None:
         """Have the store as it has to be. Raises StartError if it cannot be served."""
-        if await self.store.ask(root_of(""), store.get, store.COPY_PROGRESS):
+        if await self.store.ask(NOBODY, store.get, store.COPY_PROGRESS):
             raise StartError(store.UNFINISHED)
         await self._set_clock()
         await self._note_subscribers(carriers)
-        if self.settings.dev and await self.store.ask(root_of(""), store.is_new):
+        if self.settings.dev and await self.store.ask(NOBODY, store.is_new):
             await controls.begin()
 
     async def _set_clock(self) -> None:
-        kept = await self.store.ask(root_of(""), store.get, store.CLOCK_OFFSET_SECONDS)
+        kept = await self.store.ask(NOBODY, store.get, store.CLOCK_OFFSET_SECONDS)
         offset = float(kept or 0)
         if offset and not self.settings.dev:
             raise StartError("The store's clock was moved by numberkeep dev; real numbers need a store of their own.")

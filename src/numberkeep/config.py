@@ -1,6 +1,7 @@
 """What can be set, by which environment variable, and what it is when nobody sets it."""
 
 import os
+import pwd
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -121,6 +122,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How many processes serve, on PostgreSQL."""
     seat: Seat | None = None
     """If this is one of them, which."""
+
+
+def shell_user() -> str:
+    """Who is at the shell: the user who has become another with sudo, or the one that this is."""
+    try:
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container a user may have no name
+        return str(os.getuid())
 
 
 def secret_key_text() -> str | None:

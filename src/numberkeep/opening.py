@@ -21,7 +21,7 @@ from .carriers.routing import (
     simulated_only,
 )
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
-from .domain.caller import root_of
+from .domain.caller import NOBODY
 from .metrics import Metrics
 from .sealing import KeyFile, Sealer, SealError, is_sealed, parse_keys
 from .storage import identities
@@ -109,7 +109,7 @@ async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = Fa
     How many were sealed. Raises StartError if a secret was sealed with none of the keys.
     """
     sealed, were_plain = 0, False
-    for key in await storage.ask(root_of(""), identities.all_keys):
+    for key in await storage.ask(NOBODY, identities.all_keys):
         secret, of = key.secret_access_key, key.access_key_id
         is_plain = not is_sealed(secret)
         try:
@@ -119,7 +119,7 @@ async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = Fa
                 f"The access key {of} cannot be read; use its secret key, or delete it. {error}"
             ) from error
         if is_plain or (anew and not sealer.is_current(secret)):
-            await storage.transact(root_of(""), identities.reseal_key, of, sealer.seal(plain, of))
+            await storage.transact(NOBODY, identities.reseal_key, of, sealer.seal(plain, of))
             sealed += 1
         were_plain = were_plain or is_plain
     if were_plain:

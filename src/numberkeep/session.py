@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .carriers.routing import subscribers_from, subscribers_of
-from .config import Location, Settings
-from .domain.caller import root_of
+from .config import Location, Settings, shell_user
+from .domain.caller import NOBODY, Caller
 from .opening import carriers_in, open_store, refuse_absent
 from .storage import store
 from .storage.driver import Driver, promise
@@ -24,11 +24,12 @@ T = TypeVar("T")
 
 
 class Session:
-    """An account's part of a store, for a command: all that it does has one request id, and is the operator's."""
+    """An account's part of a store, for a command: all that it does has one request id, and is that of who is at
+    the shell."""
 
     def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
         self._storage = storage
-        self._caller = root_of(account_id)
+        self._caller = Caller(account_id, f"arn:aws:chime::{account_id}:shell/{shell_user()}", "")
         self._request_id = request_id
         self._runner = runner
 
@@ -74,7 +75,7 @@ def open_session(
             told = runner.run(carriers_in(Settings(carriers=carriers), world, stack))
             storage = open_store(database, world, told, stack, subscribers=told.subscribers)
             if carriers is None:
-                known = runner.run(storage.ask(root_of(""), store.get, store.SUBSCRIBERS))
+                known = runner.run(storage.ask(NOBODY, store.get, store.SUBSCRIBERS))
                 storage.subscribers = subscribers_of(subscribers_from(known))
             yield Session(storage, account_id, world.new_id(), runner)
         finally:

@@ -16,7 +16,7 @@ import msgspec
 
 from . import settling
 from .carriers import Carrier, Request
-from .domain.caller import Caller
+from .domain.caller import NOBODY, worker_of
 from .domain.errors import Error, ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
 from .metrics import Metrics
@@ -141,13 +141,13 @@ class Worker:
     async def _claim(self, limit: int) -> list[Claimed]:
         """What is due, as far as no other worker is at it."""
         until = later(self._world.now(), seconds=CLAIM_SECONDS)
-        return await self._store.transact_locking(_worker_of(""), None, settling.claim, limit, until)
+        return await self._store.transact_locking(NOBODY, None, settling.claim, limit, until)
 
     async def _in_turn(
         self, claimed: Claimed, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run ``function(tx, ...)`` in a transaction in which nobody else changes the number."""
-        caller = _worker_of(claimed.account_id)
+        caller = worker_of(claimed.account_id)
         return await self._store.transact_locking(caller, claimed.e164_phone_number, function, *args, **kwargs)
 
     @asynccontextmanager
@@ -161,7 +161,7 @@ class Worker:
         async with self._working:
             await self._run_due()
             target = later(self._world.now(), seconds=seconds)
-            while (due_at := await self._store.transact(_worker_of(""), settling.next_due_at)) and (due_at <= target):
+            while (due_at := await self._store.transact(NOBODY, settling.next_due_at)) and (due_at <= target):
                 await self._move_to(due_at)
                 await self._run_due()
             await self._move_to(target)
@@ -170,7 +170,7 @@ class Worker:
     async def _move_to(self, moment: Timestamp) -> None:
         """The offset is kept before anything happens under it, so that no restart leads back behind that."""
         offset = self._world.offset_seconds + max(0.0, seconds_of(moment) - seconds_of(self._world.now()))
-        await self._store.transact(_worker_of(""), store.put, store.CLOCK_OFFSET_SECONDS, str(offset))
+        await self._store.transact(NOBODY, store.put, store.CLOCK_OFFSET_SECONDS, str(offset))
         self._world.offset_seconds = offset
 
     async def _work_off(self, claimed: Claimed) -> None:
@@ -253,7 +253,3 @@ class Worker:
 
 
 _OUTCOMES: dict[Status, str] = {"Delivered": "delivered", "Pending": "failed", "Failed": "given_up"}
-
-
-def _worker_of(account_id: str) -> Caller:
-    return Caller(account_id, f"arn:aws:chime::{account_id}:worker", "")

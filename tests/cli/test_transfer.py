@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from conftest import ALICE, Do, Start
 from numberkeep.cli import main
+from numberkeep.config import shell_user
 from numberkeep.domain.phone_number import Association
 from receiver import write_carriers
 
@@ -89,7 +90,7 @@ def test_imported_numbers_are_the_operator_s_doing(database: str, file: Path) ->
         for e164 in ("+12065550100", "+12065550101")
     ]
     assert [change["change"]["status"] for (change,) in told] == [[None, "Unassigned"]] * 2
-    assert {change["arn"] for (change,) in told} == {f"arn:aws:iam::{ACCOUNT}:root"}
+    assert {change["arn"] for (change,) in told} == {f"arn:aws:chime::{ACCOUNT}:shell/{shell_user()}"}
     assert len({change["request_id"] for (change,) in told}) == 1
     check(database)
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..domain.caller import check_account_id, root_of
+from ..domain.caller import NOBODY, check_account_id, root_of
 from ..domain.errors import BadRequest, Error, NotFound
 from ..domain.moment import Timestamp, seconds_of
 from ..domain.number_plan import normalize_id, phone_number_id
@@ -60,7 +60,7 @@ class Controls:
 
     async def health(self) -> Timestamp:
         """The service's time, once the store has been read. Raises ServiceUnavailable if it cannot be."""
-        await self._storage.ask(root_of(""), pending_changes.next_due_at)
+        await self._storage.ask(NOBODY, pending_changes.next_due_at)
         return self._world.now()
 
     async def advance(self, seconds: float) -> Timestamp:
@@ -81,7 +81,7 @@ class Controls:
                 "name must be 1 to 64 letters, digits, dots, hyphens and underscores, and begin with no sign."
             )
         async with self._worker.paused():
-            snapshot = await self._storage.transact(root_of(""), take, name, tuple(self.faults))
+            snapshot = await self._storage.transact(NOBODY, take, name, tuple(self.faults))
         self.snapshots[name] = snapshot
         return snapshot
 
@@ -90,7 +90,7 @@ class Controls:
         there are."""
         snapshot = self._snapshot(name)
         async with self._at(snapshot.time) as offset_seconds:
-            await self._storage.transact(root_of(""), store.load, snapshot.rows, offset_seconds)
+            await self._storage.transact(NOBODY, store.load, snapshot.rows, offset_seconds)
         self.faults.put(snapshot.faults)
 
     def remove_snapshot(self, name: str) -> None:

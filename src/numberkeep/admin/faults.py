@@ -15,7 +15,7 @@ from ..aws.message import Request
 from ..aws.model import Flavour, Operation
 from ..carriers import Answer, Carrier, Done, Pending, Refused
 from ..carriers import Request as CarrierRequest
-from ..domain.caller import Caller, check_account_id
+from ..domain.caller import check_account_id, worker_of
 from ..domain.errors import BadRequest, NotFound
 from ..domain.moment import later
 from ..domain.number_plan import normalize_id
@@ -259,7 +259,7 @@ class FaultyCarrier:
 
     async def _tell(self, request: CarrierRequest, answer: Done | Refused) -> None:
         """Have the answer settle the change as if the carrier had told it of itself, before it is given."""
-        caller = Caller(request.account_id, f"arn:aws:chime::{request.account_id}:worker", "")
+        caller = worker_of(request.account_id)
         e164 = request.e164_phone_number
         await self._storage.transact_locking(caller, e164, settle_now, e164, answer, request.kind, request.id)
 

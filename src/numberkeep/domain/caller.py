@@ -30,6 +30,11 @@ def root_of(account_id: str) -> Caller:
     return Caller(account_id, f"arn:aws:iam::{account_id}:root", "")
 
 
+def worker_of(account_id: str) -> Caller:
+    """The service itself, as who it finishes what an account has begun."""
+    return Caller(account_id, f"arn:aws:chime::{account_id}:worker", "")
+
+
 def check_account_id(text: str) -> str:
     """`text`. Raises BadRequest if it is no account's id."""
     if not re.fullmatch(r"[0-9]{12}", text):
