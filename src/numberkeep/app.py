@@ -158,6 +158,7 @@ class App:
             lambda identify: watched(api_of(identify)),
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
+            carriers.routing,
             dev=settings.dev,
         )
         site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from .carriers import Answer, Done, Pending, Refused, Request, message_type
 from .domain.errors import BadRequest, Conflict, NotFound
 from .domain.moment import Timestamp, later
-from .domain.phone_number import ChangeKind
+from .domain.phone_number import ChangeKind, PhoneNumber
 from .storage import account_settings, deliveries, pending_changes, phone_number_orders, phone_numbers
 from .storage.deliveries import Delivery, Status
 from .storage.pending_changes import PendingChange
@@ -52,7 +52,7 @@ def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
     if change.kind == "release" and number.status == "ReleaseInProgress":
         phone_numbers.replace(tx, number, number.begin_release(tx.now))
     return Request(
-        id=_id_of(change),
+        id=id_of(change),
         account_id=change.account_id,
         e164_phone_number=e164,
         kind=change.kind,
@@ -65,7 +65,7 @@ def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
     )
 
 
-def _id_of(change: PendingChange) -> str:
+def id_of(change: PendingChange) -> str:
     """By which the carrier knows it, also if an earlier version has noted it."""
     of_number = f"{change.account_id} {change.e164_phone_number}"
     return change.change_key or f"{of_number} {change.kind} {change.requested_at}"
@@ -98,6 +98,12 @@ def settle(
             return
         answer = Refused(f"the carrier has failed to answer {attempts} times; the last time: {answer.why}")
     _settle(tx, change, answer)
+
+
+def is_asked(change: PendingChange, number: PhoneNumber, now: Timestamp) -> bool:
+    """Whether a change is its carrier's to make by now: a release is not while the number can be restored."""
+    waits = change.kind == "release" and number.status == "ReleaseInProgress"
+    return not waits or now >= str(number.deletion_timestamp)
 
 
 def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange | Delivery]:
@@ -170,7 +176,7 @@ def settle_now(
     pending = [
         change
         for change in pending_changes.of_number(tx, e164)
-        if kind in (None, change.kind) and id in (None, _id_of(change))
+        if kind in (None, change.kind) and id in (None, id_of(change))
     ]
     if not pending:
         raise NotFound(f"No change{f' of the kind {kind}' if kind else ''} is pending of {e164}")
@@ -180,7 +186,7 @@ def settle_now(
     (change,) = pending
     number = phone_numbers.get(tx, e164)
     if change.kind == "release" and number.status == "ReleaseInProgress":
-        if isinstance(answer, Refused) or tx.now < str(number.deletion_timestamp):
+        if isinstance(answer, Refused) or not is_asked(change, number, tx.now):
             raise Conflict(f"{e164} can be restored until {number.deletion_timestamp}; its carrier is asked then.")
         phone_numbers.replace(tx, number, number.begin_release(tx.now))
     if change.kind == "order" and isinstance(answer, Done) and not phone_numbers.claim(tx, e164):

@@ -1,8 +1,8 @@
 """The trail's records: one API call each, in the shape of an AWS CloudTrail event.
 
-What the model of the flavour that was asked marks as sensitive (names, addresses, passwords; of chime-sdk-voice, the ids
-of numbers too) is left out of a record's parameters and answer, whose members are spelled as the API spells them. A record names the request id, under which a
-number's own history tells the rest.
+What the model of the flavour that was asked marks as sensitive (names, addresses, passwords; of chime-sdk-voice the ids
+of numbers too) is left out of a record's parameters and answer, whose members are spelled as the API spells them. A
+record names the request id, under which a number's own history tells the rest.
 """
 
 import re

@@ -121,6 +121,10 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
         """The name of the carrier that serves an account's number."""
         return next(name for begin, name in self.ranges(account_id) if e164.startswith(begin))
 
+    def is_manual(self, name: str) -> bool:
+        """Whether the carrier of that name is a person."""
+        return isinstance(self.carriers[name], Manual)
+
     def ranges(self, account_id: str) -> Iterator[tuple[str, str]]:
         """How numbers begin, and the name of the carrier that serves those for the account; the first that fits."""
         for route in self.routes:
@@ -162,6 +166,7 @@ class Carriers:
         subscribers' messages go."""
         self._carriers = carriers
         self._webhooks = webhooks or {}
+        self.routing = routing
         self.subscribers_text = subscribers_text(routing.subscribers)
         self.name_of = routing.name_of
         self._ranges = routing.ranges

@@ -1,6 +1,6 @@
 """What carriers have still to do, and what they did, told by hand."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,12 +9,13 @@ from msgspec.structs import asdict
 
 from .. import settling
 from ..carriers import Done, Refused
-from ..carriers.routing import RoutingError, read_routing
+from ..carriers.routing import Routing, RoutingError, read_routing
 from ..config import Location
+from ..domain.moment import Timestamp
 from ..domain.number_plan import normalize_id
 from ..domain.phone_number import ChangeKind, PhoneNumber
 from ..session import open_session
-from ..storage import pending_changes, phone_numbers
+from ..storage import pending_changes
 from ..storage.pending_changes import PendingChange
 from ..storage.tx import Tx
 from .options import (
@@ -39,54 +40,51 @@ def pending() -> None:
 @of_account
 @carriers_option
 @click.option("--carrier", metavar="NAME", help="Only what this one has to do; it takes the file of --carriers.")
+@click.option("--now", "asked", is_flag=True, help="Only what is to be done now: no number that can still be restored.")
 @output_option
-def list_(database: Location, account: str, carriers: Path | None, carrier: str | None, output: str) -> None:
+def list_(
+    database: Location, account: str, carriers: Path | None, carrier: str | None, asked: bool, output: str
+) -> None:
     """What is pending of the account's numbers: what is asked for, since when, when the carrier is asked next, and how
     it has failed; and by --carriers, whose it is to do."""
     if carrier and not carriers:
         raise click.UsageError("--carrier needs --carriers, the file that tells which numbers it serves.")
-    columns = ("carrier", *COLUMNS) if carriers else COLUMNS
-
-    name_of = _names(carriers, carrier)
+    routing = _routing(carriers, carrier) if carriers else None
 
     def told() -> Iterator[dict[str, Any]]:
-        for change in _all(database, account):
-            name = name_of(account, change["e164_phone_number"])
+        for change, number, now in _all(database, account):
+            if asked and not settling.is_asked(change, number, now):
+                continue
+            name = routing.name_of(account, number.e164_phone_number) if routing else None
             if carrier in (None, name):
-                yield {**change, "carrier": name} if name else change
+                named = number.requested_calling_name if change.kind == "set_calling_name" else None
+                row = {**asdict(change), "calling_name": named}
+                if routing and name:
+                    row |= {"carrier": name} | ({"due_at": None} if routing.is_manual(name) else {})
+                yield row
 
-    refusing(lambda: show(told(), columns, output))
+    refusing(lambda: show(told(), ("carrier", *COLUMNS) if carriers else COLUMNS, output))
 
 
-def _names(carriers: Path | None, wanted: str | None) -> Callable[[str, str], str | None]:
-    """Tells who serves an account's number, as far as that is known."""
-    if carriers is None:
-        return lambda account_id, e164: None
+def _routing(carriers: Path, wanted: str | None) -> Routing:
     try:
         routing = read_routing(carriers)
     except RoutingError as error:
         raise click.ClickException(str(error)) from error
     if wanted and wanted not in routing.carriers:
         raise click.UsageError(f"--carrier: there is no {wanted!r}; there are {', '.join(routing.carriers)}.")
-    return routing.name_of
+    return routing
 
 
-def _all(database: Location, account: str) -> Iterator[dict[str, Any]]:
-    """Each change, with the calling name that is asked for."""
+def _all(database: Location, account: str) -> Iterator[tuple[PendingChange, PhoneNumber, Timestamp]]:
+    """Each change, with its number, and the moment at which it was read."""
 
-    def fetch(tx: Tx, after: tuple[str, str] | None, limit: int) -> list[dict[str, Any]]:
+    def fetch(tx: Tx, after: tuple[str, str] | None, limit: int) -> list[tuple[PendingChange, PhoneNumber, Timestamp]]:
         changes = pending_changes.page(tx, after or ("", ""), limit)
-        named = [(account, change.e164_phone_number) for change in changes if change.kind == "set_calling_name"]
-        numbers = phone_numbers.find_all(tx.execute, named, lock=False)
-        return [{**asdict(change), "calling_name": _asked_for(change, numbers)} for change in changes]
+        return [(*both, tx.now) for both in pending_changes.with_numbers(tx, changes)]
 
     with open_session(database, account) as session:
-        yield from session.pages(fetch, lambda last: (last["e164_phone_number"], last["kind"]))
-
-
-def _asked_for(change: PendingChange, numbers: Mapping[Hashable, PhoneNumber | None]) -> str | None:
-    number = numbers.get((change.account_id, change.e164_phone_number))
-    return number.requested_calling_name if number and change.kind == "set_calling_name" else None
+        yield from session.pages(fetch, lambda last: (last[0].e164_phone_number, last[0].kind))
 
 
 @pending.command()

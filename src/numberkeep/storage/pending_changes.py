@@ -1,14 +1,15 @@
 """What a carrier has still to do, and when to ask it: the rows that the worker works off."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.moment import Timestamp
-from ..domain.phone_number import ChangeKind
+from ..domain.phone_number import ChangeKind, PhoneNumber
 from .phone_numbers import by_account
+from .phone_numbers import find_all as find_numbers
 from .tx import Rows, Tx
 
 _COLUMNS = "account_id, e164_phone_number, kind, requested_at, due_at, change_key, attempts, failure"
@@ -98,6 +99,13 @@ def page(tx: Tx, after: tuple[str, str], limit: int) -> list[PendingChange]:
     sql = f"{_SELECT} WHERE account_id = ? AND (e164_phone_number, kind) > (?, ?)"
     rows = tx.execute(f"{sql} ORDER BY e164_phone_number, kind LIMIT ?", (tx.account_id, *after, limit)).fetchall()
     return [PendingChange(*row) for row in rows]
+
+
+def with_numbers(tx: Tx, changes: Sequence[PendingChange]) -> list[tuple[PendingChange, PhoneNumber]]:
+    """Each of the account's changes with the number that it is of."""
+    numbers = find_numbers(tx.execute, [(one.account_id, one.e164_phone_number) for one in changes], lock=False)
+    found = [(one, numbers[one.account_id, one.e164_phone_number]) for one in changes]
+    return [(one, number) for one, number in found if number is not None]
 
 
 def of_number(tx: Tx, e164: str) -> list[PendingChange]:

@@ -127,6 +127,7 @@ def paths(service: Service) -> list[str]:
         "/orders/new?country=US&area_code=206",
         f"/orders/{order['PhoneNumberOrder']['PhoneNumberOrderId']}",
         "/deletion-queue",
+        "/pending",
         "/voice-connectors",
         "/sip-rules",
         "/trends",

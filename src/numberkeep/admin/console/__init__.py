@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import access, deletion_queue, developer, number, numbers, orders, requests, sign_in, voice_connectors
+from . import access, deletion_queue, developer, number, numbers, orders, pending, requests, sign_in, voice_connectors
 from .trends import Trends
 from .visit import Console, Handler, Visit, open_page
 
@@ -47,6 +47,8 @@ def routes(console: Console) -> list[BaseRoute]:
         get("/orders/{id}", orders.order, "chime:GetPhoneNumberOrder"),
         get("/deletion-queue", deletion_queue.show, "chime:ListPhoneNumbers"),
         post("/deletion-queue", deletion_queue.restore),
+        get("/pending", pending.show, "chime:ListPhoneNumbers"),
+        post("/pending", pending.settle, "chime:ListPhoneNumbers"),
         get("/voice-connectors", voice_connectors.show, "chime:ListVoiceConnectors"),
         get("/sip-rules", voice_connectors.sip, "chime:ListSipRules"),
         get("/access", access.show, "iam:ListUsers"),

@@ -61,7 +61,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def _show(visit: Visit, e164: str, wrong: str = "") -> Response:
-    known = await visit.survey(_know, e164)
+    known, routing = await visit.survey(_know, e164), visit.console.routing
     return visit.page(
         "number.html",
         400 if wrong else 200,
@@ -71,6 +71,7 @@ async def _show(visit: Visit, e164: str, wrong: str = "") -> Response:
         why=_reasons(visit, known.number, known.now) if known.number else {},
         events=[(change, event_of(change.change).removeprefix("phone_number.")) for change in known.history],
         most_changes=MOST_CHANGES,
+        is_manual=routing.is_manual(routing.name_of(visit.caller.account_id, e164)),
         product_types=possible.PRODUCT_TYPES,
         wrong=wrong,
     )

@@ -15,6 +15,7 @@ from ...aws.model import Operation
 from ...aws.policy import Context
 from ...aws.sigv4 import Identity
 from ...aws.throttle import Throttle
+from ...carriers.routing import Routing
 from ...domain.caller import Caller
 from ...domain.errors import Awaited, BadRequest, Error, NotFound, ServiceFailure, ServiceUnavailable, Throttled
 from ...domain.voice_connector import DEFAULT_REGION
@@ -48,6 +49,7 @@ PLACES = (
     ("/numbers", "Numbers", "chime:ListPhoneNumbers"),
     ("/orders", "Orders", "chime:ListPhoneNumberOrders"),
     ("/deletion-queue", "Deletion queue", "chime:ListPhoneNumbers"),
+    ("/pending", "Pending", "chime:ListPhoneNumbers"),
     ("/voice-connectors", "Voice Connectors", "chime:ListVoiceConnectors"),
     ("/sip-rules", "SIP rules", "chime:ListSipRules"),
     ("/trends", "Trends", "chime:ListPhoneNumbers"),
@@ -92,6 +94,7 @@ class Console:
         api_of: ApiOf,
         operations: Mapping[str, Operation],
         proxies: Proxies,
+        routing: Routing,
         *,
         dev: bool,
     ) -> None:
@@ -106,6 +109,7 @@ class Console:
         self.sessions = Sessions(sealer, world.real_seconds)
         self.sign_ins = Throttle(SIGN_INS_A_SECOND, SIGN_INS_AT_ONCE, world.steady_seconds)
         self.proxies = proxies
+        self.routing = routing
 
     def page(self, handler: "Handler", action: str = "") -> Callable[[Request], Awaitable[Response]]:
         """What answers a request for a page, of those alone whose policies allow `action`; of anybody who has signed
