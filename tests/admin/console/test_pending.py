@@ -78,6 +78,8 @@ def test_what_came_of_it(manual: Visitor) -> None:
     name_both(service)
     page = manual.post("/pending", "/pending", number=E164, id=id_on(manual, "/pending"), outcome="failed")
     assert (page.status, "Say why it has failed" in page.text) == (400, True)
+    page = manual.post("/pending", "/pending", number=E164, id=id_on(manual), outcome="done", reason="LIDB says no")
+    assert (page.status, "What is done has no reason" in page.text) == (400, True)
     page = manual.post("/pending", "/pending", number=E164, id=id_on(manual), outcome="failed", reason="LIDB says no")
     assert f"{E164}: set calling name has failed." in page.text
     assert service.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingNameStatus"] == "UpdateFailed"

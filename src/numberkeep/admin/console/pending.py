@@ -71,6 +71,8 @@ async def settle(visit: Visit) -> Response:
         has_failed = visit.text("outcome") == "failed"
         if has_failed and not reason:
             raise BadRequest("Say why it has failed: this is kept in the number's history.")
+        if reason and not has_failed:  # who has written why it has failed, and pressed Enter
+            raise BadRequest("What is done has no reason. Leave it empty, or say that it has failed.")
         answer = Refused(reason) if has_failed else Done()
         store, id = visit.console.storage, visit.text("id")
         kind = await store.transact_locking(visit.caller, e164, settling.settle_now, e164, answer, id=id)
