@@ -30,7 +30,14 @@ TESTS = """
         assert names() == ["Acme"]
 
 
+    def test_one_that_sets_a_variable_too(monkeypatch, numberkeep):
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CHIME", numberkeep.url)
+        assert names() == []
+
+
     def test_others_are_left_alone():
+        assert "AWS_REGION" not in os.environ
         assert "AWS_ENDPOINT_URL_CHIME" not in os.environ
         assert os.environ["AWS_PROFILE"] == "production"
 
@@ -57,18 +64,19 @@ def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("AWS_ENDPOINT_URL_CHIME", raising=False)
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.delenv("AWS_REGION", raising=False)
     pytester.makepyfile(TESTS)
     return pytester
 
 
 def test_the_fixture_is_there_for_who_installs_the_package(tests: pytest.Pytester) -> None:
     result = tests.runpytest_subprocess("-q", "-W", "error")
-    result.assert_outcomes(passed=8)
+    result.assert_outcomes(passed=9)
 
 
 def test_several_processes_have_a_service_each(tests: pytest.Pytester) -> None:
     result = tests.runpytest_subprocess("-q", "-n", "2")
-    result.assert_outcomes(passed=8)
+    result.assert_outcomes(passed=9)
 
 
 def test_it_is_told_of(tests: pytest.Pytester) -> None:

@@ -136,7 +136,7 @@ def test_a_question_to_a_carrier_has_a_span_that_the_carrier_is_told(
         service = start(traces=True, carriers=tmp_path / "carriers.toml")
         service.client().create_phone_number_order(ProductType="VoiceConnector", E164PhoneNumbers=[E164])
         end = time.monotonic() + 20
-        while not receiver.taken:
+        while len(receiver.taken) < 2:  # when it is asked again, it has been heard before
             assert time.monotonic() < end
             time.sleep(0.05)
         service.stop()

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -75,18 +76,63 @@ def test_a_disk_that_is_full_is_said_and_nothing_else_stops(
 def test_standard_output_that_takes_a_part_gets_the_rest_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    chunk, taken = b"".join(b"record %d\n" % number for number in range(20_000)), b""
+    chunk = b"".join(b"record %d\n" % number for number in range(20_000))
+    taken = bytearray()
     with open(reading, "rb", buffering=0) as pipe, open(writing, "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        output = StandardOutput()
-        while True:
-            try:
-                output.write(chunk)
-                break
-            except BlockingIOError:
-                taken += pipe.read(1 << 20)
+
+        def read() -> None:
+            while piece := pipe.read(65536):
+                taken.extend(piece)
+                time.sleep(0.005)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        StandardOutput().write(chunk)
         full.close()
-        assert taken + pipe.read() == chunk
+        reader.join()
+    assert taken == chunk
+
+
+class Full:
+    """A file that takes so many bytes, then none; and what it has taken."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room, self.taken = 0, b""
+        monkeypatch.setattr(trail_module.os, "write", self._write)
+
+    def _write(self, fd: int, data: bytes) -> int:
+        some = bytes(data[: self.room])
+        self.room -= len(some)
+        self.taken += some
+        if data and not some:
+            raise OSError(28, "No space left on device")
+        return len(some)
+
+
+def test_a_record_that_was_cut_is_written_again_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else may have written in between."""
+    full, output = Full(monkeypatch), StandardOutput()
+    full.room = 12
+    chunk = b"record 1\nrecord 2\n"
+    with pytest.raises(OSError, match="No space"):
+        output.write(chunk)
+    assert output.left_of(chunk) == b"record 2\n"
+    full.taken += b"another's\n"
+    full.room = 100
+    output.write(chunk)
+    assert full.taken == b"record 1\nrecanother's\n\nrecord 2\n"
+
+
+def test_a_chunk_that_was_given_up_takes_nothing_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    full, output = Full(monkeypatch), StandardOutput()
+    full.room = 9
+    with pytest.raises(OSError, match="No space"):
+        output.write(b"record 1\nrecord 2\n")
+    full.room = 100
+    output.write(b"record 3\n")
+    assert full.taken == b"record 1\nrecord 3\n"
+    assert output.left_of(b"record 4\n") == b"record 4\n"
 
 
 def test_what_a_full_disk_did_not_take_is_written_when_it_does(

@@ -16,10 +16,10 @@ from numberkeep.domain.caller import Caller
 from numberkeep.domain.errors import NotFound
 from numberkeep.domain.moment import later, seconds_of
 from numberkeep.operations import OPERATIONS
-from numberkeep.settling import ATTEMPTS
+from numberkeep.settling import ATTEMPTS, CLAIM_SECONDS
 from numberkeep.storage import pending_changes, phone_numbers, store
 from numberkeep.storage.driver import Driver
-from numberkeep.worker import CLAIM_SECONDS, Worker
+from numberkeep.worker import Worker
 from numberkeep.world import World
 
 E164 = "+12065550100"

@@ -103,6 +103,7 @@ class App:
     def stop_now(self) -> None:
         """Have those who are still being answered waited for no longer."""
         self._server.cut()
+        self._admin.force_exit = True
 
     def hand_over(self) -> None:
         """Leave the admin port to the process that has taken this one's place."""

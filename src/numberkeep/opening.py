@@ -26,7 +26,8 @@ from .metrics import Metrics
 from .sealing import KeyFile, Sealer, SealError, is_sealed, parse_keys
 from .storage import identities
 from .storage.driver import Driver
-from .storage.sqlite import Sqlite
+from .storage.migrations import refuse_other_versions
+from .storage.sqlite import Sqlite, version_of
 from .storage.tx import Pool, Subscribers
 from .wire import BACKLOG
 from .world import World
@@ -68,6 +69,13 @@ def refuse_absent(database: Location) -> None:
     """Raises StartError if there is no such file."""
     if isinstance(database, Path) and not database.exists():
         raise StartError(f"There is no store {database}.")
+
+
+def check_version(database: Location) -> None:
+    """Raises StoreError if there is a SQLite file whose schema is of another version: opening it would bring it up to
+    date, and an older program that serves it could not start again."""
+    if isinstance(database, Path) and (version := version_of(database)):
+        refuse_other_versions(version)
 
 
 def lock_file_of(database: Path) -> Path:
@@ -162,9 +170,11 @@ async def carriers_in(
 
 
 def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket.socket:
-    """A socket that listens there; `shared`, others of this user's may too. Raises StartError, which names `option`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """A socket that listens there; `shared`, others of this user's may too. A name is that of its IPv4 address, if it
+    has one. Raises StartError, which names `option`."""
     try:
+        families = {family for family, *_ in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
         return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         # The text that socket gives a system's error names the address once more; a resolver's number is below 0.

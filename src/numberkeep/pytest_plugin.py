@@ -1,5 +1,6 @@
 """The fixture `numberkeep`: every test has an inventory of its own, and AWS clients find it by themselves."""
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ def _numberkeep() -> Iterator["Numberkeep"]:
 
 
 @pytest.fixture
-def numberkeep(_numberkeep: "Numberkeep") -> Iterator["Numberkeep"]:
+def numberkeep(_numberkeep: "Numberkeep", monkeypatch: pytest.MonkeyPatch) -> "Numberkeep":
     """A service that speaks the Amazon Chime API, with an empty inventory.
 
     AWS clients that are made while the test runs, by whomever, talk to it. What else it can do:
@@ -27,5 +28,12 @@ def numberkeep(_numberkeep: "Numberkeep") -> Iterator["Numberkeep"]:
     _numberkeep.reset()
     for kept in ("requests", "snapshots"):
         _numberkeep.control("DELETE", kept)
-    with _numberkeep.redirect():
-        yield _numberkeep
+    # By monkeypatch, which the test may use too: who came last takes leave first.
+    for name, value in _numberkeep.changed_environment().items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    if boto3 := sys.modules.get("boto3"):
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
+    return _numberkeep

@@ -9,11 +9,9 @@ from typing import Any, TypeVar
 from .carriers.routing import subscribers_from, subscribers_of
 from .config import Location, Settings, shell_user
 from .domain.caller import NOBODY, Caller
-from .opening import carriers_in, open_store, refuse_absent
+from .opening import carriers_in, check_version, open_store, refuse_absent
 from .storage import store
 from .storage.driver import Driver, promise
-from .storage.migrations import refuse_other_versions
-from .storage.sqlite import version_of
 from .storage.tx import Tx
 from .world import World
 
@@ -67,8 +65,8 @@ def open_session(
     """
     if database and not make:
         refuse_absent(database)
-    if isinstance(database, Path) and (version := version_of(database)):
-        refuse_other_versions(version)  # an older program may be serving it, and could not start on a newer one
+    if database:
+        check_version(database)
     world, stack = World(), AsyncExitStack()
     with asyncio.Runner() as runner:
         try:

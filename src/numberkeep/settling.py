@@ -24,6 +24,8 @@ FIRST_PAUSE_SECONDS = 1
 LONGEST_PAUSE_SECONDS = 3600
 
 
+CLAIM_SECONDS = 60
+"""For how long other workers leave alone what one has claimed: should that one die, they go on then."""
 LONGEST_REASON = 300
 """In characters: what others say is kept and logged, and they may say anything."""
 
@@ -98,6 +100,12 @@ def settle(
             return
         answer = Refused(f"the carrier has failed to answer {attempts} times; the last time: {answer.why}")
     _settle(tx, change, answer)
+
+
+def hurry(tx: Tx, e164: str | None, limit: int) -> int:
+    """Have up to `limit` of the account's changes asked for now whose carrier has failed to answer; of one number, if
+    it is given. How many. Those that are due soon are left to it: somebody may be asking for them."""
+    return pending_changes.hurry(tx, e164, later(tx.now, seconds=CLAIM_SECONDS), limit)
 
 
 def is_asked(change: PendingChange, number: PhoneNumber, now: Timestamp) -> bool:

@@ -67,6 +67,7 @@ class Supervisor:
         """Held by whoever fills a seat again."""
         self._workers: set[_Worker] = set()
         """All that may run, in a seat or not."""
+        self._is_ending = False
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT; on SIGHUP replace the workers one after the other.
@@ -80,13 +81,23 @@ class Supervisor:
             self._lock_fd, self._metrics_fd = lock.fileno(), metrics.fileno()
             serving = asyncio.create_task(self._serve(ready, again))
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, serving.cancel)
+                loop.add_signal_handler(number, self._end, serving, number)
             try:
                 with suppress(asyncio.CancelledError):
                     await serving
             finally:
                 await self._stop(*self._workers)
                 log.info("the supervisor (pid %d) has stopped all workers, and ends", os.getpid())
+
+    def _end(self, serving: asyncio.Task[None], number: int) -> None:
+        """Have the workers end; the next SIGINT is theirs, who wait for nobody any longer then."""
+        if not self._is_ending:
+            self._is_ending = True
+            serving.cancel()
+        elif number == signal.SIGINT:
+            for worker in self._workers:
+                with suppress(ProcessLookupError):
+                    worker.process.send_signal(signal.SIGINT)
 
     async def _serve(self, ready: Callable[[], None], again: asyncio.Event) -> None:
         first, *others = range(len(self._listeners))

@@ -43,6 +43,9 @@ _NOTHING_ELSE = {
 """What keeps a client from a configuration of its user's that would lead it elsewhere."""
 
 
+_NO_PROXY = ("NO_PROXY", "no_proxy")
+
+
 class Refused(Exception):
     """The service does not do what it was asked; the text says why."""
 
@@ -135,16 +138,18 @@ class Numberkeep:
             "AWS_REGION": REGION,
         }
 
+    def changed_environment(self) -> dict[str, str | None]:
+        """What has to be set in the environment, or is None and must not be there, for AWS clients to come here."""
+        direct = {name: ",".join(filter(None, ("127.0.0.1", os.environ.get(name)))) for name in _NO_PROXY}
+        return {**dict.fromkeys(_ASIDE), **_NOTHING_ELSE, **self.environment, **direct}
+
     @contextmanager
     def redirect(self) -> Iterator[None]:
         """Have AWS clients that are made meanwhile, by whomever in this process, come here, and no other credentials
         be found: the environment has what they look for, and is as it was afterwards."""
-        before = dict(os.environ)
-        for name in _ASIDE:
-            os.environ.pop(name, None)
-        os.environ.update(_NOTHING_ELSE | self.environment)
-        for name in ("NO_PROXY", "no_proxy"):
-            os.environ[name] = ",".join(filter(None, ("127.0.0.1", os.environ.get(name))))
+        changes = self.changed_environment()
+        before = {name: os.environ.get(name) for name in changes}
+        _set_environment(changes)
         boto3: Any = sys.modules.get("boto3")
         session = boto3 and boto3.DEFAULT_SESSION
         if boto3:
@@ -152,10 +157,7 @@ class Numberkeep:
         try:
             yield
         finally:
-            changed = {*_ASIDE, *_NOTHING_ELSE, *self.environment, "NO_PROXY", "no_proxy"}
-            for name in changed & os.environ.keys():
-                del os.environ[name]
-            os.environ.update({name: before[name] for name in changed & before.keys()})
+            _set_environment(before)
             if boto3:
                 boto3.DEFAULT_SESSION = session
 
@@ -265,6 +267,14 @@ def running(*, carriers: str | Path | None = None, empty: bool = True) -> Runnin
     `carriers` is a file as ``--carriers`` takes it; without `empty` there is a demonstration inventory.
     """
     return Running(carriers=Path(carriers) if carriers else None, empty=empty)
+
+
+def _set_environment(changes: Mapping[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _account(account: str) -> str:

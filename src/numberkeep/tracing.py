@@ -71,8 +71,8 @@ class Tracing:
         self._end(request, span, time_ns())
 
     def _end(self, request: Request, span: Span, at: int) -> None:
-        del self._spans[id(request)]
-        span.end(at)
+        if self._spans.pop(id(request), None) is span:
+            span.end(at)
 
     @contextmanager
     def asking(self, name: str) -> Iterator[Callable[[str], None]]:

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import select
 import sys
 import threading
 from collections.abc import Sequence
@@ -94,6 +95,10 @@ class File:
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
 
+    def left_of(self, chunk: bytes | bytearray) -> bytes | bytearray:
+        """As of `StandardOutput`: here, all of it."""
+        return chunk
+
     def close(self) -> None:
         self._file.close()
 
@@ -108,21 +113,37 @@ class StandardOutput:
     def __init__(self, lock_fd: int | None = None) -> None:
         """Whoever else writes to it locks the file behind `lock_fd` for as long as that takes."""
         self._lock_fd = lock_fd
+        self._chunk: bytes | bytearray = b""
         self._done = 0
+        """How many bytes of the chunk have been written."""
 
     def write(self, chunk: bytes | bytearray) -> None:
-        """Write `chunk`. Raises OSError if that cannot be; the same one is to be tried again, and goes on."""
+        """Write `chunk`. Raises OSError if that cannot be; one that is tried again goes on with the first record that
+        has not been written to its end."""
         # lockf, whose locks are a process's own: flock's belong to the open file, which all have from their supervisor.
         if self._lock_fd is not None:
             fcntl.lockf(self._lock_fd, fcntl.LOCK_EX)
         try:
+            output = sys.stdout.fileno()  # unbuffered: what a buffer keeps it would write once more
+            if self._chunk is not chunk:
+                self._chunk, self._done = chunk, 0
+            elif (begin := chunk.rfind(b"\n", 0, self._done) + 1) < self._done:
+                os.write(output, b"\n")  # another process may have written since, and its record is a line of its own
+                self._done = begin
             view = memoryview(chunk)
-            while self._done < len(view):  # unbuffered: what a buffer keeps it would write once more
-                self._done += os.write(sys.stdout.fileno(), view[self._done :])
-            self._done = 0
+            while self._done < len(view):
+                try:
+                    self._done += os.write(output, view[self._done :])
+                except BlockingIOError:
+                    if not select.select([], [output], [], RETRY_SECONDS)[1]:
+                        raise
         finally:
             if self._lock_fd is not None:
                 fcntl.lockf(self._lock_fd, fcntl.LOCK_UN)
+
+    def left_of(self, chunk: bytes | bytearray) -> bytes | bytearray:
+        """The records of `chunk` that have not been written to their end."""
+        return chunk[chunk.rfind(b"\n", 0, self._done) + 1 :] if self._chunk is chunk else chunk
 
     def close(self) -> None:
         """Standard output is not ours to close."""
@@ -187,9 +208,10 @@ class Trail:
                     log.exception("%d bytes of the trail cannot be written, and wait", len(chunk))
                 failed = True
             if self._closing.wait(RETRY_SECONDS):
-                log.error("%d bytes of the trail cannot be written where they belong; they follow", len(chunk))
+                left = output.left_of(chunk)
+                log.error("%d bytes of the trail cannot be written where they belong; they follow", len(left))
                 with suppress(OSError, ValueError):
-                    sys.stderr.buffer.write(chunk)
+                    sys.stderr.buffer.write(left)
                     sys.stderr.buffer.flush()
                 return
         if failed:

@@ -20,7 +20,7 @@ from .domain.caller import NOBODY, worker_of
 from .domain.errors import Error, ServiceUnavailable
 from .domain.moment import Timestamp, later, seconds_of
 from .metrics import Metrics
-from .settling import Failed
+from .settling import CLAIM_SECONDS, Failed
 from .storage import store
 from .storage.deliveries import Delivery, Status
 from .storage.driver import Driver
@@ -44,8 +44,6 @@ PLACES_OF_A_RECEIVER = 64
 """How many of them may wait for one receiver: one that does not answer is not to hold up the others."""
 BUSY_SECONDS = 1
 """After how long it is looked again whether a receiver has a place."""
-CLAIM_SECONDS = 60
-"""For how long other workers leave a change alone that one has claimed: should that one die, they go on then."""
 CARRIER_SECONDS = 30
 """How long a carrier has to answer: less than a claim lasts, or two workers would ask by turns for ever."""
 TELL_SECONDS = 60

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,19 @@ def test_the_secret_key_is_turned_over(shell: Shell) -> None:
     shell.json("keys", "create", "--name", "alice", **environment)
 
 
+def test_an_older_store_is_not_sealed_anew(shell: Shell) -> None:
+    file = shell.directory / "secret.key"
+    shell.succeed("keys", "init", str(file), account=None)
+    environment = {"NUMBERKEEP_SECRET_KEY": "", "NUMBERKEEP_SECRET_KEY_FILE": str(file)}
+    assert "There is no store" in shell.fail("keys", "rekey", account=None, **environment)
+    shell.json("keys", "create", "--name", "alice", **environment)
+    with closing(sqlite3.connect(shell.database)) as store:
+        store.execute("PRAGMA user_version = 3")
+    before = file.read_text()
+    assert "run `numberkeep migrate up` first" in shell.fail("keys", "rekey", account=None, **environment)
+    assert file.read_text() == before
+
+
 def test_users_and_roles(shell: Shell) -> None:
     assert shell.succeed("users", "create", "--name", "alice") == f"arn:aws:iam::{ACCOUNT}:user/alice\n"
     assert "has a user alice already" in shell.fail("users", "create", "--name", "alice")
@@ -168,6 +183,10 @@ def test_policies(shell: Shell) -> None:
     denied.write_text(json.dumps({"Statement": {"Effect": "Deny", "Action": "chime:Get*", "Resource": connector}}))
     assert shell("policies", "attach", "--user", "bob", "--policy", str(denied)).stderr == ""
     assert shell.succeed(*simulate, "chime:GetVoiceConnector", "--resource", connector) == "ExplicitDeny\n"
+    role = f"arn:aws:iam::{ACCOUNT}:role/ops"
+    denied.write_text(json.dumps({"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}}))
+    shell.succeed("policies", "attach", "--user", "bob", "--policy", str(denied))
+    assert shell(*simulate, "sts:AssumeRole", "--resource", role).output == "Allow\n"
     shell.succeed("policies", "detach", "--user", "bob", "--policy", "denied")
     assert json.loads(shell.succeed("policies", "show", "--user", "bob", "--policy", "readers")) == READ_ONLY
     assert shell.json("policies", "list", "--user", "bob") == [{"policy": "readers", "kind": "own"}]

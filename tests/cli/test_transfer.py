@@ -164,6 +164,13 @@ def test_json_comes_as_lines_or_as_an_array(database: str, tmp_path: Path, form:
     assert [one.get("line") for one in errors[1:]] == [7, "{oops"][: refused - 1]
 
 
+def test_a_line_of_json_that_is_no_utf_8_is_told(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "numbers.jsonl"
+    file.write_bytes('{"E164PhoneNumber": "+12065550100", "Name": "Größe"}\n'.encode("latin-1"))
+    assert numbers(database, "import", str(file)).exit_code == 1
+    assert "The line is not in UTF-8." in file.with_name("numbers.jsonl.errors.jsonl").read_text()
+
+
 def test_a_dry_run_changes_nothing(database: str, file: Path, tmp_path: Path) -> None:
     file.write_text(HEADER + ROW + "+12065550101,Fax,\n")
     CliRunner().invoke(main, ["migrate", "up", "--database", database])

@@ -27,7 +27,8 @@ from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.config import Location
 from numberkeep.opening import open_store
 from numberkeep.operations import OPERATIONS
-from numberkeep.worker import CLAIM_SECONDS, Worker
+from numberkeep.settling import CLAIM_SECONDS
+from numberkeep.worker import Worker
 from numberkeep.world import World
 from postgres import PostgresServer
 

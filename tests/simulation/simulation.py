@@ -26,11 +26,11 @@ from numberkeep.domain.moment import Timestamp, later
 from numberkeep.maintenance import migrate
 from numberkeep.opening import open_store
 from numberkeep.operations import OPERATIONS
-from numberkeep.settling import settle_now
+from numberkeep.settling import CLAIM_SECONDS, settle_now
 from numberkeep.storage.checking import check
 from numberkeep.storage.driver import Driver
 from numberkeep.storage.tx import Tx
-from numberkeep.worker import CLAIM_SECONDS, Worker
+from numberkeep.worker import Worker
 from numberkeep.world import World
 
 P = ParamSpec("P")

@@ -6,34 +6,39 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 15
-"""From the last request, or the opening of the connection, to the end of the next head."""
+"""From the last answer, or the opening of the connection, to the end of the next head; and for which an answer may be
+left unread."""
 MOST_CONNECTIONS = 512
-"""Open at once; requests on more are answered 503."""
+"""Open at once: requests on more are answered 503, and beyond twice as many they are closed."""
 
 
 class Connection(H11Protocol):
-    """One of uvicorn's that is closed when no request comes of it."""
+    """One of uvicorn's that is closed when no request comes of it, and when its answers are not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._began_to_wait()
+        self._unread = 0
+        self._begin_to_wait()
+        if len(self.connections) > 2 * MOST_CONNECTIONS:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._waiting.cancel()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        before = self.cycle
-        super().data_received(data)
-        if self.cycle is not before:
-            self._waiting.cancel()
-            self._began_to_wait()
+    def on_response_complete(self) -> None:
+        self._waiting.cancel()
+        self._begin_to_wait()
+        super().on_response_complete()
 
-    def _began_to_wait(self) -> None:
-        self._waiting = self.loop.call_later(HEAD_SECONDS, self._give_up)
+    def _begin_to_wait(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_SECONDS, self._look)
 
-    def _give_up(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._began_to_wait()  # for an answer of ours
+    def _look(self) -> None:
+        unread, self._unread = self._unread, self.transport.get_write_buffer_size()
+        if self._unread and self._unread == unread:
+            self.transport.abort()
+        elif self._unread or (self.cycle is not None and not self.cycle.response_complete):
+            self._begin_to_wait()  # for the peer to read, or for us to answer
         else:
             self.transport.close()

@@ -22,7 +22,7 @@ from ..domain.identity import (
     User,
 )
 from ..keyring import new_key, policy_of
-from ..opening import reseal, sealer_of
+from ..opening import check_version, refuse_absent, reseal, sealer_of
 from ..operations import INSTEAD, OPERATIONS
 from ..sealing import Sealer, SealError, add_key, make_key_file
 from ..storage import identities
@@ -67,17 +67,18 @@ def named_in_vain(policy: AttachedPolicy) -> Iterator[str]:
     """Resources that a policy names and no request is about, such as a phone number."""
     statements = msgspec.json.decode(policy.document)["Statement"] if policy.document else []
     for statement in statements if isinstance(statements, list) else [statements]:
-        for member in ("Resource", "NotResource"):
-            named = statement.get(member, ())
-            for arn in [named] if isinstance(named, str) else named:
-                parts = arn.split(":", 5)
-                kind = parts[-1].partition("/")[0]
-                if parts[2:3] == ["chime"] and not set(kind) & {"*", "?"} and kind not in RESOURCE_KINDS.values():
-                    yield arn
+        named = statement.get("Resource", ())
+        for arn in [named] if isinstance(named, str) else named:
+            parts = arn.split(":", 5)
+            kind = parts[-1].partition("/")[0]
+            if parts[2:3] == ["chime"] and not set(kind) & {"*", "?"} and kind not in RESOURCE_KINDS.values():
+                yield arn
 
 
 def has_resource(action: str) -> bool:
     """Whether requests for an action are about a resource that a policy can name."""
+    if action.lower() == "sts:assumerole":
+        return True  # the role's
     operations = flavours(OPERATIONS, INSTEAD)["default"].operations.values()
     return any(one.resource is not None for one in operations if one.action.lower() == action.lower())
 
@@ -183,6 +184,8 @@ def rekey(database: Location, secret_key_file: Path | None) -> None:
     if secret_key_file is None:
         raise click.UsageError("rekey needs --secret-key-file: it puts the new key there.")
     file = secret_key_file
+    refusing(lambda: check_version(database))
+    refusing(lambda: refuse_absent(database))
     try:
         add_key(file)
     except SealError as error:

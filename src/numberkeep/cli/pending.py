@@ -97,10 +97,11 @@ def retry(database: Location, account: str, phone_number: str | None, every: boo
         raise click.UsageError("Name either a number or, with --all, all of them.")
     e164 = refusing(lambda: normalize_id(phone_number)) if phone_number else None
     count = 0
-    while some := run(database, account, pending_changes.hurry, e164, CHANGES_AT_ONCE):
-        count += len(some)
+    while some := run(database, account, settling.hurry, e164, CHANGES_AT_ONCE):
+        count += some
     if not count:
-        raise click.ClickException(f"Nothing is pending of {e164 or 'any number'} whose carrier has failed to answer.")
+        what = f"Nothing is pending of {e164 or 'any number'} whose carrier has failed to answer"
+        raise click.ClickException(f"{what}, but for what is asked again within a minute.")
     click.echo(f"{count} change{'s are' if count > 1 else ' is'} asked for again.")
 
 

@@ -118,6 +118,10 @@ def _associations(names: Sequence[str], values: Sequence[str], timestamps: Seque
     )
 
 
+class _Unread(str):
+    """A line that is no JSON, with another sign for what is not UTF-8, which JSON cannot hold."""
+
+
 class JsonReader(Reader):
     """JSON: objects like PhoneNumber, one on each line, or an array of them."""
 
@@ -132,11 +136,12 @@ class JsonReader(Reader):
                 try:
                     yield msgspec.json.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError):
-                    yield line.decode(errors="replace").rstrip("\n")
+                    yield _Unread(line.decode(errors="replace").rstrip("\n"))
 
     def parse(self, raw: Any) -> GivenNumber:
         if not isinstance(raw, dict):
-            raise ValueError("This is no JSON object.")
+            is_text = isinstance(raw, _Unread) and "\N{REPLACEMENT CHARACTER}" in raw
+            raise ValueError("The line is not in UTF-8." if is_text else "This is no JSON object.")
         return msgspec.convert({name: value for name, value in raw.items() if name != ERROR}, GivenNumber)
 
     def errors_to(self, path: Path) -> "Errors":
@@ -222,7 +227,7 @@ class _JsonErrors(Errors):
         pass
 
     def _write(self, file: IO[str], raw: Any, error: str) -> None:
-        said = raw if isinstance(raw, dict) else {"line": raw}
+        said = raw if isinstance(raw, dict) else {"line": str(raw) if isinstance(raw, _Unread) else raw}
         file.write(msgspec.json.encode({**said, ERROR: error}).decode() + "\n")
 
 

@@ -69,18 +69,17 @@ def delete_all(tx: Tx, e164: str) -> None:
         tx.known.pop((*key, kind), None)
 
 
-def hurry(tx: Tx, e164: str | None, limit: int) -> list[PendingChange]:
-    """Have the account's changes asked for now whose carrier has failed to answer: up to `limit`; of one number, if it
-    is given."""
+def hurry(tx: Tx, e164: str | None, after: Timestamp, limit: int) -> int:
+    """Have up to `limit` of the account's changes asked for now whose carrier has failed to answer, and would be asked
+    again `after` that moment only; of one number, if it is given. How many; the failures count anew for them."""
     sql = f"{_SELECT} WHERE account_id = ? AND attempts > 0 AND due_at > ?"
-    values = [tx.account_id, tx.now]
+    values = [tx.account_id, after]
     if e164:
         sql, values = f"{sql} AND e164_phone_number = ?", [*values, e164]
     rows = tx.execute(f"{sql} ORDER BY e164_phone_number LIMIT ?", (*values, limit)).fetchall()
-    found = [PendingChange(*row) for row in rows]
-    for change in found:
-        postpone(tx, replace(change, due_at=tx.now))
-    return found
+    for row in rows:
+        postpone(tx, replace(PendingChange(*row), due_at=tx.now, attempts=0))
+    return len(rows)
 
 
 def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:

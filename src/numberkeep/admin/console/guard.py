@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_SECONDS = 30
-"""How long a sender may be silent in the middle of a body; then it counts as gone."""
+"""How long a body may take to arrive; then its sender counts as gone."""
 _LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.I)
 
 PAGE_HEADERS = (
@@ -51,14 +51,14 @@ class Guard:
                     headers.append((b"cache-control", b"no-store"))
             await send(message)
 
-        more = True
+        more, deadline = True, asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def receive_in_time() -> Message:
             nonlocal more
             if not more:
                 return await receive()
             try:
-                async with asyncio.timeout(BODY_SECONDS):
+                async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
                 message = {"type": "http.disconnect"}
