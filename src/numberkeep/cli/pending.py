@@ -53,15 +53,17 @@ def list_(
 
     def told() -> Iterator[dict[str, Any]]:
         for change, number, now in _all(database, account):
-            if asked and not settling.is_asked(change, number, now):
-                continue
+            is_asked = settling.is_asked(change, number, now)
             name = routing.name_of(account, number.e164_phone_number) if routing else None
-            if carrier in (None, name):
-                named = number.requested_calling_name if change.kind == "set_calling_name" else None
-                row = {**asdict(change), "calling_name": named}
-                if routing and name:
-                    row |= {"carrier": name} | ({"due_at": None} if routing.is_manual(name) else {})
-                yield row
+            if carrier not in (None, name) or (asked and not is_asked):
+                continue
+            row = asdict(change)
+            row["calling_name"] = number.requested_calling_name if change.kind == "set_calling_name" else None
+            if routing and name:
+                row["carrier"] = name
+                if is_asked and routing.is_manual(name):
+                    row["due_at"] = None  # nobody is asked
+            yield row
 
     refusing(lambda: show(told(), ("carrier", *COLUMNS) if carriers else COLUMNS, output))
 
