@@ -199,6 +199,7 @@ def settle_now(
         phone_numbers.replace(tx, number, number.begin_release(tx.now))
     if change.kind == "order" and isinstance(answer, Done) and not phone_numbers.claim(tx, e164):
         raise Conflict(f"Another account owns {e164}.")
+    deliveries.give_up(tx, e164, id_of(change), "somebody has said what came of it")
     _settle(tx, change, answer)
     return change.kind
 

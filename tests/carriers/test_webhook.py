@@ -80,10 +80,11 @@ def call_back(
     secret: str = SECRET,
     age: timedelta = timedelta(),
     name: str = "own",
+    type: str = "number.settled",
     **more: str,
 ) -> httpx.Response:
     """Say what came of a change, as its carrier does."""
-    body = json.dumps({"type": "number.settled", "data": {**message["data"], **more}})
+    body = json.dumps({"type": type, "data": {**message["data"], **more}})
     at = datetime.now(UTC) - age
     signed = Webhook(secret).sign("msg_1", at, body)
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signed}
@@ -357,6 +358,19 @@ def test_a_subscriber_that_is_named_no_longer_is_sent_nothing_again(told: Servic
     again = CliRunner().invoke(main, ["deliveries", "retry", *options, "--receiver", "crm"])
     assert (again.exit_code, "There is no subscriber crm any more" in again.stderr) == (1, True)
     assert [one["status"] for one in run(told, "deliveries", "list", "--failing")] == ["Failed"]
+
+
+def test_a_question_that_was_answered_otherwise_fails_no_more(carried: Service, receiver: Receiver) -> None:
+    receiver.answer = lambda message: (500, b"")
+    order(carried, E164, OTHER)
+    carried.advance("10s")
+    where = ["--database", f"sqlite:///{carried.app.settings.database}", "--account", ACCOUNT]
+    assert CliRunner().invoke(main, ["pending", "settle", *where, E164, "--succeed"]).exit_code == 0
+    message = next(one for one in receiver.taken if one["data"]["e164_phone_number"] == OTHER)
+    assert call_back(carried, message, type="x", status="done").status_code == 400
+    assert call_back(carried, message, status="done").status_code == 204
+    listed = run(carried, "deliveries", "list")
+    assert {(one["status"], one["failure"]) for one in listed} == {("Failed", "somebody has said what came of it")}
 
 
 def test_a_carrier_that_is_mended_is_asked_now(carried: Service, receiver: Receiver) -> None:

@@ -183,6 +183,7 @@ def test_policies(shell: Shell) -> None:
     denied.write_text(json.dumps({"Statement": {"Effect": "Deny", "Action": "chime:Get*", "Resource": connector}}))
     assert shell("policies", "attach", "--user", "bob", "--policy", str(denied)).stderr == ""
     assert shell.succeed(*simulate, "chime:GetVoiceConnector", "--resource", connector) == "ExplicitDeny\n"
+    assert "no action of Amazon Chime's" in shell.fail(*simulate, "chime:UpdatePhoneNumbr")
     role = f"arn:aws:iam::{ACCOUNT}:role/ops"
     denied.write_text(json.dumps({"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}}))
     shell.succeed("policies", "attach", "--user", "bob", "--policy", str(denied))

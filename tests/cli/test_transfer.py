@@ -117,14 +117,36 @@ def test_rows_that_break_a_rule_are_mended_and_fed_in_again(database: str, file:
     check(database)
 
 
-@pytest.mark.parametrize(
-    "name", ["x" * 257, "Größe", "=cmd|calc", "<b>x</b>", '"unclosed\n+12065550102,VoiceConnector,x']
-)
+@pytest.mark.parametrize("name", ["x" * 257, "Größe", "=cmd|calc", "<b>x</b>"])
 def test_a_name_that_the_api_refuses_is_refused(database: str, file: Path, name: str) -> None:
     file.write_text(HEADER + ROW + f"+12065550101,VoiceConnector,{name}\n")
     result = numbers(database, "import", str(file))
     assert (result.exit_code, result.stdout) == (1, "1 added, 0 there already, 1 refused.\n")
     assert list(exported(database)) == ["+12065550100"]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ('+12065550101,VoiceConnector,"US\n+12065550102,VoiceConnector,US\n', "a quote is opened and never closed"),
+        ('+12065550101,VoiceConnector,"U"S\n', "expected after"),
+    ],
+)
+def test_a_quote_that_is_wrong_swallows_no_row(database: str, file: Path, row: str, why: str) -> None:
+    file.write_text(f"E164PhoneNumber,ProductType,Country\n+12065550100,VoiceConnector,US\n{row}")
+    result = numbers(database, "import", str(file))
+    assert result.exit_code == 1
+    assert "The row that begins in line 3 is no CSV: " in result.stderr
+    assert why in result.stderr
+
+
+def test_what_the_api_would_say_of_a_name_is_told_in_words(database: str, file: Path) -> None:
+    file.write_text("E164PhoneNumber,ProductType,Name,CallingName\n+12065550100,VoiceConnector,a*b,\n"
+                    "+12065550101,VoiceConnector,,x\n")  # fmt: skip
+    assert numbers(database, "import", str(file)).exit_code == 1
+    errors = file.with_name("numbers.csv.errors.csv").read_text()
+    assert "Name must be at most 256 letters" in errors
+    assert "CallingName must be 2 to 15 letters" in errors
 
 
 def test_a_row_that_is_no_utf_8_is_kept_as_it_was(database: str, file: Path) -> None:
@@ -142,9 +164,11 @@ def test_a_pipe_is_imported(database: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, b"1 added, 0 there already, 1 refused.\n")
     assert "Fax" in (tmp_path / "numbers.errors.csv").read_text()
     sent = b'{"E164PhoneNumber": "+12065550100", "ProductType": "VoiceConnector", "Name": "Desk"}\n'
-    command += ["--format", "json", "--errors", "left", "/dev/stdin"]
+    command += ["--format", "json", "/dev/stdin"]
     done = subprocess.run(command, input=sent, capture_output=True, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, b"0 added, 1 there already, 0 refused.\n")
+    done = subprocess.run(command, input=b"7\n", capture_output=True, cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "numbers.errors.jsonl").exists()) == (1, True)
 
 
 @pytest.mark.parametrize("form", ["lines", "array"])

@@ -224,6 +224,15 @@ def test_a_worker_that_dies_is_replaced(database: str, key: tuple[str, str]) -> 
             assert test_cli.client(url, *key).get_phone_number(PhoneNumberId=NUMBERS[0])
 
 
+def test_workers_share_their_port_with_no_other_service(database: str, key: tuple[str, str]) -> None:
+    with serving(database, "--workers", "2") as (_, url, _):
+        port = url.rpartition(":")[2]
+        command = ("serve", "--database", database, "--workers", "2", "--port", port, "--admin-port", "0")
+        other = test_cli.run(*command)
+        assert other.returncode == 1
+        assert f"Cannot listen on 127.0.0.1:{port}: Address already in use" in other.stderr
+
+
 def test_workers_do_not_outlive_their_supervisor(database: str, key: tuple[str, str]) -> None:
     with serving(database, "--workers", "2") as (supervisor, _, _):
         workers = children(supervisor.pid)

@@ -140,6 +140,7 @@ class Settled(Struct):
 
 
 class _Callback(Struct):
+    type: Literal["number.settled"]
     data: Settled
 
 

@@ -52,8 +52,7 @@ def read_policy(policy: str) -> AttachedPolicy:
     path = Path(policy)
     try:
         document = parse(path.read_bytes())
-        names = {f"chime:{name}" for service in SERVICES for name in load(service)["operations"]}
-        check_actions(document, names)
+        check_actions(document, chime_actions())
     except OSError as error:
         raise click.ClickException(
             f"{policy} is no file that can be read, and no managed policy: {', '.join(MANAGED)}."
@@ -61,6 +60,11 @@ def read_policy(policy: str) -> AttachedPolicy:
     except PolicyError as error:
         raise click.ClickException(f"The policy {policy} is refused. {error}") from error
     return AttachedPolicy(path.stem, msgspec.json.encode(document).decode())
+
+
+def chime_actions() -> set[str]:
+    """The names of all actions of both flavours."""
+    return {f"chime:{name}" for service in SERVICES for name in load(service)["operations"]}
 
 
 def named_in_vain(policy: AttachedPolicy) -> Iterator[str]:
@@ -408,6 +412,10 @@ def simulate(
     region: str,
 ) -> None:
     """Say whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny, as the server decides it."""
+    try:
+        check_actions({"Statement": {"Action": action}}, chime_actions())
+    except PolicyError as error:
+        raise click.UsageError(f"--action: {action} is no action of Amazon Chime's.") from error
     one = _principal(database, account, user, role)
     if resource != "*" and not has_resource(action):
         click.echo(

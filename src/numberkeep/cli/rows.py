@@ -79,7 +79,7 @@ class CsvReader(Reader):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
         self._text = TextIOWrapper(file, "utf-8-sig", newline="", errors="surrogateescape")
-        self._lines = csv.reader(self._text)
+        self._lines = csv.reader(self._text, strict=True)
         self._header = _understood(lambda: next(self._lines, []))
         for name in self._header:
             if name not in _KNOWN_COLUMNS:
@@ -89,9 +89,20 @@ class CsvReader(Reader):
         self._error = self._header.index(ERROR) if ERROR in self._header else None
 
     def rows(self) -> Iterator[list[str]]:
-        while (cells := _understood(lambda: next(self._lines, None))) is not None:
+        while (cells := self._next_row()) is not None:
             if cells:
                 yield cells
+
+    def _next_row(self) -> list[str] | None:
+        begin = self._lines.line_num + 1
+        try:
+            return next(self._lines, None)
+        except csv.Error as error:
+            what = "a quote is opened and never closed" if "end of data" in str(error) else str(error)
+            raise click.ClickException(
+                f"The row that begins in line {begin} is no CSV: {what}. Mend it and import again; rows before it that"
+                " are there already stay."
+            ) from error
 
     def parse(self, raw: list[str]) -> GivenNumber:
         if len(raw) != len(self._header):

@@ -57,6 +57,7 @@ def _supervise(settings: Settings) -> None:
     logs.configure(settings.log_format)
     try:
         with ExitStack() as stack:
+            listen(settings.host, settings.port, "--port").close()  # or other servers' workers would share it
             first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
             port = first.getsockname()[1]
             others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]

@@ -97,9 +97,9 @@ def import_(
     own, which can be mended and imported; the exit code is 1 if there are any.
     """
     wanted = rows.format_of(file, format)
-    is_file = str(file) != "-"
-    named = file.name if is_file else "numbers"
-    errors_path = errors_path or file.with_name(f"{named}.errors.{'csv' if wanted == 'csv' else 'jsonl'}")
+    is_file = file.is_file() and not str(file).startswith(("/dev/", "/proc/"))
+    beside = file if is_file else Path("numbers")
+    errors_path = errors_path or beside.with_name(f"{beside.name}.errors.{'csv' if wanted == 'csv' else 'jsonl'}")
     if errors_path.resolve() == file.resolve():
         raise click.UsageError("--errors: this is the file that is imported.")
     if not os.access(errors_path if errors_path.exists() else errors_path.parent, os.W_OK):
@@ -108,7 +108,7 @@ def import_(
 
     def run() -> dict[str, int]:
         with (
-            file.open("rb") if is_file else nullcontext(sys.stdin.buffer) as source,
+            nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source,
             open_session(None if in_memory else database, account, carriers, make=not dry_run) as session,
         ):
             reader = rows.reader_of(source, wanted)
@@ -181,11 +181,18 @@ def put_batch(session: Session, given: Sequence[GivenNumber], dry_run: bool = Fa
         return [outcome for one in given for outcome in put_batch(session, [one], dry_run)]
 
 
+_RULES = {
+    "CallingName": "2 to 15 letters, digits and spaces",
+    "Name": "at most 256 letters, digits and signs of ,._- with spaces between",
+}
 _NAMES = {"ProductType": ProductType, "Status": Status, "CallingNameStatus": CallingNameStatus}
 
 
 def _why(error: ValueError) -> str:
     """What is wrong with a row; of a name that is none, those that there are."""
     text = str(error)
+    for member, rule in _RULES.items():
+        if f"`$.{member}`" in text:
+            return f"{member} must be {rule}."
     unknown = re.fullmatch(r"Invalid enum value .* - at `\$\.(\w+)`", text)
     return f"{text}; there are {', '.join(get_args(_NAMES[unknown[1]]))}." if unknown and unknown[1] in _NAMES else text

@@ -106,6 +106,13 @@ def note(tx: Tx, e164: str, receiver: str, message_id: str, type: str, status: S
         tx.write(_INSERT, astuple(delivery))
 
 
+def give_up(tx: Tx, e164: str, message_id: str, why: str) -> None:
+    """A question that a carrier has failed to answer is asked no more."""
+    sql = "UPDATE deliveries SET status = 'Failed', failure = ? WHERE account_id = ? AND e164_phone_number = ?"
+    values = (why, tx.account_id, e164, message_id)
+    tx.write(f"{sql} AND message_id = ? AND status = 'Pending' AND data = ''", values)
+
+
 def is_over(delivery: Delivery) -> bool:
     """Whether a message that is due is only to be forgotten."""
     return delivery.status not in OPEN or not delivery.data
