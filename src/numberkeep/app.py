@@ -16,6 +16,7 @@ from .admin import AdminServer, application, health
 from .admin import metrics as metrics_page
 from .admin.callbacks import Callbacks
 from .admin.console import Console
+from .admin.console.calls import SETTLE, Settlements
 from .admin.control import DEFAULT_ACCOUNT_ID, Controls
 from .admin.faults import Faults, FaultyCarrier
 from .admin.health import Health
@@ -124,7 +125,7 @@ class App:
         asking: Any = {"asking": tracing.asking} if tracing else {}
         worker = Worker(self.store, carrier_of, world, carriers.endpoint_of, metrics=metrics, **asking)
         demonstration = _demonstration() if settings.dev and not settings.empty else b"[]"
-        operations = {name for flavour in compiled.values() for name in flavour.operations} | {*STS_ACTIONS}
+        operations = {name for flavour in compiled.values() for name in flavour.operations} | {*STS_ACTIONS, SETTLE}
         controls = Controls(world, self.store, worker, demonstration, faults, requests, operations)
         await self._begin(controls, carriers)
         sealer = self._sealer()
@@ -160,6 +161,7 @@ class App:
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
             carriers.routing,
+            Settlements(self.store, recorder, world.new_id, watched),
             dev=settings.dev,
         )
         site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)

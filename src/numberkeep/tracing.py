@@ -18,7 +18,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .aws.api import Api, Reply
-from .aws.cloudtrail import Records
+from .aws.cloudtrail import STS_SOURCE, Records
 from .aws.errors import Refusal, shape_of
 from .aws.message import Request, Response
 from .aws.model import Operation
@@ -117,7 +117,8 @@ class Tracing:
     ) -> None:
         if self._recorder:
             self._recorder.record_other(request, request_id, source, name, parameters, identity, result)
-        self._note(request, request_id, "STS", None if isinstance(result, Refusal) else name, identity, result)
+        service = "STS" if source == STS_SOURCE else source
+        self._note(request, request_id, service, None if isinstance(result, Refusal) else name, identity, result)
 
     def _note(
         self,

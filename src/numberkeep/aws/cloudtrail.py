@@ -18,6 +18,8 @@ from .message import Request
 from .model import Operation, Shapes
 from .sigv4 import Identity
 
+STS_SOURCE = "sts.amazonaws.com"
+"""What records call the other service that answers at the port, and changes nothing."""
 _LONGEST_TEXT = 1024
 """Of a message or a user agent in a record."""
 _LONGEST_JSON = 100_000
@@ -114,7 +116,7 @@ class Recorder:
     ) -> None:
         """Write the record of a request to another service that shares the port; `result` is what may be seen of its
         answer."""
-        event = _event(source, _text(name) if name else None, read_only=True)
+        event = _event(source, _text(name) if name else None, read_only=source == STS_SOURCE)
         seen = _encode({member: _text(value) for member, value in parameters.items()})
         if isinstance(result, Refusal):
             self._line(request, request_id, identity, event, seen if identity else b"null", b"null", result)

@@ -21,7 +21,7 @@ from ..domain.identity import (
     Role,
 )
 from ..metrics import Metrics
-from .cloudtrail import Records
+from .cloudtrail import STS_SOURCE, Records
 from .errors import Refusal
 from .message import Request, Response
 from .model import SAMPLES_PREFIX, SERVICES
@@ -127,9 +127,7 @@ class Sts:
         if self._recorder:
             visible = {name: form[name] for name in _VISIBLE if name in form}
             seen = refused or _without_secrets(result)
-            self._recorder.record_other(
-                request, request_id, "sts.amazonaws.com", action or None, visible, identity, seen
-            )
+            self._recorder.record_other(request, request_id, STS_SOURCE, action or None, visible, identity, seen)
         name = f"sts:{action}" if action in _OPERATIONS else "sts"  # whatever else strangers may write
         if refused:
             self._metrics.refused(name, refused.status, _code_of(refused), began)

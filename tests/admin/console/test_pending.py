@@ -5,12 +5,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conftest import ALICE, Service, Start
 from console_visitor import Visitor, key_of
 from numberkeep.admin.console import pending
 from numberkeep.domain.identity import AttachedPolicy
+from numberkeep.operations import inventory
+from numberkeep.operations.inventory import GivenNumber
+from numberkeep.storage import phone_numbers
 
 E164, OTHER = "+12065550100", "+12065550101"
 FILE = """
@@ -84,12 +88,39 @@ def test_what_came_of_it(manual: Visitor) -> None:
     assert f"{E164}: set calling name has failed." in page.text
     assert service.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingNameStatus"] == "UpdateFailed"
     assert "LIDB says no" in manual.get(f"/numbers/{E164}").text
+    (asked,) = service.admin.get("/requests", params={"operation": "SettlePendingChange"}).json()["requests"]
+    assert (asked["status"], asked["parameters"]) == (200, {"Outcome": "Failed"})
     id = id_on(manual)
     page = manual.post("/pending", "/pending", number=OTHER, id=id, outcome="done")
     assert f"{OTHER}: set calling name has succeeded." in page.text
     assert service.client().get_phone_number(PhoneNumberId=OTHER)["PhoneNumber"]["CallingName"] == "Acme 01"
     page = manual.post("/pending", "/pending", number=OTHER, id=id, outcome="done")
     assert (page.status, f"No change is pending of {OTHER}" in page.text) == (400, True)
+
+
+def test_what_is_said_is_recorded(start: Start, tmp_path: Path) -> None:
+    service = start(dev=False, verify=True, trail=(str(tmp_path / "trail"),))
+    given = [msgspec.convert({"E164PhoneNumber": E164, "ProductType": "VoiceConnector"}, GivenNumber)]
+    service.run(service.app.store.transact(ALICE, inventory.put, given))
+    visitor = Visitor(service)
+    with visitor.client:
+        visitor.sign_in(*key_of(service))
+        visitor.post(f"/numbers/{E164}/calling-name", f"/numbers/{E164}", value="Acme")
+        visitor.post("/pending", "/pending", number=E164, id=id_on(visitor), outcome="done")
+        visitor.post("/pending", "/pending", number=E164, id="x", outcome="done")
+        visitor.sign_in(*key_of(service, AttachedPolicy("AmazonChimeReadOnly"), "bob"))
+        visitor.post("/pending", "/pending", number=E164, id="x", outcome="failed", reason="no")
+    history = service.run(service.app.store.ask(ALICE, phone_numbers.history, E164))
+    service.stop()
+    records = [json.loads(line) for line in (tmp_path / "trail").read_text().splitlines()]
+    told = [one for one in records if one["eventName"] == "SettlePendingChange"]
+    assert [(one["errorCode"], one["userIdentity"]["userName"], one["readOnly"]) for one in told] == [
+        (None, "alice", False),
+        ("NotFoundException", "alice", False),
+        ("AccessDeniedException", "bob", False),
+    ]
+    assert told[0]["requestID"] == history[0].request_id
+    assert told[0]["responseElements"] == {"Kind": "set_calling_name"}
 
 
 def test_page_after_page(manual: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -9,11 +11,20 @@ import msgspec
 from msgspec import Struct
 
 from ...aws.api import Reply
+from ...aws.cloudtrail import Records
+from ...aws.errors import Refusal, shape_of
 from ...aws.message import Request, Response
 from ...aws.model import Operation
 from ...aws.sigv4 import Identity
+from ...carriers import Done, Refused
+from ...domain.errors import Error
+from ...settling import settle_now
+from ...storage.driver import Driver
 
 USER_AGENT = "numberkeep-console"
+SOURCE = "numberkeep"
+"""What the trail calls the service that takes what the API does not."""
+SETTLE = "SettlePendingChange"
 
 
 class Answer(Struct, frozen=True):
@@ -61,6 +72,52 @@ class Calls:
         self._api_of(lambda _: identity).handle(request, lambda response: _settle(future, response))
         response = await future
         return Answer(response.status, msgspec.json.decode(response.body) if response.body else {})
+
+
+class Settlements:
+    """Takes what somebody says came of a pending change. The API has no operation for that; it is asked for, refused
+    and recorded like one all the same."""
+
+    def __init__(
+        self, storage: Driver, recorder: Records, new_id: Callable[[], str], watched: Callable[[Any], Handler]
+    ) -> None:
+        """`watched` has requests seen on their way, as those to the API are."""
+        self._storage = storage
+        self._recorder = recorder
+        self._new_id = new_id
+        self._watched = watched
+
+    async def settle(
+        self, identity: Identity, source_ip: str, secure: bool, e164: str, answer: Done | Refused, id: str, denied: str
+    ) -> Answer:
+        """Settle the change of that `id`, unless it is `denied`, which says why."""
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        def handle(request: Request, reply: Reply) -> None:
+            request_id = self._new_id()
+            parameters = {"Outcome": "Failed" if isinstance(answer, Refused) else "Done"}
+
+            def done(result: Any) -> None:
+                refusal = result if isinstance(result, Refusal) else None
+                if isinstance(result, Error):
+                    name, status = shape_of(result)
+                    refusal = Refusal(status, name, str(result))
+                told = refusal or {"Kind": result}
+                self._recorder.record_other(request, request_id, SOURCE, SETTLE, parameters, identity, told)
+                body = {"message": str(refusal)} if refusal else told
+                reply(Response(refusal.status if refusal else 200, b"", msgspec.json.encode(body)))
+
+            if denied:
+                done(Refusal(403, "AccessDeniedException", denied))
+            else:
+                work = partial(settle_now, e164=e164, answer=answer, id=id)
+                self._storage.write(identity.caller, request_id, work, done)
+
+        request = Request("POST", "/pending", "", {"user-agent": USER_AGENT}, b"", source_ip, secure)
+        api = SimpleNamespace(handle=handle, refuse=None)
+        self._watched(api).handle(request, lambda response: _settle(future, response))
+        response = await future
+        return Answer(response.status, msgspec.json.decode(response.body))
 
 
 def request_of(operation: Operation, members: Mapping[str, Any], source_ip: str, secure: bool) -> Request:

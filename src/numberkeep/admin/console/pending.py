@@ -5,18 +5,19 @@ from starlette.responses import Response
 from ... import settling
 from ...carriers import Done, Refused
 from ...carriers.routing import Routing
-from ...domain.errors import BadRequest, Error
+from ...domain.errors import BadRequest
 from ...domain.moment import Timestamp
 from ...domain.number_plan import normalize_id
 from ...domain.phone_number import PhoneNumber
 from ...storage import pending_changes
 from ...storage.pending_changes import PendingChange
 from ...storage.tx import Tx
+from . import calls
 from .visit import Visit
 
 PAGE_CHANGES = 50
 ROWS_AT_ONCE = 500
-SETTLE = "numberkeep:SettlePendingChange"
+SETTLE = f"{calls.SOURCE}:{calls.SETTLE}"
 """What policies call to say what came of a change, for which the API has no operation."""
 
 Waiting = tuple[PendingChange, PhoneNumber, str]
@@ -64,8 +65,6 @@ def _page(tx: Tx, routing: Routing, carrier: str, after: tuple[str, str]) -> tup
 
 async def settle(visit: Visit) -> Response:
     """Say what came of a change."""
-    if not visit.allows(SETTLE):
-        return visit.refused(403, visit.denial(SETTLE))
     try:
         e164, reason = normalize_id(visit.text("number")), visit.text("reason").strip()
         has_failed = visit.text("outcome") == "failed"
@@ -73,9 +72,13 @@ async def settle(visit: Visit) -> Response:
             raise BadRequest("Say why it has failed: this is kept in the number's history.")
         if reason and not has_failed:  # who has written why it has failed, and pressed Enter
             raise BadRequest("What is done has no reason. Leave it empty, or say that it has failed.")
-        answer = Refused(reason) if has_failed else Done()
-        store, id = visit.console.storage, visit.text("id")
-        kind = await store.transact_locking(visit.caller, e164, settling.settle_now, e164, answer, id=id)
-    except Error as error:
+    except BadRequest as error:
         return await _show(visit, str(error))
-    return visit.go("/pending", f"{e164}: {kind.replace('_', ' ')} has {'failed' if has_failed else 'succeeded'}.")
+    denied = "" if visit.allows(SETTLE) else visit.denial(SETTLE)
+    answer = await visit.settle(e164, Refused(reason) if has_failed else Done(), visit.text("id"), denied)
+    if denied:
+        return visit.refused(403, denied)
+    if answer.refusal:
+        return await _show(visit, answer.refusal)
+    kind = str(answer.body["Kind"]).replace("_", " ")
+    return visit.go("/pending", f"{e164}: {kind} has {'failed' if has_failed else 'succeeded'}.")

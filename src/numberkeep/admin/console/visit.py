@@ -15,6 +15,7 @@ from ...aws.model import Operation
 from ...aws.policy import Context
 from ...aws.sigv4 import Identity
 from ...aws.throttle import Throttle
+from ...carriers import Done, Refused
 from ...carriers.routing import Routing
 from ...domain.caller import Caller
 from ...domain.errors import Awaited, BadRequest, Error, NotFound, ServiceFailure, ServiceUnavailable, Throttled
@@ -28,7 +29,7 @@ from ...world import World
 from ..control import DEFAULT_ACCOUNT_ID, Controls
 from ..minutes import Minutes
 from ..request_log import LatestRequests, RequestLog
-from .calls import Answer, ApiOf, Calls
+from .calls import Answer, ApiOf, Calls, Settlements
 from .session import LONGEST_SECONDS, Session, Sessions
 from .words import FILTERS
 
@@ -95,6 +96,7 @@ class Console:
         operations: Mapping[str, Operation],
         proxies: Proxies,
         routing: Routing,
+        settlements: Settlements,
         *,
         dev: bool,
     ) -> None:
@@ -110,6 +112,7 @@ class Console:
         self.sign_ins = Throttle(SIGN_INS_A_SECOND, SIGN_INS_AT_ONCE, world.steady_seconds)
         self.proxies = proxies
         self.routing = routing
+        self.settlements = settlements
 
     def page(self, handler: "Handler", action: str = "") -> Callable[[Request], Awaitable[Response]]:
         """What answers a request for a page, of those alone whose policies allow `action`; of anybody who has signed
@@ -233,6 +236,11 @@ class Visit:
         """Call an operation of the API's, as who has signed in."""
         assert self.identity
         return await self.console.calls.call(self.identity, self.address, self.secure, operation, **members)
+
+    async def settle(self, e164: str, answer: Done | Refused, id: str, denied: str) -> Answer:
+        """`Settlements.settle`, as who has signed in."""
+        assert self.identity
+        return await self.console.settlements.settle(self.identity, self.address, self.secure, e164, answer, id, denied)
 
     def page(self, template: str, status: int = 200, **details: Any) -> Response:
         """A page."""
