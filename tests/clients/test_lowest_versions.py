@@ -15,6 +15,7 @@ TESTS = (
     "carriers/test_webhook.py",
     "cli/test_configuration.py",
     "cli/test_transfer.py",
+    "admin/test_connection.py",
     "admin/test_metrics.py",
     "admin/console/test_sign_in.py",
 )
