@@ -64,7 +64,7 @@ MAY_IMPORT = {
     },
     "opening": {"carriers", "config", "domain", "metrics", "sealing", "storage", "wire", "world"},
     "session": {"carriers", "config", "domain", "opening", "storage", "world"},
-    "maintenance": {"carriers", "config", "opening", "storage", "world"},
+    "maintenance": {"carriers", "config", "opening", "sealing", "storage", "world"},
     "cli": {
         "app",
         "aws",
@@ -83,7 +83,7 @@ MAY_IMPORT = {
         "supervisor",
         "world",
     },
-    "testing": {"app", "config", "world"},
+    "testing": {"app", "config", "domain", "world"},
     "pytest_plugin": {"testing"},
     "__init__": {"testing"},
     "__main__": {"cli"},

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .admin import AdminServer, application, health
 from .admin import metrics as metrics_page
@@ -33,9 +33,7 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers import Carrier
-from .carriers.routing import (
-    Carriers,
-)
+from .carriers.routing import Carriers
 from .config import Settings
 from .domain.caller import NOBODY, Caller, root_of
 from .domain.errors import Awaited, ServiceUnavailable
@@ -72,8 +70,6 @@ if TYPE_CHECKING:
     Watched = Api | WatchedApi | TracedApi
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class App:

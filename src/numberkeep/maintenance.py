@@ -11,6 +11,7 @@ from pathlib import Path
 from .carriers.routing import carriers_of, simulated_only
 from .config import Location
 from .opening import StartError, lock_file_of, lock_store, refuse_absent
+from .sealing import keep_names
 from .storage import checking, postgres_schema, sqlite, store
 from .storage.checking import Finding
 from .storage.copying import (
@@ -125,9 +126,7 @@ def _replacing(file: Path) -> Iterator[Path]:
             for beside in ("-wal", "-shm", "-journal"):  # which belongs to what is replaced
                 file.with_name(f"{file.name}{beside}").unlink(missing_ok=True)
             new.replace(file)
-            directory = os.open(file.parent, os.O_RDONLY)
-            os.fsync(directory)
-            os.close(directory)
+            keep_names(file.parent)
         finally:
             os.close(descriptor)
             for path in file.parent.glob(f"{glob.escape(new.name)}*"):  # and what SQLite puts beside it

@@ -71,9 +71,11 @@ def refuse_absent(database: Location) -> None:
         raise StartError(f"There is no store {database}.")
 
 
-def check_version(database: Location) -> None:
-    """Raises StoreError if there is a SQLite file whose schema is of another version: opening it would bring it up to
-    date, and an older program that serves it could not start again."""
+def check_store(database: Location, *, make: bool = False) -> None:
+    """Raises StartError if there is no such file, unless it may be made; and StoreError if its schema is of another
+    version: opening it would bring it up to date, and an older program that serves it could not start again."""
+    if not make:
+        refuse_absent(database)
     if isinstance(database, Path) and (version := version_of(database)):
         refuse_other_versions(version)
 

@@ -132,7 +132,7 @@ def add_key(path: Path) -> None:
         os.chown(fresh, was.st_uid, was.st_gid)
         fresh.chmod(stat.S_IMODE(was.st_mode))
         fresh.replace(path)
-        _keep_names(path.parent)
+        keep_names(path.parent)
     except OSError as error:
         raise SealError(
             f"The secret key file {path} cannot be replaced: {error.strerror}. Who does has to write to the directory"
@@ -150,11 +150,11 @@ def _write(path: Path, keys: Sequence[str]) -> None:
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
         os.fsync(file.fileno())
-    _keep_names(path.parent)
+    keep_names(path.parent)
 
 
-def _keep_names(directory: Path) -> None:
-    """Have what its files are called survive a loss of power: secrets are soon sealed with what is in them."""
+def keep_names(directory: Path) -> None:
+    """Have what the files of a directory are called survive a loss of power. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

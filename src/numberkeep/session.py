@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from .carriers.routing import subscribers_from, subscribers_of
 from .config import Location, Settings, shell_user
 from .domain.caller import NOBODY, Caller
-from .opening import carriers_in, check_version, open_store, refuse_absent
+from .opening import carriers_in, check_store, open_store
 from .storage import store
 from .storage.driver import Driver, promise
 from .storage.tx import Tx
@@ -63,10 +63,8 @@ def open_session(
     The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
     store tell. Raises StartError, StoreError.
     """
-    if database and not make:
-        refuse_absent(database)
     if database:
-        check_version(database)
+        check_store(database, make=make)
     world, stack = World(), AsyncExitStack()
     with asyncio.Runner() as runner:
         try:

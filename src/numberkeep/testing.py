@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
@@ -21,6 +20,8 @@ import uvloop
 
 from .app import App
 from .config import Settings
+from .domain.caller import check_account_id
+from .domain.errors import BadRequest
 from .world import World
 
 T = TypeVar("T")
@@ -279,9 +280,10 @@ def _set_environment(changes: Mapping[str, str | None]) -> None:
 
 def _account(account: str) -> str:
     """An account's id. Raises Refused for what is none, which would be another account's key."""
-    if not re.fullmatch("[0-9]{12}", str(account)):
-        raise Refused(f"account must be an account id, twelve digits. It is {account!r}.")
-    return str(account)
+    try:
+        return check_account_id(str(account))
+    except BadRequest as error:
+        raise Refused(f"{error} It is {account!r}.") from None
 
 
 def _boto3() -> ModuleType:

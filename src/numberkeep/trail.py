@@ -127,7 +127,7 @@ class StandardOutput:
             output = sys.stdout.fileno()  # unbuffered: what a buffer keeps it would write once more
             if self._chunk is not chunk:
                 self._chunk, self._done = chunk, 0
-            elif (begin := chunk.rfind(b"\n", 0, self._done) + 1) < self._done:
+            elif (begin := self._begin_of_rest()) < self._done:
                 os.write(output, b"\n")  # another process may have written since, and its record is a line of its own
                 self._done = begin
             view = memoryview(chunk)
@@ -143,7 +143,11 @@ class StandardOutput:
 
     def left_of(self, chunk: bytes | bytearray) -> bytes | bytearray:
         """The records of `chunk` that have not been written to their end."""
-        return chunk[chunk.rfind(b"\n", 0, self._done) + 1 :] if self._chunk is chunk else chunk
+        return chunk[self._begin_of_rest() :] if self._chunk is chunk else chunk
+
+    def _begin_of_rest(self) -> int:
+        """Where the first record begins that has not been written to its end."""
+        return self._chunk.rfind(b"\n", 0, self._done) + 1
 
     def close(self) -> None:
         """Standard output is not ours to close."""

@@ -49,7 +49,7 @@ def write(tmp_path: Path) -> Write:
 def test_the_first_route_that_fits_decides(write: Write) -> None:
     carriers = carriers_of(read_routing(write(FILE)))
     served = {
-        (account, e164): carriers.name_of(account, e164)
+        (account, e164): carriers.routing.name_of(account, e164)
         for account in ("111111111111", "222222222222", "333333333333")
         for e164 in ("+12065550100", "+12535550100")
     }
@@ -91,7 +91,7 @@ def test_offers_are_those_that_fit_one_by_one(write: Write, after: str | None) -
     everything = SimulatedCarrier(4)
     for country in ("US", "GB", "AU"):
         every = everything.search(after=after, country=country)
-        expected = [e164 for e164 in every if carriers.name_of("1" * 12, e164) in "ab"]
+        expected = [e164 for e164 in every if carriers.routing.name_of("1" * 12, e164) in "ab"]
         assert list(carriers.search("1" * 12, after=after, country=country)) == expected
 
 

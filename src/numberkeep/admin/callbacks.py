@@ -31,7 +31,7 @@ class Callbacks:
             return JSONResponse({"message": message}, 401)
         settled = carrier.settled(body)
         e164 = normalize_id(settled.e164_phone_number)
-        if self._carriers.name_of(settled.account_id, e164) != name:
+        if self._carriers.routing.name_of(settled.account_id, e164) != name:
             return JSONResponse({"message": f"{e164} of {settled.account_id} is another carrier's."}, 404)
         caller = Caller(settled.account_id, f"arn:aws:chime::{settled.account_id}:carrier/{name}", "")
         try:

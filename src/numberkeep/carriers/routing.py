@@ -168,8 +168,6 @@ class Carriers:
         self._webhooks = webhooks or {}
         self.routing = routing
         self.subscribers_text = subscribers_text(routing.subscribers)
-        self.name_of = routing.name_of
-        self._ranges = routing.ranges
         self.subscribers = subscribers_of(routing.subscribers)
         """Tells who is told of an event; None if nobody is told of anything."""
         self.endpoint_of = (endpoints or {}).get
@@ -177,7 +175,7 @@ class Carriers:
 
     def of(self, account_id: str, e164: str) -> Carrier:
         """The carrier that serves an account's number."""
-        return self._carriers[self.name_of(account_id, e164)]
+        return self._carriers[self.routing.name_of(account_id, e164)]
 
     def webhook(self, name: str) -> "WebhookCarrier | None":
         """The carrier of that name, if it is one that may call back."""
@@ -198,7 +196,7 @@ class Carriers:
         await asyncio.gather(*[seller.fetch(**filters) for seller in asked])
 
     def _sellers(self, account_id: str) -> "list[WebhookCarrier]":
-        names = {name for _, name in self._ranges(account_id)}
+        names = {name for _, name in self.routing.ranges(account_id)}
         return [carrier for name, carrier in self._webhooks.items() if carrier.sells and name in names]
 
     def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
@@ -217,7 +215,7 @@ class Carriers:
                         break
                     yield e164
 
-        ranges = list(self._ranges(account_id))
+        ranges = list(self.routing.ranges(account_id))
         begins = [begin for begin, _ in ranges]
         return heapq.merge(
             *[offers(begin, self._carriers[name], begins[:index]) for index, (begin, name) in enumerate(ranges)]

@@ -22,7 +22,7 @@ from ..domain.identity import (
     User,
 )
 from ..keyring import new_key, policy_of
-from ..opening import check_version, refuse_absent, reseal, sealer_of
+from ..opening import check_store, reseal, sealer_of
 from ..operations import INSTEAD, OPERATIONS
 from ..sealing import Sealer, SealError, add_key, make_key_file
 from ..storage import identities
@@ -188,8 +188,7 @@ def rekey(database: Location, secret_key_file: Path | None) -> None:
     if secret_key_file is None:
         raise click.UsageError("rekey needs --secret-key-file: it puts the new key there.")
     file = secret_key_file
-    refusing(lambda: check_version(database))
-    refusing(lambda: refuse_absent(database))
+    refusing(lambda: check_store(database))
     try:
         add_key(file)
     except SealError as error:

@@ -80,7 +80,7 @@ class CsvReader(Reader):
         super().__init__(file)
         self._text = TextIOWrapper(file, "utf-8-sig", newline="", errors="surrogateescape")
         self._lines = csv.reader(self._text, strict=True)
-        self._header = _understood(lambda: next(self._lines, []))
+        self._header = self._next_row() or []
         for name in self._header:
             if name not in _KNOWN_COLUMNS:
                 raise click.ClickException(f"The column {name!r} is not known; there are {', '.join(COLUMNS)}.")
@@ -162,7 +162,7 @@ class JsonReader(Reader):
 def _items(text: TextIO) -> Iterator[Any]:
     """What is in an array, which is read by and by."""
     decode = json.JSONDecoder().raw_decode
-    buffer, place = text.read(_CHUNK_CHARACTERS), 0
+    buffer, place = _more_of(text), 0
     place = buffer.index("[") + 1
     while True:
         gap = _GAP.match(buffer, place)
@@ -172,7 +172,7 @@ def _items(text: TextIO) -> Iterator[Any]:
         try:
             item, place = decode(buffer, place)
         except ValueError as error:
-            more = _understood(lambda: text.read(_CHUNK_CHARACTERS))
+            more = _more_of(text)
             if not more or len(buffer) - place > _LONGEST_ITEM_CHARACTERS:
                 raise click.ClickException(
                     f"This is no JSON, after {buffer[max(0, place - 40) : place]!r}: {error}."
@@ -182,10 +182,10 @@ def _items(text: TextIO) -> Iterator[Any]:
         yield item
 
 
-def _understood(read: Any) -> Any:
+def _more_of(text: TextIO) -> str:
     try:
-        return read()
-    except (UnicodeDecodeError, csv.Error) as error:
+        return text.read(_CHUNK_CHARACTERS)
+    except UnicodeDecodeError as error:
         raise click.ClickException(f"The file cannot be read on: {error}. It must be CSV or JSON in UTF-8.") from None
 
 

@@ -61,7 +61,8 @@ class OperationNotImplemented(Error):
 class Awaited(Exception):
     """What is needed to decide is still being read: no error, but a reason to begin again later.
 
-    ``resume_with(callback)`` has `callback` called when that may succeed, on the event loop.
+    ``resume_with(callback)`` has `callback` called when that may succeed, on the event loop. What was read is there
+    while it is called, and need not be any longer.
     """
 
     def __init__(self, resume_with: Callable[[Callable[[], None]], None]) -> None:

@@ -68,10 +68,7 @@ class Calls:
     async def call(self, identity: Identity, source_ip: str, secure: bool, name: str, **members: Any) -> Answer:
         """Call the operation of that name with its `members`, by AWS's names, as `identity`."""
         request = request_of(self._operations[name], members, source_ip, secure)
-        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._api_of(lambda _: identity).handle(request, lambda response: _settle(future, response))
-        response = await future
-        return Answer(response.status, msgspec.json.decode(response.body) if response.body else {})
+        return await _ask(self._api_of(lambda _: identity), request)
 
 
 class Settlements:
@@ -91,7 +88,6 @@ class Settlements:
         self, identity: Identity, source_ip: str, secure: bool, e164: str, answer: Done | Refused, id: str, denied: str
     ) -> Answer:
         """Settle the change of that `id`, unless it is `denied`, which says why."""
-        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
         def handle(request: Request, reply: Reply) -> None:
             request_id = self._new_id()
@@ -114,10 +110,14 @@ class Settlements:
                 self._storage.write(identity.caller, request_id, work, done)
 
         request = Request("POST", "/pending", "", {"user-agent": USER_AGENT}, b"", source_ip, secure)
-        api = SimpleNamespace(handle=handle, refuse=None)
-        self._watched(api).handle(request, lambda response: _settle(future, response))
-        response = await future
-        return Answer(response.status, msgspec.json.decode(response.body))
+        return await _ask(self._watched(SimpleNamespace(handle=handle, refuse=None)), request)
+
+
+async def _ask(api: Handler, request: Request) -> Answer:
+    future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    api.handle(request, lambda response: _settle(future, response))
+    response = await future
+    return Answer(response.status, msgspec.json.decode(response.body) if response.body else {})
 
 
 def request_of(operation: Operation, members: Mapping[str, Any], source_ip: str, secure: bool) -> Request:

@@ -46,7 +46,7 @@ async def _show(visit: Visit, wrong: str = "") -> Response:
         carrier=carrier,
         carriers=sorted(routing.carriers),
         after=f"{last.e164_phone_number} {last.kind}" if last else "",
-        denied="" if visit.allows(SETTLE) else visit.denial(SETTLE),
+        denied=_denied(visit),
         wrong=wrong,
     )
 
@@ -63,6 +63,10 @@ def _page(tx: Tx, routing: Routing, carrier: str, after: tuple[str, str]) -> tup
     return found[: PAGE_CHANGES + 1], tx.now
 
 
+def _denied(visit: Visit) -> str:
+    return "" if visit.allows(SETTLE) else visit.denial(SETTLE)
+
+
 async def settle(visit: Visit) -> Response:
     """Say what came of a change."""
     try:
@@ -74,7 +78,7 @@ async def settle(visit: Visit) -> Response:
             raise BadRequest("What is done has no reason. Leave it empty, or say that it has failed.")
     except BadRequest as error:
         return await _show(visit, str(error))
-    denied = "" if visit.allows(SETTLE) else visit.denial(SETTLE)
+    denied = _denied(visit)
     answer = await visit.settle(e164, Refused(reason) if has_failed else Done(), visit.text("id"), denied)
     if denied:
         return visit.refused(403, denied)
