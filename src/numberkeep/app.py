@@ -79,6 +79,7 @@ class App:
         self.settings = settings
         self.world = world or World()
         self._stack = AsyncExitStack()
+        self._is_replaced = False
 
     async def __aenter__(self) -> "App":
         async with AsyncExitStack() as stack:
@@ -90,7 +91,8 @@ class App:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.stop_soon()
+        if not self._is_replaced:
+            self.stop_soon()
         await self._stack.aclose()
 
     def stop_soon(self) -> None:
@@ -103,7 +105,10 @@ class App:
         self._admin.force_exit = True
 
     def hand_over(self) -> None:
-        """Leave the admin port to the process that has taken this one's place."""
+        """Leave the ports to the process that has taken this one's place; whoever is here still is told of the service
+        they make up, which goes on."""
+        self._is_replaced = True
+        self._health.working = None
         self._admin.leave()
 
     async def _start(self, stack: AsyncExitStack) -> None:

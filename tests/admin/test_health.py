@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -152,16 +153,42 @@ def test_while_it_delays_all_are_served(tmp_path: Path) -> None:
         assert process.wait(20) == 0
 
 
+@pytest.mark.parametrize(("is_replaced", "status"), [(True, 200), (False, 503)])
+def test_who_had_connected_before_a_service_ended_is_answered(start: Start, is_replaced: bool, status: int) -> None:
+    service = start(dev=False, verify=True)
+    with ExitStack() as stack:
+        peers = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", service.app.admin_port), timeout=20))
+            for _ in range(4)
+        ]
+        until(lambda: len(service.app._admin.server_state.connections) == 4)
+        asked, *silent = peers
+        if is_replaced:
+
+            async def hand_over() -> None:
+                service.app.hand_over()
+
+            service.run(hand_over())
+        ending = threading.Thread(target=service.stop)
+        ending.start()
+        until(lambda: service.app._admin.should_exit)
+        asked.sendall(b"GET /_numberkeep/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = asked.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+        assert [one.recv(1) for one in silent] == [b"", b"", b""]
+        ending.join()
+
+
 def test_workers_that_are_replaced_leave_a_service_ready(postgres_server: Any, postgres_template: str) -> None:
     with postgres_server.database(postgres_template) as database:
         options = ("--database", database, "--trail", "none", "--workers", "2", "--stop-delay", "1")
         with test_cli.running("serve", *options) as (supervisor, _, admin):
-            statuses: list[int] = []
+            answers: list[str] = []
             replaced = threading.Event()
 
             def ask() -> None:
                 while not replaced.is_set():
-                    statuses.append(httpx.get(f"{admin}/ready", timeout=10).status_code)
+                    answers.append(httpx.get(f"{admin}/ready", timeout=10).json().get("message", ""))
 
             asking = threading.Thread(target=ask)
             asking.start()
@@ -170,8 +197,8 @@ def test_workers_that_are_replaced_leave_a_service_ready(postgres_server: Any, p
             until(lambda: len(children(supervisor.pid) - old) == 2 == len(children(supervisor.pid)))
             replaced.set()
             asking.join()
-            assert len(statuses) > 20
-            assert set(statuses) == {200}
+            assert len(answers) > 20
+            assert set(answers) == {""}
             supervisor.terminate()
             until(lambda: httpx.get(f"{admin}/ready").status_code == 503)
             assert supervisor.wait(30) == 0

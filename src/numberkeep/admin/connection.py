@@ -8,6 +8,8 @@ MOST_HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 15
 """From the last answer, or the opening of the connection, to the end of the next head; and for which an answer may be
 left unread."""
+LAST_REQUEST_SECONDS = 0.5
+"""For which a connection that is idle is kept when the port is closed: who asks then could not know."""
 MOST_CONNECTIONS = 512
 """Open at once: requests on more are answered 503, and beyond twice as many they are closed."""
 
@@ -18,7 +20,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._unread = 0
-        self._begin_to_wait()
+        self._is_last = False
+        self._begin_to_wait(HEAD_SECONDS)
         if len(self.connections) > 2 * MOST_CONNECTIONS:
             transport.abort()
 
@@ -28,17 +31,26 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._waiting.cancel()
-        self._begin_to_wait()
+        self._begin_to_wait(HEAD_SECONDS)
+        if self._is_last:
+            self.transport.close()
         super().on_response_complete()
 
-    def _begin_to_wait(self) -> None:
-        self._waiting = self.loop.call_later(HEAD_SECONDS, self._look)
+    def shutdown(self) -> None:
+        """Close after one more answer, or when none is asked for in a moment."""
+        self._is_last = True
+        if self.cycle is None or self.cycle.response_complete:
+            self._waiting.cancel()
+            self._begin_to_wait(LAST_REQUEST_SECONDS)
+
+    def _begin_to_wait(self, seconds: float) -> None:
+        self._waiting = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         unread, self._unread = self._unread, self.transport.get_write_buffer_size()
         if self._unread and self._unread == unread:
             self.transport.abort()
         elif self._unread or (self.cycle is not None and not self.cycle.response_complete):
-            self._begin_to_wait()  # for the peer to read, or for us to answer
+            self._begin_to_wait(HEAD_SECONDS)  # for the peer to read, or for us to answer
         else:
             self.transport.close()
