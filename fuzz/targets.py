@@ -22,6 +22,7 @@ import msgspec
 
 from numberkeep.aws import policy as policies
 from numberkeep.aws.api import Api
+from numberkeep.aws.call import ApiCall
 from numberkeep.aws.cloudtrail import Recorder
 from numberkeep.aws.errors import Refusal
 from numberkeep.aws.message import Request, Response
@@ -116,16 +117,6 @@ _VERIFIERS = [
 ]
 
 
-class Lines:
-    """A trail that keeps what it gets."""
-
-    def __init__(self, lines: list[bytes]) -> None:
-        self.write = lines.append
-
-    def is_behind(self) -> bool:
-        return False
-
-
 def signature(data: bytes) -> None:
     """Who signed the message?"""
     request = message(data)
@@ -207,7 +198,7 @@ def trail(data: bytes) -> None:
     """What is written down of the message? Also if its body were the answer."""
     request = message(data)
     lines: list[bytes] = []
-    recorder = Recorder(Lines(lines), lambda: "2026-07-01T00:00:00.000Z")
+    recorder = Recorder(lines.append, lambda: "2026-07-01T00:00:00.000Z")
     operation, parameters, outcome = None, {}, None
     try:
         operation, parameters = _flavours()["default"].route(request)
@@ -218,9 +209,10 @@ def trail(data: bytes) -> None:
     others = (Refusal(403, "InvalidSignatureException", latin), BadRequest(latin))
     for result in (*others, *([outcome] if outcome else []), *([request.body] if operation else [])):
         for identity in (None, ALICE):
-            recorder.record(request, "id", operation, parameters, identity, result)
-    refusal = others[0]
-    recorder.record_other(request, "id", "sts.amazonaws.com", latin, {"RoleArn": latin}, ALICE, refusal)
+            call = ApiCall(request, "id", operation=operation, parameters=parameters, identity=identity)
+            recorder.record(call, result)
+    other = ApiCall(request, "id", "sts.amazonaws.com", latin, True, None, {"RoleArn": latin}, ALICE)
+    recorder.record(other, others[0])
     for line in lines:
         if line.count(b"\n") != 1 or not line.endswith(b"\n"):
             raise Finding("a record is not one line")
@@ -262,11 +254,11 @@ def _service() -> _Service:
     runner = asyncio.Runner()
     runner.run(store.transact(CALLER, identities.create_role, ROLE_NAME, (ACCOUNT,), 3600))
     lines: list[bytes] = []
-    recorder = Recorder(Lines(lines), world.now)
-    sts = Sts(lambda request: ALICE, Keyring(store, Sealer([bytes(32)]), world), recorder=recorder)
+    observers = [Recorder(lines.append, world.now).record]
+    sts = Sts(lambda request: ALICE, Keyring(store, Sealer([bytes(32)]), world), observers=observers)
     real_seconds = world.real_seconds
     api = Api(
-        _flavours(), lambda request: ALICE, store, world.new_id, sts=sts, recorder=recorder, real_seconds=real_seconds
+        _flavours(), lambda request: ALICE, store, world.new_id, sts=sts, observers=observers, real_seconds=real_seconds
     )
     failures = _Failures()
     logger = logging.getLogger("numberkeep")

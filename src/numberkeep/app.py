@@ -23,7 +23,8 @@ from .admin.health import Health
 from .admin.minutes import MINUTE_SECONDS, Minutes
 from .admin.request_log import LatestRequests, RequestLog, WatchedApi
 from .aws.api import Api
-from .aws.cloudtrail import Recorder, Records
+from .aws.call import Observer
+from .aws.cloudtrail import Recorder
 from .aws.errors import Refusal
 from .aws.message import Request
 from .aws.model import Flavour, flavours
@@ -115,7 +116,12 @@ class App:
         settings, world = self.settings, self.world
         listener, admin_listener = self._listeners(stack)
         requests = RequestLog(world.now, world.steady_seconds)
-        latest, recorder, tracing = self._observers(requests, stack)
+        trail = self._trail(stack)
+        is_behind = trail.is_behind if trail else None
+        tracing = _tracing(stack) if settings.traces else None
+        latest = requests if settings.dev else LatestRequests(world.second)
+        observers: list[Observer] = [Recorder(trail.write, world.second).record] if trail else []
+        observers += [latest.observe, tracing.observe] if tracing else [latest.observe]
         carriers = await carriers_in(settings, world, stack, tracing.headers if tracing else dict)
         metrics = Metrics()
         counted = self._shared(metrics, stack)
@@ -137,17 +143,18 @@ class App:
             self._api,
             compiled,
             throttle=throttle,
-            recorder=recorder,
+            observers=observers,
+            is_behind=is_behind,
             metrics=metrics,
             faults=faults if settings.dev else None,
             before={"SearchAvailablePhoneNumbers": _offers_first(carriers)} if carriers.are_asked_for_offers else {},
         )
         api = api_of(
             self._identify(keyring, settings.regions),
-            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, recorder, metrics),
+            sts=Sts(self._identify(keyring, None, STS), keyring, throttle, observers, metrics),
         )
         watched = self._watching(requests, tracing)
-        self._health = Health(self.store, world, recorder.is_behind)
+        self._health = Health(self.store, world, is_behind)
         surveys = metrics_page.Surveys(self.store, world.steady_seconds)
         more = [*health.routes(self._health), *metrics_page.routes(counted, surveys)]
         pages = Console(
@@ -162,7 +169,7 @@ class App:
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
             carriers.routing,
-            Settlements(self.store, recorder, world.new_id, watched),
+            Settlements(self.store, observers, world.new_id, watched),
             dev=settings.dev,
         )
         site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)
@@ -214,16 +221,6 @@ class App:
             **options,
         )
 
-    def _observers(
-        self, requests: RequestLog, stack: AsyncExitStack
-    ) -> "tuple[RequestLog | LatestRequests, Records, Tracing | None]":
-        """What the console shows requests from, what each is told to, and what follows them, if that is wanted."""
-        trail = self._recorder(stack)
-        latest = requests if self.settings.dev else LatestRequests(self.world.second, trail)
-        recorder: Records = trail or requests if self.settings.dev else latest
-        tracing = _tracing(recorder, stack) if self.settings.traces else None
-        return latest, tracing or recorder, tracing
-
     def _watching(self, requests: RequestLog, tracing: "Tracing | None") -> "Callable[[Api], Watched]":
         """Has the requests to an API traced and noted, as far as that is wanted."""
 
@@ -233,14 +230,14 @@ class App:
 
         return watched
 
-    def _recorder(self, stack: AsyncExitStack) -> Recorder | None:
-        """What keeps the trail, if one is wanted."""
+    def _trail(self, stack: AsyncExitStack) -> Trail | None:
+        """The trail, if one is wanted."""
         outputs = _outputs(self.settings)
         if not outputs:
             return None
         trail = Trail(outputs)
         stack.callback(trail.close)
-        return Recorder(trail, self.world.second)
+        return trail
 
     def _throttle(self) -> Throttle | None:
         rate, burst = self.settings.rate, self.settings.burst
@@ -342,12 +339,12 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
     return new_key(tx, sealer, "developer")
 
 
-def _tracing(recorder: Records | None, stack: AsyncExitStack) -> "Tracing":
+def _tracing(stack: AsyncExitStack) -> "Tracing":
     try:
         from .tracing import Tracing  # most have no use for it, and it takes its time to import
     except ModuleNotFoundError as error:
         raise StartError(f"--traces takes more: pip install 'numberkeep[otel]' ({error}).") from error
-    tracing = Tracing(recorder)
+    tracing = Tracing()
     stack.callback(tracing.close)
     return tracing
 

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import time_ns
-from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -18,27 +17,26 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .aws.api import Api, Reply
-from .aws.cloudtrail import STS_SOURCE, Records
+from .aws.call import CHIME_SOURCE, ApiCall, Result
 from .aws.errors import Refusal, shape_of
 from .aws.message import Request, Response
-from .aws.model import Operation
-from .aws.sigv4 import Identity
+from .aws.sts import SOURCE as STS_SOURCE
 from .domain.errors import Error
 
+_SERVICES = {CHIME_SOURCE: "Chime", STS_SOURCE: "STS"}
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Makes spans, and stands where the recorder of the trail does, before it, to see what requests come to."""
+    """Makes spans."""
 
-    def __init__(self, recorder: Records | None) -> None:
+    def __init__(self) -> None:
         resource = (
             Resource.create().merge(Resource({"service.name": "numberkeep"})).merge(OTELResourceDetector().detect())
         )
         self._provider = TracerProvider(resource=resource)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("numberkeep")
-        self._recorder = recorder
         self._spans: dict[int, Span] = {}
         """Of requests under way, by the identity of the request."""
 
@@ -87,57 +85,20 @@ class Tracing:
         _PROPAGATOR.inject(headers)
         return headers
 
-    # As a recorder
-
-    def is_behind(self) -> bool:
-        return self._recorder is not None and self._recorder.is_behind()
-
-    def record(
-        self,
-        request: Request,
-        request_id: str,
-        operation: Operation | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: bytes | Error | Refusal,
-    ) -> None:
-        if self._recorder:
-            self._recorder.record(request, request_id, operation, parameters, identity, result)
-        self._note(request, request_id, "Chime", operation.name if operation else None, identity, result)
-
-    def record_other(
-        self,
-        request: Request,
-        request_id: str,
-        source: str,
-        name: str | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: Mapping[str, Any] | Refusal,
-    ) -> None:
-        if self._recorder:
-            self._recorder.record_other(request, request_id, source, name, parameters, identity, result)
-        service = "STS" if source == STS_SOURCE else source
-        self._note(request, request_id, service, None if isinstance(result, Refusal) else name, identity, result)
-
-    def _note(
-        self,
-        request: Request,
-        request_id: str,
-        service: str,
-        name: str | None,
-        identity: Identity | None,
-        result: object,
-    ) -> None:
-        span = self._spans.get(id(request))
+    def observe(self, call: ApiCall, result: Result) -> None:
+        """What the API knows of a request."""
+        span = self._spans.get(id(call.request))
         if span is None:
             return  # it has failed, and was given up
-        span.set_attributes({"rpc.system": "aws-api", "rpc.service": service, "aws.request_id": request_id})
+        service = _SERVICES.get(call.source, call.source)
+        span.set_attributes({"rpc.system": "aws-api", "rpc.service": service, "aws.request_id": call.request_id})
+        # Whatever strangers may ask another service for is no name.
+        name = None if call.operation is None and isinstance(result, Refusal) else call.name
         if name:
             span.update_name(f"{service}/{name}")
             span.set_attribute("rpc.method", name)
-        if identity:
-            span.set_attribute("cloud.account.id", identity.caller.account_id)
+        if call.identity:
+            span.set_attribute("cloud.account.id", call.identity.caller.account_id)
         if isinstance(result, Refusal):
             span.set_attribute("error.type", result.shape)
         elif isinstance(result, Error):

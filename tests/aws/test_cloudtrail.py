@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from numberkeep.aws.api import Api
+from numberkeep.aws.call import ApiCall
 from numberkeep.aws.cloudtrail import Recorder
 from numberkeep.aws.errors import Refusal
 from numberkeep.aws.message import Request
@@ -18,15 +19,6 @@ from numberkeep.operations import OPERATIONS
 
 CALLER = Caller("123456789012", "arn:aws:iam::123456789012:user/alice", "AKIAALICE", "alice", "AIDAALICE")
 ID = "885b5970-6640-46e9-8b59-3d77be15a4f5"
-
-
-class Lines(list[bytes]):
-    """A trail that keeps what it gets."""
-
-    write = list.append
-
-    def is_behind(self) -> bool:
-        return False
 
 
 class Store:
@@ -44,8 +36,8 @@ ALICE = Identity(CALLER, "us-east-1")
 
 def record(method: str, target: str, body: bytes = b"", identity: Any = ALICE, **functions: Any) -> Any:
     """The record of one request."""
-    lines = Lines()
-    recorder = Recorder(lines, lambda: "2019-10-29T18:25:30Z")
+    lines: list[bytes] = []
+    recorder = Recorder(lines.append, lambda: "2019-10-29T18:25:30Z")
 
     def identify(request: Request) -> Identity:
         if isinstance(identity, Refusal):
@@ -57,7 +49,7 @@ def record(method: str, target: str, body: bytes = b"", identity: Any = ALICE, *
         identify,
         Store(),
         lambda: ID,
-        recorder=recorder,
+        observers=[recorder.record],
         real_seconds=lambda: 0.0,
     )
     path, _, query = target.partition("?")
@@ -173,11 +165,11 @@ def test_who_is_no_user(caller: Caller, kind: str) -> None:
 
 def test_every_served_operation_has_a_record() -> None:
     """Views are made of every operation's shapes, whatever those hold."""
-    recorder = Recorder(Lines(), lambda: "2019-10-29T18:25:30Z")
+    recorder = Recorder([].append, lambda: "2019-10-29T18:25:30Z")
     for flavour in flavours(OPERATIONS).values():
         for operation in flavour.operations.values():
             request = Request(operation.method, "/", "", {}, b"{}")
-            recorder.record(request, ID, operation, {}, None, msgspec.json.encode({}))
+            recorder.record(ApiCall(request, ID, operation=operation), msgspec.json.encode({}))
 
 
 def test_a_refusal_does_not_tell_what_is_sensitive() -> None:
@@ -199,8 +191,8 @@ def test_what_strangers_send_is_not_repeated() -> None:
 
 def test_records_of_one_recorder_are_not_mixed_up() -> None:
     """What is alike from one to the next is made once: whatever one of them tells belongs to it."""
-    lines = Lines()
-    recorder = Recorder(lines, lambda: "2019-10-29T18:25:30Z")
+    lines: list[bytes] = []
+    recorder = Recorder(lines.append, lambda: "2019-10-29T18:25:30Z")
     operations = flavours(OPERATIONS)["default"].operations
     bob = Caller("123456789012", "arn:aws:iam::123456789012:user/bob", "AKIABOB", "bob", "AIDABOB")
     told = [
@@ -212,7 +204,7 @@ def test_records_of_one_recorder_are_not_mixed_up() -> None:
     ]
     for identity, operation, source_ip, agent in told * 2:
         request = Request("GET", "/", "", {"user-agent": agent}, b"", source_ip)
-        recorder.record(request, ID, operations[operation], {}, identity, b"{}")
+        recorder.record(ApiCall(request, ID, operation=operations[operation], identity=identity), b"{}")
     seen = [json.loads(line) for line in lines]
     assert [(one["eventName"], one["sourceIPAddress"], one["userAgent"]) for one in seen] == [
         (operation, source_ip, agent) for _, operation, source_ip, agent in told * 2

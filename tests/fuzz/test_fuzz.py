@@ -301,7 +301,7 @@ def test_a_record_is_short(sent: bytes) -> None:
     """CloudTrail leaves out parameters of more than 100 KB. Else whoever can send fills the disk, or turns the trail's
     files over until what they did before is gone."""
     lines: list[bytes] = []
-    recorder = targets.Recorder(targets.Lines(lines), lambda: "2026-07-01T00:00:00.000Z")
+    observers = [targets.Recorder(lines.append, lambda: "2026-07-01T00:00:00.000Z").record]
 
     def nobody(request: Any) -> Any:
         raise Refusal(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -312,8 +312,8 @@ def test_a_record_is_short(sent: bytes) -> None:
         nobody,
         targets._NoStore(),
         lambda: "id",
-        sts=targets.Sts(nobody, nothing, recorder=recorder),
-        recorder=recorder,
+        sts=targets.Sts(nobody, nothing, observers=observers),
+        observers=observers,
         real_seconds=lambda: targets.NOW,
     )
     api.handle(targets.message(sent), lambda response: None)

@@ -9,11 +9,11 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from ..aws.api import Reply
-from ..aws.cloudtrail import HIDDEN, Records
+from ..aws.call import ApiCall, Result
+from ..aws.cloudtrail import HIDDEN
 from ..aws.errors import Refusal, declared, shape_of
 from ..aws.message import DROPPED, Request, Response
 from ..aws.model import Operation, Shapes
-from ..aws.sigv4 import Identity
 from ..carriers import Request as CarrierRequest
 from ..domain.errors import Error
 from ..domain.moment import Timestamp
@@ -42,50 +42,46 @@ class Api(Protocol):
 class _Entry(Struct):
     """One request, without its headers, and what is known of it yet."""
 
-    request: Request
+    call: ApiCall
     began_at: Timestamp
-    began_seconds: float
-    faults: list[dict[str, Any]]
+    began_seconds: float = 0
+    faults: list[dict[str, Any]] = []
     response: Response | None = None
     milliseconds: float = 0
-    request_id: str | None = None
-    operation: Operation | None = None
-    name: str | None = None
-    """The operation's, also of one of another service."""
-    parameters: Mapping[str, str] = {}
-    identity: Identity | None = None
-    result: bytes | Error | Refusal | Mapping[str, Any] = b""
+    result: Result = b""
 
     @property
     def size(self) -> int:
         """How many bytes of memory it takes, about."""
-        request, answer = self.request, self.response.body if self.response else b""
+        request, answer = self.call.request, self.response.body if self.response else b""
         return OVERHEAD_BYTES + len(request.path) + len(request.query) + len(request.body) + len(answer)
 
     def is_of(self, account_id: str | None, operation: str | None, number: str | None) -> bool:
         """Whether it is the account's, for the operation, and names the number; None for any."""
+        call = self.call
         return (
-            (account_id is None or (self.identity is not None and self.identity.caller.account_id == account_id))
-            and operation in (None, self.name)
-            and (number is None or number in numbers_of(self.parameters, self.request.body))
+            (account_id is None or (call.identity is not None and call.identity.caller.account_id == account_id))
+            and operation in (None, call.name)
+            and (number is None or number in numbers_of(call.parameters, call.request.body))
         )
 
     def told(self) -> dict[str, Any]:
         """As the admin port tells it."""
-        request, caller = self.request, self.identity.caller if self.identity else None
+        call, request = self.call, self.call.request
+        caller = call.identity.caller if call.identity else None
         response = None if self.response is DROPPED else self.response
         error, message = self._error()
         return {
             "time": self.began_at,
-            "request_id": self.request_id,
-            "operation": self.name,
+            "request_id": call.request_id or None,
+            "operation": call.name,
             "account": caller and caller.account_id,
             "access_key_id": caller and caller.access_key_id,
             "method": request.method,
             "path": request.path,
             "source_ip": request.source_ip,
             "parameters": self._parameters(),
-            "body": self._seen(request.body, self.operation.input_shape) if self.operation else None,
+            "body": self._seen(request.body, call.operation.input_shape) if call.operation else None,
             "status": response and response.status,
             "error": error,
             "message": message,
@@ -96,29 +92,30 @@ class _Entry(Struct):
 
     def _error(self) -> tuple[str | None, str | None]:
         """The type of the error, if the request was refused, and the rule that it broke."""
-        result = self.result
+        result, operation = self.result, self.call.operation
         if isinstance(result, Refusal):
             return result.shape or None, str(result)
         if isinstance(result, Error):
-            result = declared(result, self.operation.errors) if self.operation else result
+            result = declared(result, operation.errors) if operation else result
             return shape_of(result).name, str(result)
         return None, None
 
     def _parameters(self) -> Any:
-        if self.operation is None:
-            return self.parameters
-        located = {**self.parameters, **dict(self.operation.in_query(self.request.query))}
-        return _redacted(self.operation.shapes, self.operation.input_shape, located)
+        operation, parameters = self.call.operation, self.call.parameters
+        if operation is None:
+            return parameters
+        located = {**parameters, **dict(operation.in_query(self.call.request.query))}
+        return _redacted(operation.shapes, operation.input_shape, located)
 
     def _answer(self, body: bytes) -> Any:
         if isinstance(self.result, Mapping):  # what may be seen of another service's answer, which is no JSON
             return self.result
-        if isinstance(self.result, bytes) and self.operation:
-            return self._seen(body, self.operation.output_shape)
+        if isinstance(self.result, bytes) and self.call.operation:
+            return self._seen(body, self.call.operation.output_shape)
         return _decoded(body)
 
     def _seen(self, text: bytes, shape: str | None) -> Any:
-        return _redacted(self.operation.shapes, shape, _decoded(text)) if self.operation else None
+        return _redacted(self.call.operation.shapes, shape, _decoded(text)) if self.call.operation else None
 
 
 class _CarrierFault(Struct):
@@ -175,7 +172,7 @@ class _Noted(Request, frozen=True, kw_only=True):
 
 
 class RequestLog:
-    """Stands where `serve` has the recorder of its trail."""
+    """Keeps the last requests of `dev`, whole."""
 
     def __init__(self, now: Callable[[], Timestamp], steady_seconds: Callable[[], float]) -> None:
         self._now = now
@@ -189,7 +186,8 @@ class RequestLog:
 
     def begin(self, request: Request) -> _Noted:
         """Take note of a request that has come."""
-        entry = _Entry(replace(request, headers={}), self._now(), self._steady_seconds(), [])
+        call = ApiCall(replace(request, headers={}), "")
+        entry = _Entry(call, self._now(), self._steady_seconds(), [])
         return _Noted(*astuple(request), entry=entry)
 
     def end(self, request: _Noted, response: Response) -> None:
@@ -214,41 +212,11 @@ class RequestLog:
         """A fault has fired at what a carrier was asked for."""
         self._keep(_CarrierFault(self._now(), asked, armed.told()))
 
-    def is_behind(self) -> bool:
-        """Never."""
-        return False
-
-    def record(
-        self,
-        request: Request,
-        request_id: str,
-        operation: Operation | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: bytes | Error | Refusal,
-    ) -> None:
+    def observe(self, call: ApiCall, result: Result) -> None:
         """What the API knows of a request."""
-        assert isinstance(request, _Noted)
-        entry = request.entry
-        entry.request_id, entry.identity, entry.result = request_id, identity, result
-        entry.operation, entry.parameters = operation, parameters
-        entry.name = operation.name if operation else None
-
-    def record_other(
-        self,
-        request: Request,
-        request_id: str,
-        source: str,
-        name: str | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: Mapping[str, Any] | Refusal,
-    ) -> None:
-        """What another service that shares the port knows of a request."""
-        assert isinstance(request, _Noted)
-        entry = request.entry
-        entry.request_id, entry.identity, entry.result = request_id, identity, result
-        entry.name, entry.parameters = name, parameters
+        assert isinstance(call.request, _Noted)
+        entry = call.request.entry
+        entry.call, entry.result = replace(call, request=entry.call.request), result
 
     def find(self, account_id: str | None, operation: str | None, number: str | None) -> Iterator[dict[str, Any]]:
         """Those of an account, an operation and a number, None for any; the newest first."""
@@ -280,86 +248,29 @@ class WatchedApi:
 
 
 class LatestRequests:
-    """The last few requests of a service that has no `RequestLog`, noted on the way to its trail: without headers,
-    answers and durations, so that it costs next to nothing."""
+    """The last few requests of `serve`: without answers, durations and long bodies, so that they cost next to
+    nothing."""
 
-    def __init__(self, now: Callable[[], Timestamp], trail: Records | None) -> None:
+    def __init__(self, now: Callable[[], Timestamp]) -> None:
         self._now = now
-        self._trail = trail
-        self._latest: deque[tuple[Any, ...]] = deque(maxlen=MOST_LATEST)
+        self._latest: deque[tuple[Timestamp, ApiCall, Result]] = deque(maxlen=MOST_LATEST)
 
-    def is_behind(self) -> bool:
-        """As the trail."""
-        return self._trail is not None and self._trail.is_behind()
-
-    def record(
-        self,
-        request: Request,
-        request_id: str,
-        operation: Operation | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: bytes | Error | Refusal,
-    ) -> None:
+    def observe(self, call: ApiCall, result: Result) -> None:
         """What the API knows of a request."""
-        name = operation.name if operation else None
-        self._note(request, request_id, operation, name, parameters, identity, result)
-        if self._trail is not None:
-            self._trail.record(request, request_id, operation, parameters, identity, result)
-
-    def record_other(
-        self,
-        request: Request,
-        request_id: str,
-        source: str,
-        name: str | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: Mapping[str, Any] | Refusal,
-    ) -> None:
-        """What another service that shares the port knows of a request."""
-        self._note(request, request_id, None, name, parameters, identity, result)
-        if self._trail is not None:
-            self._trail.record_other(request, request_id, source, name, parameters, identity, result)
-
-    def _note(
-        self,
-        request: Request,
-        request_id: str,
-        operation: Operation | None,
-        name: str | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: object,
-    ) -> None:
-        body = request.body if operation and len(request.body) <= LONGEST_LATEST_BODY else b""
-        done = result if isinstance(result, (Error, Refusal)) else b""
-        known = (request.method, request.path, request.query, body, request.source_ip)
-        self._latest.append((self._now(), request_id, operation, name, parameters, identity, done, known))
+        if len(call.request.body) > LONGEST_LATEST_BODY:
+            call = replace(call, request=replace(call.request, body=b""))
+        self._latest.append((self._now(), call, result if isinstance(result, (Error, Refusal)) else b""))
 
     def find(self, account_id: str | None, operation: str | None, number: str | None) -> Iterator[dict[str, Any]]:
         """As `RequestLog.find`."""
-        entries = (_entry(*one) for one in reversed(self._latest))
-        return (entry.told() for entry in entries if entry.is_of(account_id, operation, number))
+        for time, call, result in reversed(self._latest):
+            response = Response(_status(call.operation, result), b"", b"")
+            entry = _Entry(call, time, response=response, result=result)
+            if entry.is_of(account_id, operation, number):
+                yield entry.told()
 
 
-def _entry(
-    time: Timestamp,
-    request_id: str,
-    operation: Operation | None,
-    name: str | None,
-    parameters: Mapping[str, str],
-    identity: Identity | None,
-    result: bytes | Error | Refusal,
-    known: tuple[str, str, str, bytes, str],
-) -> _Entry:
-    method, path, query, body, source_ip = known
-    request = Request(method, path, query, {}, body, source_ip)
-    response = Response(_status(operation, result), b"", b"")
-    return _Entry(request, time, 0, [], response, 0, request_id, operation, name, parameters, identity, result)
-
-
-def _status(operation: Operation | None, result: bytes | Error | Refusal) -> int:
+def _status(operation: Operation | None, result: Result) -> int:
     if isinstance(result, Refusal):
         return result.status
     if isinstance(result, Error):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
@@ -12,7 +12,7 @@ import msgspec
 from ..domain.caller import Caller
 from ..domain.errors import Awaited, Error, ServiceFailure, ServiceUnavailable
 from ..metrics import NO_OPERATION, Metrics
-from .cloudtrail import Records
+from .call import ApiCall, Observer, Result
 from .errors import Dropped, Refusal, declared, shape_of
 from .message import DROPPED, Request, Response
 from .model import Flavour, Operation
@@ -81,7 +81,8 @@ class Api:
         *,
         sts: Sts | None = None,
         throttle: Throttle | None = None,
-        recorder: Records | None = None,
+        observers: Sequence[Observer] = (),
+        is_behind: Callable[[], bool] | None = None,
         metrics: Metrics | None = None,
         faults: Faults | None = None,
         real_seconds: Callable[[], float],
@@ -89,10 +90,10 @@ class Api:
         of_one_number: frozenset[str] = frozenset(),
         before: Mapping[str, Callable[[str, Mapping[str, Any]], None]] | None = None,
     ) -> None:
-        """`real_seconds` is the time that policies see, in epoch seconds. `arn_of` gives the ARN of an account's
-        resource by kind and id, if it is there. `of_one_number` are the operations that touch nothing but the number
-        in their path. `before` has, by the name of an operation, what is called with the account and the
-        operation's arguments before it runs, and may raise Awaited."""
+        """While the trail `is_behind`, no request is answered. `real_seconds` is the time that policies see, in epoch
+        seconds. `arn_of` gives the ARN of an account's resource by kind and id, if it is there. `of_one_number` are
+        the operations that touch nothing but the number in their path. `before` has, by the name of an operation,
+        what is called with the account and the operation's arguments before it runs, and may raise Awaited."""
         self._flavours = flavours
         self._identify = identify
         self._read = store.read
@@ -100,7 +101,8 @@ class Api:
         self._new_id = new_id
         self._sts = sts
         self._throttle = throttle
-        self._recorder = recorder
+        self._observers = observers
+        self._is_behind = is_behind
         self._metrics = metrics or Metrics()
         self._faults = faults
         self._real_seconds = real_seconds
@@ -114,18 +116,19 @@ class Api:
         """Answer `request` by calling `reply` once, now or when the change is durable."""
         began = began or perf_counter()
         done: Done
-        done = answer = _Answer(request, self._new_id(), reply, self._recorder, self._metrics, began)
-        if self._recorder is not None and self._recorder.is_behind():
+        call = ApiCall(request, self._new_id())
+        done = answer = _Answer(call, reply, self._observers, self._metrics, began)
+        if self._is_behind is not None and self._is_behind():
             behind = ServiceUnavailable("The trail cannot be kept at the moment.")
-            reply(self._refuse(behind, answer.request_id))
+            reply(self._refuse(behind, call.request_id))
             return
         try:
             if self._sts and request.path in STS_PATHS:
-                reply(self._sts.handle(request, answer.request_id, partial(self._context, request), began))
+                reply(self._sts.handle(request, call.request_id, partial(self._context, request), began))
                 return
             operation, parameters = self._flavour_of(request.headers.get("host", "")).route(request)
-            answer.operation, answer.parameters = operation, parameters
-            answer.identity = identity = self._identify(request)
+            call.operation, call.parameters = operation, parameters
+            call.identity = identity = self._identify(request)
             caller = identity.caller
             policy = identity.policy
             if policy is not None and (policy, operation) not in self._allowed:
@@ -142,7 +145,7 @@ class Api:
                     raise strike.instead
             e164 = parameters["PhoneNumberId"] if operation.name in self._of_one_number else None
             run = self._read if operation.reads else self._write
-            run(caller, answer.request_id, operation.bind(parameters, request), done, e164)
+            run(caller, call.request_id, operation.bind(parameters, request), done, e164)
         except Awaited as awaited:
             if attempts:
                 awaited.resume_with(partial(self._handle_again, request, reply, attempts - 1, began))
@@ -242,49 +245,30 @@ _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
 class _Answer:
     """Waits for what a request comes to, and replies with it."""
 
-    __slots__ = (
-        "_began",
-        "_metrics",
-        "_recorder",
-        "_reply",
-        "_request",
-        "identity",
-        "operation",
-        "parameters",
-        "request_id",
-    )
+    __slots__ = ("_began", "_call", "_metrics", "_observers", "_reply")
 
     def __init__(
-        self,
-        request: Request,
-        request_id: str,
-        reply: Reply,
-        recorder: Records | None,
-        metrics: Metrics,
-        began: float,
+        self, call: ApiCall, reply: Reply, observers: Sequence[Observer], metrics: Metrics, began: float
     ) -> None:
+        self._call = call
+        self._reply = reply
+        self._observers = observers
         self._metrics = metrics
         self._began = began
-        self._request = request
-        self.request_id = request_id
-        self._reply = reply
-        self._recorder = recorder
-        self.operation: Operation | None = None
-        self.parameters: dict[str, str] = {}
-        self.identity: Identity | None = None
 
-    def __call__(self, result: bytes | Error | Refusal) -> None:
-        operation = self.operation
-        if operation is None or isinstance(result, (Error, Refusal)):
-            assert not isinstance(result, bytes)
-            self._reply(_refusal(result, self.request_id, operation))
+    def __call__(self, result: Result) -> None:
+        call = self._call
+        operation = call.operation
+        if operation is not None and isinstance(result, bytes):
+            self._reply(Response(operation.status, _HEAD % call.request_id.encode(), result))
+            self._metrics.answered(operation.name, operation.status, self._began)
+        else:
+            assert isinstance(result, (Error, Refusal))
+            self._reply(_refusal(result, call.request_id, operation))
             name = operation.name if operation else NO_OPERATION
             self._metrics.refused(name, *_shape_of(result, operation), self._began)
-        else:
-            self._reply(Response(operation.status, _HEAD % self.request_id.encode(), result))
-            self._metrics.answered(operation.name, operation.status, self._began)
-        if self._recorder is not None:
-            self._recorder.record(self._request, self.request_id, operation, self.parameters, self.identity, result)
+        for observe in self._observers:
+            observe(call, result)
 
 
 def _refusal(error: Error | Refusal, request_id: str, operation: Operation | None = None) -> Response:

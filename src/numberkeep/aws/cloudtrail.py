@@ -7,19 +7,18 @@ record names the request id, under which a number's own history tells the rest.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from ..domain.caller import Caller
 from ..domain.errors import Error
+from .call import CHIME_SOURCE, ApiCall, Result
 from .errors import Refusal, declared, shape_of
 from .message import Request
 from .model import Operation, Shapes
 from .sigv4 import Identity
 
-STS_SOURCE = "sts.amazonaws.com"
-"""What records call the other service that answers at the port, and changes nothing."""
 _LONGEST_TEXT = 1024
 """Of a message or a user agent in a record."""
 _LONGEST_JSON = 100_000
@@ -30,38 +29,6 @@ _MOST_BEGINNINGS = 2_000
 """Of records, that are kept: a kilobyte each, or up to seven if a user agent is long and strange."""
 
 
-class Trail(Protocol):
-    """Where lines go."""
-
-    def write(self, line: bytes) -> None: ...
-    def is_behind(self) -> bool: ...
-
-
-class Records(Protocol):
-    """Where requests are noted, and what came of them: see `Recorder`."""
-
-    def is_behind(self) -> bool: ...
-    def record(
-        self,
-        request: Request,
-        request_id: str,
-        operation: Operation | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: bytes | Error | Refusal,
-    ) -> None: ...
-    def record_other(
-        self,
-        request: Request,
-        request_id: str,
-        source: str,
-        name: str | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: Mapping[str, Any] | Refusal,
-    ) -> None: ...
-
-
 class Recorder:
     """Writes records for requests and what came of them.
 
@@ -69,70 +36,42 @@ class Recorder:
     once.
     """
 
-    def __init__(self, trail: Trail, now: Callable[[], str]) -> None:
-        """`now` gives the service's time to the second, ``2019-08-12T22:10:20Z``."""
-        self._write = trail.write
-        self.is_behind = trail.is_behind
-        """Whether so much waits to be written that no more requests are to be answered."""
+    def __init__(self, write: Callable[[bytes], None], now: Callable[[], str]) -> None:
+        """`write` takes the lines; `now` gives the service's time to the second, ``2019-08-12T22:10:20Z``."""
+        self._write = write
         self._now = now
         self._views: dict[Operation, _Views] = {}
         self._beginnings: dict[tuple[str | None, str | None, bytes, str, str], bytes] = {}
 
-    def record(
-        self,
-        request: Request,
-        request_id: str,
-        operation: Operation | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: bytes | Error | Refusal,
-    ) -> None:
-        """Write the record of a request; what is not known of it is null."""
-        if operation is None:
-            self._line(request, request_id, identity, _NO_EVENT, b"null", b"null", result)
-            return
-        views = self._views.get(operation)
-        if views is None:
-            views = self._views[operation] = _Views(operation)
+    def record(self, call: ApiCall, result: Result) -> None:
+        """Write the record of a call; what is not known of it is null."""
+        operation, identity = call.operation, call.identity
+        seen = answer = b"null"
         # What strangers send is not repeated: they could have the trail's files turned over.
-        seen = views.parameters(parameters, request.body) if identity else b"null"
-        if isinstance(result, bytes):
-            answer = b"null" if operation.reads else views.answer(result)
+        if operation is None:
+            event = _event(call.source, _text(call.action) if call.action else None, read_only=call.reads)
+            if identity:
+                seen = _encode({member: _text(value) for member, value in call.parameters.items()})
+            if isinstance(result, Mapping):
+                answer = _encode(result)
         else:
-            answer = b"null"
-            if isinstance(result, Error):
+            views = self._views.get(operation)
+            if views is None:
+                views = self._views[operation] = _Views(operation)
+            event = views.event
+            if identity:
+                seen = views.parameters(call.parameters, call.request.body)
+            if isinstance(result, bytes) and not operation.reads:
+                answer = views.answer(result)
+            elif isinstance(result, Error):
                 result = declared(result, operation.errors)
-        self._line(request, request_id, identity, views.event, seen, answer, result)
+        error = _error(result) if isinstance(result, (Error, Refusal)) else _NO_ERROR
+        id = call.request_id.encode()
+        self._write(
+            _LINE % (self._beginning(call.request, identity, event), error, self._now().encode(), seen, answer, id, id)
+        )
 
-    def record_other(
-        self,
-        request: Request,
-        request_id: str,
-        source: str,
-        name: str | None,
-        parameters: Mapping[str, str],
-        identity: Identity | None,
-        result: Mapping[str, Any] | Refusal,
-    ) -> None:
-        """Write the record of a request to another service that shares the port; `result` is what may be seen of its
-        answer."""
-        event = _event(source, _text(name) if name else None, read_only=source == STS_SOURCE)
-        seen = _encode({member: _text(value) for member, value in parameters.items()})
-        if isinstance(result, Refusal):
-            self._line(request, request_id, identity, event, seen if identity else b"null", b"null", result)
-        else:
-            self._line(request, request_id, identity, event, seen, _encode(result), b"")
-
-    def _line(
-        self,
-        request: Request,
-        request_id: str,
-        identity: Identity | None,
-        event: bytes,
-        seen: bytes,
-        answer: bytes,
-        result: bytes | Error | Refusal,
-    ) -> None:
+    def _beginning(self, request: Request, identity: Identity | None, event: bytes) -> bytes:
         agent, source_ip = request.headers.get("user-agent", ""), request.source_ip
         access_key_id = identity.caller.access_key_id if identity else None
         key = access_key_id, identity.region if identity else None, event, source_ip, agent
@@ -143,9 +82,7 @@ class Recorder:
             if len(self._beginnings) >= _MOST_BEGINNINGS:
                 self._beginnings.clear()
             self._beginnings[key] = beginning
-        error = _NO_ERROR if isinstance(result, bytes) else _error(result)
-        id = request_id.encode()
-        self._write(_LINE % (beginning, error, self._now().encode(), seen, answer, id, id))
+        return beginning
 
 
 def _event(source: str, name: str | None, *, read_only: bool) -> bytes:
@@ -201,7 +138,6 @@ _encode = msgspec.json.Encoder().encode
 _UNKNOWN = _who({"type": "Unknown"}, None)
 _LINE = b'%b%b,"eventTime":"%b","requestParameters":%b,"responseElements":%b,"requestID":"%b","eventID":"%b"}\n'
 _NO_ERROR = b'"errorCode":null,"errorMessage":null'
-_NO_EVENT = _event("chime.amazonaws.com", None, read_only=False)
 
 
 class _Views:
@@ -209,7 +145,7 @@ class _Views:
 
     def __init__(self, operation: Operation) -> None:
         shapes = operation.shapes
-        self.event = _event("chime.amazonaws.com", operation.name, read_only=operation.reads)
+        self.event = _event(CHIME_SOURCE, operation.name, read_only=operation.reads)
         members = shapes[operation.input_shape]["members"] if operation.input_shape else {}
         self._located = {
             member

@@ -6,7 +6,7 @@ and role profiles are served.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Protocol
@@ -21,7 +21,7 @@ from ..domain.identity import (
     Role,
 )
 from ..metrics import Metrics
-from .cloudtrail import STS_SOURCE, Records
+from .call import ApiCall, Observer
 from .errors import Refusal
 from .message import Request, Response
 from .model import SAMPLES_PREFIX, SERVICES
@@ -34,6 +34,8 @@ PATHS = frozenset(f"/{prefix}" for prefix in ("", *SERVICES, SAMPLES_PREFIX))
 VERSION = "2011-06-15"
 LONGEST_FORM = 16 * 1024
 SERVICE = "sts"
+SOURCE = "sts.amazonaws.com"
+"""What the trail calls the service."""
 _NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
@@ -80,14 +82,14 @@ class Sts:
         identify: Callable[[Request], Identity],
         sessions: Sessions,
         throttle: Throttle | None = None,
-        recorder: Records | None = None,
+        observers: Sequence[Observer] = (),
         metrics: Metrics | None = None,
     ) -> None:
         """`identify` tells who signed a request for the service ``sts``."""
         self._identify = identify
         self._sessions = sessions
         self._throttle = throttle
-        self._recorder = recorder
+        self._observers = observers
         self._metrics = metrics or Metrics()
 
     def handle(
@@ -124,10 +126,10 @@ class Sts:
             refused = Refusal(400, "Throttling", str(throttled))
         except Error as error:
             refused = Refusal(503, "ServiceUnavailable", str(error))
-        if self._recorder:
-            visible = {name: form[name] for name in _VISIBLE if name in form}
-            seen = refused or _without_secrets(result)
-            self._recorder.record_other(request, request_id, STS_SOURCE, action or None, visible, identity, seen)
+        visible = {name: form[name] for name in _VISIBLE if name in form}
+        call = ApiCall(request, request_id, SOURCE, action or None, True, None, visible, identity)
+        for observe in self._observers:
+            observe(call, refused or _without_secrets(result))
         name = f"sts:{action}" if action in _OPERATIONS else "sts"  # whatever else strangers may write
         if refused:
             self._metrics.refused(name, refused.status, _code_of(refused), began)

@@ -1,7 +1,7 @@
 """What the console changes, it asks of the API as any client does: the same checks, policies, trail and faults."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ...aws.api import Reply
-from ...aws.cloudtrail import Records
+from ...aws.call import ApiCall, Observer
 from ...aws.errors import Refusal, shape_of
 from ...aws.message import Request, Response
 from ...aws.model import Operation
@@ -76,11 +76,15 @@ class Settlements:
     and recorded like one all the same."""
 
     def __init__(
-        self, storage: Driver, recorder: Records, new_id: Callable[[], str], watched: Callable[[Any], Handler]
+        self,
+        storage: Driver,
+        observers: Sequence[Observer],
+        new_id: Callable[[], str],
+        watched: Callable[[Any], Handler],
     ) -> None:
         """`watched` has requests seen on their way, as those to the API are."""
         self._storage = storage
-        self._recorder = recorder
+        self._observers = observers
         self._new_id = new_id
         self._watched = watched
 
@@ -90,8 +94,8 @@ class Settlements:
         """Settle the change of that `id`, unless it is `denied`, which says why."""
 
         def handle(request: Request, reply: Reply) -> None:
-            request_id = self._new_id()
             parameters = {"Outcome": "Failed" if isinstance(answer, Refused) else "Done"}
+            call = ApiCall(request, self._new_id(), SOURCE, SETTLE, parameters=parameters, identity=identity)
 
             def done(result: Any) -> None:
                 refusal = result if isinstance(result, Refusal) else None
@@ -99,7 +103,8 @@ class Settlements:
                     name, status = shape_of(result)
                     refusal = Refusal(status, name, str(result))
                 told = refusal or {"Kind": result}
-                self._recorder.record_other(request, request_id, SOURCE, SETTLE, parameters, identity, told)
+                for observe in self._observers:
+                    observe(call, told)
                 body = {"message": str(refusal)} if refusal else told
                 reply(Response(refusal.status if refusal else 200, b"", msgspec.json.encode(body)))
 
@@ -107,7 +112,7 @@ class Settlements:
                 done(Refusal(403, "AccessDeniedException", denied))
             else:
                 work = partial(settle_now, e164=e164, answer=answer, id=id)
-                self._storage.write(identity.caller, request_id, work, done)
+                self._storage.write(identity.caller, call.request_id, work, done)
 
         request = Request("POST", "/pending", "", {"user-agent": USER_AGENT}, b"", source_ip, secure)
         return await _ask(self._watched(SimpleNamespace(handle=handle, refuse=None)), request)
