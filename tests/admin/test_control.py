@@ -182,6 +182,19 @@ def test_what_holds_a_seeded_number_is_there_and_lets_go_of_it(service: Service)
     assert {one["Status"] for one in voice.list_phone_numbers()["PhoneNumbers"]} == {"Unassigned"}
 
 
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("VoiceConnectorId", "0a1b2c3d-0a1b-4c3d-8e9f-0a1b2c3d4e5f"),
+        ("VoiceConnectorGroupId", "123a456b-c7d8-90e1-fg23-4h567jkl8901"),  # as an AWS sample has it
+    ],
+)
+def test_ids_of_another_form(service: Service, name: str, id: str) -> None:
+    service.seed({**SEED, "Associations": [{"Name": name, "Value": id}]})
+    held = service.client("chime-sdk-voice").list_phone_numbers(FilterName=name, FilterValue=id)["PhoneNumbers"]
+    assert [one["E164PhoneNumber"] for one in held] == [E164]
+
+
 def test_a_seeded_number_in_the_deletion_queue_leaves_it(service: Service) -> None:
     service.seed({**SEED, "Status": "ReleaseInProgress"})
     chime = service.client()

@@ -174,6 +174,8 @@ def test_an_unknown_error_is_logged_and_told_to_nobody(caplog: pytest.LogCapture
         ("chime.us-east-1.amazonaws.com", "chime"),
         ("Chime.localhost:8000", "chime"),
         ("voice-chime.eu-west-1.amazonaws.com:443", "chime-sdk-voice"),
+        ("voice-chime-fips.us-east-1.api.aws", "chime-sdk-voice"),
+        ("chime-fips.us-east-1.amazonaws.com", "chime"),
         ("127.0.0.1:8000", "default"),
         ("", "default"),
         ("mychime.example", "default"),

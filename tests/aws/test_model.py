@@ -253,6 +253,11 @@ def test_flavours_differ_where_their_models_do() -> None:
     assert "name" not in bind(FLAVOURS["chime"], named)
     with pytest.raises(BadRequest, match="enum value set"):
         bind(FLAVOURS["chime-sdk-voice"], business)
+    any_status = request("GET", "/phone-numbers?status=Parked")
+    assert bind(FLAVOURS["chime-sdk-voice"], any_status)["status"] == "Parked"
+    assert bind(FLAVOURS["default"], any_status)["status"] == "Parked"
+    with pytest.raises(BadRequest, match="enum value set"):
+        bind(FLAVOURS["chime"], any_status)
 
 
 def test_pages_of_the_default_flavour_are_as_long_as_either_model_allows() -> None:
@@ -267,7 +272,7 @@ def test_pages_of_the_default_flavour_are_as_long_as_either_model_allows() -> No
 )
 def test_a_query_is_text_and_no_json(query: str) -> None:
     with pytest.raises((BadRequest, Refusal)):
-        bind(FLAVOURS["default"], request("GET", f"/phone-numbers?{query}"))
+        bind(FLAVOURS["chime"], request("GET", f"/phone-numbers?{query}"))
 
 
 def test_the_default_flavour_requires_what_both_require() -> None:

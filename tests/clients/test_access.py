@@ -142,12 +142,19 @@ class Site:
         path.write_text(json.dumps({"Version": "2012-10-17", "Statement": POLICIES[name]}))
         return str(path)
 
-    def boto3(self, who: str | Credentials, service: str = "chime", region: str = REGION, **options: Any) -> Any:
+    def boto3(
+        self,
+        who: str | Credentials,
+        service: str = "chime",
+        region: str = REGION,
+        endpoint_url: str = "",
+        **options: Any,
+    ) -> Any:
         """A boto3 client; it does not retry unless it is told to."""
         credentials = self.who[who] if isinstance(who, str) else who
         return boto3.client(
             service,
-            endpoint_url=self.url,
+            endpoint_url=endpoint_url or self.url,
             region_name=region,
             aws_access_key_id=credentials.access_key_id,
             aws_secret_access_key=credentials.secret_access_key,
@@ -476,6 +483,19 @@ def test_a_denial_can_be_caught_by_its_class(site: Site, flavour: str, name: str
     client = site.boto3(case.who, flavour)
     with pytest.raises(client.exceptions.AccessDeniedException):
         getattr(client, xform_name(case.operation))(**case.input)
+
+
+def test_a_denial_under_chime_is_the_services_own_exception(site: Site) -> None:
+    """All operations of `chime` declare it; few declare AccessDeniedException."""
+    limited = site.boto3("limited", endpoint_url=f"{site.url}/chime")
+    with pytest.raises(limited.exceptions.ForbiddenException) as caught:
+        limited.update_phone_number(**UPDATE)
+    response = caught.value.response
+    assert (response["ResponseMetadata"]["HTTPStatusCode"], response["Code"]) == (403, "Forbidden")
+    assert re.fullmatch(denial(user_arn("limited"), "UpdatePhoneNumber"), response["Error"]["Message"])
+    voice = site.boto3("limited", "chime-sdk-voice", endpoint_url=f"{site.url}/chime-sdk-voice")
+    with pytest.raises(voice.exceptions.AccessDeniedException):
+        voice.update_phone_number(**UPDATE)
 
 
 def test_what_is_denied_changes_nothing(site: Site) -> None:

@@ -13,7 +13,7 @@ from ..domain.caller import Caller
 from ..domain.errors import Awaited, Error, ServiceFailure, ServiceUnavailable
 from ..metrics import NO_OPERATION, Metrics
 from .call import ApiCall, Observer, Result
-from .errors import Dropped, Refusal, declared, shape_of
+from .errors import Dropped, Refusal, declared, denied, shape_of
 from .message import DROPPED, Request, Response
 from .model import Flavour, Operation
 from .policy import Context, Policy
@@ -198,9 +198,8 @@ class Api:
             if decision == "ExplicitDeny"
             else f"because no identity-based policy allows the {operation.action} action"
         )
-        raise Refusal(
-            403,
-            "AccessDeniedException",
+        raise denied(
+            operation.flavour,
             f"User: {identity.caller.arn} is not authorized to perform: {operation.action} on resource: "
             f"{resource} {why}",
         )
@@ -234,9 +233,9 @@ class Api:
 def flavour_name(host: str) -> str:
     """Which flavour the clients of `host` speak."""
     host = host.lower()
-    if host.startswith("voice-chime."):
+    if host.startswith(("voice-chime.", "voice-chime-fips.")):
         return "chime-sdk-voice"
-    return "chime" if host.startswith(("chime.", "service.chime.")) else "default"
+    return "chime" if host.startswith(("chime.", "chime-fips.", "service.chime.")) else "default"
 
 
 _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"

@@ -25,6 +25,14 @@ class Refusal(Exception):
         self.code = code
 
 
+def denied(flavour: str, message: str) -> Refusal:
+    """What is answered to a caller whose policies do not allow an operation. Under ``chime`` that is the service's own
+    exception, which all its operations declare; in front of the newer services stands AWS's common one."""
+    if flavour == "chime":
+        return Refusal(403, "ForbiddenException", message, "Forbidden")
+    return Refusal(403, "AccessDeniedException", message)
+
+
 class Dropped(Refusal):
     """The request gets no answer: its connection is closed."""
 

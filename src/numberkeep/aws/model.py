@@ -51,10 +51,15 @@ def load(service: str) -> dict[str, Any]:
 
 
 def union(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """A model that accepts what either accepts. Of a member that both have, the shape is the first one's."""
+    """A model that accepts what either accepts. Of a member that both have, the shape is the first one's, unless that
+    has an enum where the second takes any text."""
     shapes = {**second["shapes"], **first["shapes"]}
     for name in first["shapes"].keys() & second["shapes"].keys():
-        shapes[name] = _union_of(first["shapes"][name], second["shapes"][name])
+        shapes[name] = shape = _union_of(first["shapes"][name], second["shapes"][name])
+        for member, reference in second["shapes"][name].get("members", {}).items():
+            ours, theirs = shapes[shape["members"][member]["shape"]], second["shapes"][reference["shape"]]
+            if "enum" in ours and "enum" not in theirs:
+                shape["members"][member] = reference
     return {**first, "operations": {**second["operations"], **first["operations"]}, "shapes": shapes}
 
 
@@ -87,6 +92,7 @@ class Operation:
     def __init__(
         self,
         name: str,
+        flavour: str,
         model: dict[str, Any],
         everything: Shapes,
         types: "_Types",
@@ -97,6 +103,7 @@ class Operation:
         the members of `everything`, the shapes of both models."""
         definition = model["operations"][name]
         self.name = name
+        self.flavour = flavour
         self.errors = frozenset(error["shape"] for error in definition.get("errors", ()))
         """The exceptions that the model lets it raise."""
         self.method: str = definition["http"]["method"]
@@ -412,14 +419,14 @@ def flavours(
     unknown = set(functions) - {snake(name) for name in everything["operations"]}
     if unknown:
         raise LookupError(f"no model has an operation for {', '.join(sorted(unknown))}")
-    made = {"default": Flavour(dict(_compile(everything, everything["operations"], everything, functions)))}
+    made = {"default": Flavour(dict(_compile("default", everything, everything["operations"], everything, functions)))}
     for service, other in zip(SERVICES, reversed(SERVICES), strict=True):
         own = models[service]["operations"]
         its_functions = {**functions, **instead.get(service, {})}
         lacking = [name for name in models[other]["operations"] if name not in own]
         compiled = [
-            *_compile(models[service], own, everything, its_functions),
-            *_compile(models[other], lacking, everything, its_functions),
+            *_compile(service, models[service], own, everything, its_functions),
+            *_compile(service, models[other], lacking, everything, its_functions),
         ]
         made[service] = Flavour(dict(compiled))
     for flavour in made.values():
@@ -428,11 +435,16 @@ def flavours(
 
 
 def _compile(
-    model: dict[str, Any], names: Iterable[str], everything: dict[str, Any], functions: Mapping[str, Function]
+    flavour: str,
+    model: dict[str, Any],
+    names: Iterable[str],
+    everything: dict[str, Any],
+    functions: Mapping[str, Function],
 ) -> Iterator[tuple[str, Operation]]:
     # Answers have the members of the flavour, but any value that the service knows: a BusinessCalling number does
     # not turn into an error because the newer model has forgotten the word.
     answers = _Types(model["shapes"], constrained=False, enums=everything["shapes"])
     types = _Types(model["shapes"], constrained=True)
     for name in names:
-        yield name, Operation(name, model, everything["shapes"], types, answers, functions.get(snake(name)))
+        function = functions.get(snake(name))
+        yield name, Operation(name, flavour, model, everything["shapes"], types, answers, function)

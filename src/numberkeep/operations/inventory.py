@@ -32,6 +32,14 @@ from .voice_connectors import new_voice_connector
 
 _NAME = r"\A([a-zA-Z0-9,._-]+(\s+[a-zA-Z0-9,._-]+)*)?\Z"
 """As the model of chime-sdk-voice has it."""
+_IDS = {
+    "VoiceConnectorId": (
+        r"[a-z0-9]{21,22}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "21 or 22 lower-case letters and digits, or a UUID",
+    ),
+    "VoiceConnectorGroupId": (r"[a-zA-Z0-9-]{1,128}", "1 to 128 letters, digits and hyphens"),
+}
+"""The pattern of the ids by which a number can be held, and what it says; of groups the model has none."""
 
 
 class GivenAssociation(Struct, rename="pascal", forbid_unknown_fields=True, omit_defaults=True):
@@ -173,14 +181,15 @@ def _checked(tx: Tx, e164: str, given: GivenNumber) -> PhoneNumber:
 
 
 def _check_association(e164: str, product_type: ProductType, association: GivenAssociation) -> None:
-    if association.name not in ("VoiceConnectorId", "VoiceConnectorGroupId"):
+    if association.name not in _IDS:
         raise BadRequest(
             f"{e164}: what holds a number by a {association.name} cannot be made up; assign the number with a request."
         )
     if product_type != PRODUCT_TYPE_OF[association.name]:
         raise BadRequest(f"{e164}: only VoiceConnector numbers can have the association {association.name}.")
-    if not re.fullmatch(r"[a-z0-9]{21,22}", association.value):
-        raise BadRequest(f"{association.value!r} is no {association.name}: 21 or 22 lower-case letters and digits.")
+    pattern, words = _IDS[association.name]
+    if not re.fullmatch(pattern, association.value):
+        raise BadRequest(f"{association.value!r} is no {association.name}: {words}.")
 
 
 def _insert(tx: Tx, numbers: Sequence[PhoneNumber], owners: dict[str, str]) -> None:
