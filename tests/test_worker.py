@@ -13,13 +13,12 @@ from numberkeep import settling, worker
 from numberkeep.carriers import Answer, Done, Pending, Refused, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
-from numberkeep.domain.errors import NotFound
 from numberkeep.domain.moment import later, seconds_of
 from numberkeep.operations import OPERATIONS
 from numberkeep.settling import ATTEMPTS, CLAIM_SECONDS
 from numberkeep.storage import pending_changes, phone_numbers, store
 from numberkeep.storage.driver import Driver
-from numberkeep.worker import Worker
+from numberkeep.worker import PLACES_OF_A_RECEIVER, Worker
 from numberkeep.world import World
 
 E164 = "+12065550100"
@@ -330,20 +329,112 @@ def test_a_carrier_has_only_so_long_to_answer(bench: Bench, monkeypatch: pytest.
 async def test_what_was_settled_since_it_was_claimed_is_not_asked_for(bench: Bench) -> None:
     await bench.order(E164)
     until = later(bench.world.now(), seconds=60)
-    (change,) = await bench.storage.transact(ALICE, settling.claim, 10, until)
+    (change,), _ = await bench.storage.transact(ALICE, settling.claim, lambda queue: 10, until)
     await bench.storage.transact(ALICE, settling.settle_now, E164, Done())
     assert await bench.storage.transact(ALICE, settling.begin, change) is None
 
 
-@scenario
-async def test_one_change_that_fails_leaves_the_others_alone(bench: Bench) -> None:
-    await bench.order(E164, OTHER)
-    await bench.storage.transact(ALICE, lambda tx: tx.write("DELETE FROM phone_number_orders", ()))
-    await bench.do("create_phone_number_order", BOB, product_type="VoiceConnector", e164_phone_numbers=[SILENT])
-    bench.carrier.answers = [Done(), Done(), Done()]
-    with pytest.raises(NotFound):
+def test_one_change_that_fails_leaves_the_others_alone(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """It is tried again later and later, as if its carrier had failed."""
+
+    async def run() -> None:
+        await bench.order(E164, OTHER)
+        await bench.storage.transact(ALICE, lambda tx: tx.write("DELETE FROM phone_number_orders", ()))
+        await bench.do("create_phone_number_order", BOB, product_type="VoiceConnector", e164_phone_numbers=[SILENT])
+        bench.carrier.answers = [Done(), Done(), Done()]
         await bench.worker.run_due()
-    assert (await bench.number(BOB, SILENT)).status == "Unassigned"
+        assert (await bench.number(BOB, SILENT)).status == "Unassigned"
+        for e164 in (E164, OTHER):
+            (change,) = await bench.storage.ask(ALICE, pending_changes.of_number, e164)
+            assert change.attempts == 1
+            assert str(change.failure).startswith("it could not be worked off: Could not find")
+            assert change.due_at <= later(bench.world.now(), seconds=1.5)
+
+    asyncio.run(run())
+    assert f"what is due of {E164} was not worked off" in caplog.text
+
+
+@scenario
+async def test_what_fails_holds_up_nothing_new(bench: Bench) -> None:
+    """Not until another carrier has answered, which takes its time."""
+    asked = asyncio.Event()
+
+    class Slow(SimulatedCarrier):
+        async def order(self, request: Request) -> Answer:
+            asked.set()
+            await asyncio.Event().wait()
+            return Done()
+
+    slow, quick = Slow(), SimulatedCarrier(0)
+    first = Worker(bench.storage, lambda _, e164: slow if e164 == E164 else quick, bench.world)
+    await bench.order(E164)
+    working = asyncio.create_task(first.run())
+    await asked.wait()
+    broken = await bench.order(OTHER)
+    await bench.storage.transact(ALICE, lambda tx: tx.write("DELETE FROM phone_number_orders", ()))
+    async with asyncio.timeout(30):
+        while not (await bench.storage.ask(ALICE, pending_changes.of_number, OTHER))[0].attempts:
+            await asyncio.sleep(0.01)
+        sound = await bench.order(SILENT)
+        while await bench.order_status(sound) == "Processing":
+            await asyncio.sleep(0.01)
+    working.cancel()
+    await asyncio.wait([working])
+    assert broken != sound
+
+
+class Counted(SimulatedCarrier):
+    """One that somebody else serves, who answers when a test says so."""
+
+    def __init__(self, receiver: str) -> None:
+        super().__init__(0)
+        self.receiver = receiver
+        self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+
+    async def order(self, request: Request) -> Answer:
+        self.asked.append(request.e164_phone_number)
+        await self.may_answer.wait()
+        return Done()
+
+
+@scenario
+async def test_what_a_busy_carrier_has_no_place_for_holds_up_no_other(bench: Bench) -> None:
+    """It waits in the carrier's queue, is written there once, and is asked for as places become free."""
+    busy, quick = Counted("busy"), Counted("quick")
+    quick.may_answer.set()
+    one = Worker(bench.storage, lambda _, e164: quick if e164 == E164 else busy, bench.world)
+    e164s = [f"+1206555{n:04}" for n in range(1000, 1400)]
+    for first in range(0, 400, 50):
+        await bench.order(*e164s[first : first + 50])
+    working = asyncio.create_task(one.run())
+
+    async def until(condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    await until(lambda: len(busy.asked) == PLACES_OF_A_RECEIVER)
+    await bench.order(E164)
+    await until(lambda: quick.asked)
+    assert len(busy.asked) == PLACES_OF_A_RECEIVER
+
+    async def queued() -> list[tuple[str, str]]:
+        changes = await bench.storage.ask(ALICE, pending_changes.page, ("", ""), 1000)
+        return [(change.queue, change.due_at) for change in changes if change.e164_phone_number not in busy.asked]
+
+    async with asyncio.timeout(30):
+        before = await queued()
+        while {queue for queue, _ in before} != {"busy"}:
+            await asyncio.sleep(0.01)
+            before = await queued()
+    await asyncio.sleep(0.5)
+    assert await queued() == before, "nobody writes them again and again"
+    busy.may_answer.set()
+    await until(lambda: len(busy.asked) == len(e164s))
+    working.cancel()
+    await asyncio.wait([working])
+    assert sorted(busy.asked) == e164s
 
 
 @scenario

@@ -114,25 +114,36 @@ def is_asked(change: PendingChange, number: PhoneNumber, now: Timestamp) -> bool
     return not waits or now >= str(number.deletion_timestamp)
 
 
-def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange | Delivery]:
-    """Up to `limit` of what is due, for the caller to work off until that moment."""
-    changes = pending_changes.claim(tx, limit, until)
-    return [*changes, *deliveries.claim(tx, limit - len(changes), until)]
+def claim(tx: Tx, places: Callable[[str], int], until: Timestamp) -> tuple[list[PendingChange | Delivery], bool]:
+    """What is due, for the caller to work off until that moment: of each receiver's queue so much as it has `places`,
+    and of the changes whose carrier nobody has looked up yet as many as the queue of no name has. And whether more may
+    be due, for which there is no place."""
+    claimed: list[PendingChange | Delivery] = []
+    is_all = True
+    for changes_or_messages in (pending_changes, deliveries):
+        # In this order whoever has waited for a place comes before the queue of no name.
+        for queue in sorted(changes_or_messages.QUEUES.due(tx), reverse=True):
+            limit = max(0, places(queue))
+            some = changes_or_messages.claim(tx, queue, limit, until)
+            is_all = is_all and len(some) < limit
+            claimed += some
+    return claimed, not is_all
 
 
-def release_claim(tx: Tx, claimed: PendingChange | Delivery, seconds: float = 0) -> None:
-    """Have what was claimed, and will not be worked off now, due for others so much later."""
-    due_at = later(tx.now, seconds=seconds)
+def release_claim(tx: Tx, claimed: PendingChange | Delivery, queue: str | None = None) -> None:
+    """Leave what was claimed, and will not be worked off now, to others; in the `queue` of a receiver, if one is
+    given."""
     if isinstance(claimed, Delivery):
         if deliveries.is_claimed(tx, claimed):
-            deliveries.postpone(tx, replace(claimed, due_at=due_at))
+            deliveries.postpone(tx, replace(claimed, due_at=tx.now))
     elif pending_changes.is_claimed(tx, claimed):
-        pending_changes.postpone(tx, replace(claimed, due_at=due_at))
+        pending_changes.postpone(tx, replace(claimed, due_at=tx.now, queue=queue or claimed.queue))
 
 
 def next_due_at(tx: Tx) -> Timestamp | None:
     """When the next thing is due; None if nothing is under way."""
-    return min(filter(None, (pending_changes.next_due_at(tx), deliveries.next_due_at(tx))), default=None)
+    moments = pending_changes.QUEUES.next_due_at(tx), deliveries.QUEUES.next_due_at(tx)
+    return min(filter(None, moments), default=None)
 
 
 def begin_delivery(tx: Tx, delivery: Delivery) -> bool:

@@ -39,11 +39,9 @@ Asking = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 POLL_SECONDS = 0.1
 """How long something that has become due waits at most to be noticed."""
 BATCH_CHANGES = 256
-"""How many changes are worked off side by side."""
+"""How many changes are worked off side by side in this process, without anybody else."""
 PLACES_OF_A_RECEIVER = 64
-"""How many of them may wait for one receiver: one that does not answer is not to hold up the others."""
-BUSY_SECONDS = 1
-"""After how long it is looked again whether a receiver has a place."""
+"""How much may be under way to one receiver; what is due beyond that waits in its queue."""
 CARRIER_SECONDS = 30
 """How long a carrier has to answer: less than a claim lasts, or two workers would ask by turns for ever."""
 TELL_SECONDS = 60
@@ -105,23 +103,26 @@ class Worker:
 
     async def _run_due(self) -> None:
         under_way: dict[asyncio.Task[None], Claimed] = {}
-        failure: BaseException | None = None
         try:
             while True:
-                if failure is None and len(under_way) < BATCH_CHANGES:
-                    for claimed in await self._claim(BATCH_CHANGES - len(under_way)):
-                        under_way[asyncio.create_task(self._work_off(claimed))] = claimed
+                wait_for = asyncio.ALL_COMPLETED
+                try:
+                    some, may_be_more = await self._claim()
+                    under_way |= {asyncio.create_task(self._work_off(claimed)): claimed for claimed in some}
+                    if may_be_more:
+                        wait_for = asyncio.FIRST_COMPLETED
+                except ServiceUnavailable:
+                    if not under_way:
+                        raise
                 if not under_way:
-                    break
+                    return
                 # A carrier that takes its time holds up nobody else's changes.
-                done, _ = await asyncio.wait(under_way, timeout=self._poll_seconds)
+                done, _ = await asyncio.wait(under_way, timeout=self._poll_seconds, return_when=wait_for)
                 for task in done:
                     del under_way[task]
-                    failure = task.exception() or failure
+                    task.result()
         finally:
             await self._give_back(under_way)
-        if failure:
-            raise failure
 
     async def _give_back(self, under_way: Mapping[asyncio.Task[None], Claimed]) -> None:
         """Leave to others what was claimed and cannot be finished."""
@@ -136,10 +137,14 @@ class Worker:
             elif result is not None:
                 raise result
 
-    async def _claim(self, limit: int) -> list[Claimed]:
-        """What is due, as far as no other worker is at it."""
+    async def _claim(self) -> tuple[list[Claimed], bool]:
+        """What is due, as far as no other worker is at it, and as there are places; and whether more may be."""
         until = later(self._world.now(), seconds=CLAIM_SECONDS)
-        return await self._store.transact_locking(NOBODY, None, settling.claim, limit, until)
+        return await self._store.transact_locking(NOBODY, None, settling.claim, self._places, until)
+
+    def _places(self, receiver: str) -> int:
+        """How much more may be sent to a receiver now; to nobody, as far as that is known, if the name is empty."""
+        return (PLACES_OF_A_RECEIVER if receiver else BATCH_CHANGES) - self._under_way[receiver]
 
     async def _in_turn(
         self, claimed: Claimed, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
@@ -172,25 +177,42 @@ class Worker:
         self._world.offset_seconds = offset
 
     async def _work_off(self, claimed: Claimed) -> None:
-        receiver = self._receiver_of(claimed)
-        if receiver is None:
-            await self._finish(claimed, None)
-        elif self._under_way[receiver] >= PLACES_OF_A_RECEIVER:
-            await self._in_turn(claimed, settling.release_claim, claimed, BUSY_SECONDS)
-        else:
+        """What fails of it is logged and tried again, whatever it is: the others go on."""
+        try:
+            receiver = self._receiver_of(claimed)
+            if receiver and self._places(receiver) <= 0:
+                await self._in_turn(claimed, settling.release_claim, claimed, receiver)
+                return
             self._under_way[receiver] += 1
             try:
                 await self._finish(claimed, receiver)
             finally:
                 self._under_way[receiver] -= 1
+        except Exception as error:
+            trace = None if isinstance(error, ServiceUnavailable) else error
+            told = "what is due of %s was not worked off, and is tried again: %s"
+            log.error(told, claimed.e164_phone_number, error, exc_info=trace)
+            await self._fail(claimed, Failed(f"it could not be worked off: {error}"))
 
-    def _receiver_of(self, claimed: Claimed) -> str | None:
-        """Whom a message has to reach for this; None for what is done in this process."""
+    async def _fail(self, claimed: Claimed, failed: Failed) -> None:
+        """Count the attempt; if even that fails, the claim has to run out."""
+        dice = self._world.random.random()
+        try:
+            if isinstance(claimed, Delivery):
+                status = settling.status_after(claimed.attempts, failed)
+                await self._in_turn(claimed, settling.settle_delivery, claimed, status, failed, dice)
+            else:
+                await self._in_turn(claimed, settling.settle, claimed, failed, dice)
+        except Exception as error:
+            log.warning("%s is left for a while: %r", claimed.e164_phone_number, error)
+
+    def _receiver_of(self, claimed: Claimed) -> str:
+        """Whom a message has to reach for this; nobody, and the name is empty, for what is done in this process."""
         if isinstance(claimed, Delivery):
             return claimed.receiver
-        return self._carrier_of(claimed.account_id, claimed.e164_phone_number).receiver
+        return self._carrier_of(claimed.account_id, claimed.e164_phone_number).receiver or ""
 
-    async def _finish(self, claimed: Claimed, receiver: str | None) -> None:
+    async def _finish(self, claimed: Claimed, receiver: str) -> None:
         dice = self._world.random.random()
         if isinstance(claimed, Delivery):
             if await self._in_turn(claimed, settling.begin_delivery, claimed):

@@ -103,7 +103,7 @@ def test_a_request_takes_as_long_as_its_client_waits(start: Start) -> None:
     service.admin.post("/faults", json=fault).raise_for_status()
     service.client().get_phone_number(PhoneNumberId=E164)
     found = scrape(service)
-    assert found["request_duration_seconds_sum", ("GetPhoneNumber",)] >= 0.3
+    assert found["request_duration_seconds_sum", ("GetPhoneNumber",)] >= 0.295  # loops count in milliseconds
     assert found["request_duration_seconds_bucket", ("GetPhoneNumber", "0.25")] == 0
     assert found["request_duration_seconds_bucket", ("GetPhoneNumber", "+Inf")] == 1
 

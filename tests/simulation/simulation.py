@@ -8,6 +8,7 @@ seed gives the same trace, on every engine.
 
 import asyncio
 import hashlib
+import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -44,6 +45,17 @@ JUMPS_SECONDS = (0, 1, 4, 30, CLAIM_SECONDS, 3600, 86_400, 72 * 3600, 8 * 86_400
 
 class Crash(BaseException):
     """The process is gone."""
+
+
+class Mistakes(logging.Handler):
+    """What the worker says that it could not work off: every carrier's failure is none."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(record.getMessage())
 
 
 class Fate:
@@ -209,14 +221,20 @@ class Simulation:
         self.seen: set[str] = set()
         """The statuses that numbers have had, and what happened to them."""
         self.crashes = 0
+        self._mistakes = Mistakes()
 
     def run(self, steps: int) -> str:
         """Raises AssertionError as soon as a rule does not hold."""
         left = steps
-        while left:
-            left = self._with_store(self._live, left)
-        self._fate.kind = True
-        self._with_store(self._come_to_rest)
+        log = logging.getLogger("numberkeep.worker")
+        log.addHandler(self._mistakes)
+        try:
+            while left:
+                left = self._with_store(self._live, left)
+            self._fate.kind = True
+            self._with_store(self._come_to_rest)
+        finally:
+            log.removeHandler(self._mistakes)
         return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
 
     def _with_store(self, function: Callable[Concatenate[Driver, P], Coroutine[Any, Any, T]], *args: P.args) -> T:
@@ -353,6 +371,7 @@ class Simulation:
     async def _check(self, store: Driver) -> None:
         found, known = await store.ask(ACCOUNTS[0], lambda tx: (list(check(_rows_of(tx))), _known(tx)))
         assert not found, "\n".join(map(str, found))
+        assert not self._mistakes.found, self._mistakes.found
         self._own = {}
         for account, e164, status, _, of_name in known:
             self._own.setdefault(account, []).append(e164)

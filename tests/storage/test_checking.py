@@ -159,7 +159,8 @@ BREAKS: list[tuple[str, str, str]] = [
     ),
     (f"UPDATE phone_numbers SET status = 'Lost' {OF} '{N[0]}'", "statuses and product types are known", N[0]),
     (
-        f"INSERT INTO pending_changes VALUES ('{ALICE.account_id}', '{N[0]}', 'release', '2019', '2019', '', 0, NULL)",
+        "INSERT INTO pending_changes (account_id, e164_phone_number, kind, requested_at, due_at)"
+        f" VALUES ('{ALICE.account_id}', '{N[0]}', 'release', '2019', '2019')",
         "what is pending is waited for",
         N[0],
     ),

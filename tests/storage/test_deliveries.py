@@ -27,7 +27,9 @@ def do(storage: Driver, function: Any, *args: Any, caller: Any = ALICE) -> Any:
 
 
 def claim(storage: Driver, world: World, seconds: float = 60) -> list[deliveries.Delivery]:
-    claimed: list[deliveries.Delivery] = do(storage, deliveries.claim, 100, later(world.now(), seconds=seconds))
+    until = later(world.now(), seconds=seconds)
+    claimed: list[deliveries.Delivery]
+    claimed, _ = do(storage, settling.claim, lambda receiver: 100, until)
     return claimed
 
 

@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from .. import settling
 from ..domain.caller import NOBODY, check_account_id, root_of
 from ..domain.errors import BadRequest, Error, NotFound
 from ..domain.moment import Timestamp, seconds_of
 from ..domain.number_plan import normalize_id, phone_number_id
 from ..operations import inventory
 from ..operations.inventory import GivenNumber
-from ..storage import pending_changes, phone_numbers, store
+from ..storage import phone_numbers, store
 from ..storage.driver import Driver
 from ..storage.tx import Tx
 from ..worker import Worker
@@ -60,7 +61,7 @@ class Controls:
 
     async def health(self) -> Timestamp:
         """The service's time, once the store has been read. Raises ServiceUnavailable if it cannot be."""
-        await self._storage.ask(NOBODY, pending_changes.next_due_at)
+        await self._storage.ask(NOBODY, settling.next_due_at)
         return self._world.now()
 
     async def advance(self, seconds: float) -> Timestamp:

@@ -12,6 +12,7 @@ from msgspec.structs import astuple, replace
 
 from ..domain.errors import NotFound
 from ..domain.moment import Timestamp, later
+from .queues import Queues
 from .tx import Tx
 
 KEPT_DAYS = 7
@@ -24,6 +25,7 @@ Status = Literal["Waiting", "Pending", "Delivered", "Failed"]
 OPEN: tuple[Status, ...] = ("Waiting", "Pending")
 """How a message stands that has still to reach its receiver."""
 _OPEN = f"status IN {OPEN!r}"
+QUEUES = Queues("deliveries", "receiver", _OPEN)
 
 
 class Delivery(Struct, frozen=True):
@@ -118,11 +120,13 @@ def is_over(delivery: Delivery) -> bool:
     return delivery.status not in OPEN or not delivery.data
 
 
-def claim(tx: Tx, limit: int, until: Timestamp) -> list[Delivery]:
-    """Up to `limit` messages of all accounts that are due at `tx.now`. Until that moment they are the caller's to work
-    off; then they are due again."""
-    sql = f"{_SELECT} WHERE due_at <= ? ORDER BY due_at, {', '.join(_KEY)} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
-    claimed = [replace(Delivery(*row), due_at=until) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
+def claim(tx: Tx, receiver: str, limit: int, until: Timestamp) -> list[Delivery]:
+    """Up to `limit` messages of all accounts to a receiver that are due at `tx.now`. Until that moment they are the
+    caller's to work off; then they are due again."""
+    order = f"due_at, {', '.join(_KEY)}"
+    sql = f"{_SELECT} WHERE receiver = ? AND due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
+    rows = tx.execute(sql, (receiver, tx.now, limit)).fetchall()
+    claimed = [replace(Delivery(*row), due_at=until) for row in rows]
     for delivery in claimed:
         postpone(tx, delivery)
     return claimed
@@ -185,12 +189,6 @@ def again(tx: Tx, message_id: str | None, receiver: str | None, limit: int, know
             raise NotFound(f"There is no subscriber {delivery.receiver} any more; the servers' last file has {there}.")
         postpone(tx, replace(delivery, status="Pending", attempts=0, due_at=tx.now))
     return len(rows)
-
-
-def next_due_at(tx: Tx) -> Timestamp | None:
-    """When the next message of any account is due to go out; None if there is none."""
-    (due_at,) = tx.execute(f"SELECT min(due_at) FROM deliveries WHERE {_OPEN}", ()).fetchone()
-    return due_at  # type: ignore[no-any-return]
 
 
 def postpone(tx: Tx, delivery: Delivery) -> None:

@@ -10,10 +10,12 @@ from ..domain.moment import Timestamp
 from ..domain.phone_number import ChangeKind, PhoneNumber
 from .phone_numbers import by_account
 from .phone_numbers import find_all as find_numbers
+from .queues import Queues
 from .tx import Rows, Tx
 
-_COLUMNS = "account_id, e164_phone_number, kind, requested_at, due_at, change_key, attempts, failure"
+_COLUMNS = "account_id, e164_phone_number, kind, requested_at, due_at, change_key, attempts, failure, queue"
 _SELECT = f"SELECT {_COLUMNS} FROM pending_changes"
+QUEUES = Queues("pending_changes", "queue")
 _ONE = "WHERE account_id = ? AND e164_phone_number = ? AND kind = ?"
 
 
@@ -32,6 +34,8 @@ class PendingChange(Struct, frozen=True):
     """How often the carrier has failed to answer since it last did."""
     failure: str | None
     """Why it has, the last time."""
+    queue: str
+    """The receiver that had no place for it, the last time it was due; empty if there was none such."""
 
 
 def put(tx: Tx, e164: str, kind: ChangeKind, due_at: Timestamp) -> None:
@@ -49,8 +53,8 @@ def put(tx: Tx, e164: str, kind: ChangeKind, due_at: Timestamp) -> None:
 def postpone(tx: Tx, change: PendingChange) -> None:
     """Have the carrier asked again, at the moment at which `change` is due now."""
     key = (change.account_id, change.e164_phone_number, change.kind)
-    sql = f"UPDATE pending_changes SET due_at = ?, attempts = ?, failure = ? {_ONE}"
-    tx.write(sql, (change.due_at, change.attempts, change.failure, *key))
+    sql = f"UPDATE pending_changes SET due_at = ?, attempts = ?, failure = ?, queue = ? {_ONE}"
+    tx.write(sql, (change.due_at, change.attempts, change.failure, change.queue, *key))
     tx.known.pop(key, None)
 
 
@@ -82,12 +86,13 @@ def hurry(tx: Tx, e164: str | None, after: Timestamp, limit: int) -> int:
     return len(rows)
 
 
-def claim(tx: Tx, limit: int, until: Timestamp) -> list[PendingChange]:
-    """Up to `limit` changes of all accounts that are due at `tx.now`, the longest due first. Until that moment they are
-    the caller's to work off; then they are due again."""
+def claim(tx: Tx, queue: str, limit: int, until: Timestamp) -> list[PendingChange]:
+    """Up to `limit` changes of all accounts in a queue that are due at `tx.now`, the longest due first. Until that
+    moment they are the caller's to work off; then they are due again."""
     order = "due_at, account_id, e164_phone_number, kind"
-    sql = f"{_SELECT} WHERE due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
-    claimed = [replace(PendingChange(*row), due_at=until) for row in tx.execute(sql, (tx.now, limit)).fetchall()]
+    sql = f"{_SELECT} WHERE queue = ? AND due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
+    rows = tx.execute(sql, (queue, tx.now, limit)).fetchall()
+    claimed = [replace(PendingChange(*row), due_at=until) for row in rows]
     for change in claimed:
         postpone(tx, change)
     return claimed
@@ -131,9 +136,3 @@ def find_all(execute: Callable[..., Rows], keys: Iterable[tuple[str, str]]) -> d
         for change in (PendingChange(*row) for row in rows.fetchall()):
             found[change.account_id, change.e164_phone_number, change.kind] = change
     return found
-
-
-def next_due_at(tx: Tx) -> Timestamp | None:
-    """When the next change of any account is due; None if nothing is pending."""
-    (due_at,) = tx.execute("SELECT min(due_at) FROM pending_changes", ()).fetchone()
-    return due_at  # type: ignore[no-any-return]

@@ -127,10 +127,11 @@ CREATE TABLE pending_changes (
     change_key TEXT NOT NULL DEFAULT '',
     attempts INTEGER NOT NULL DEFAULT 0,
     failure TEXT,
+    queue TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (account_id, e164_phone_number, kind)
 );
 
-CREATE INDEX pending_changes_by_due ON pending_changes (due_at);
+CREATE INDEX pending_changes_by_queue ON pending_changes (queue, due_at);
 
 -- Messages to the operator's own systems: those that tell of what has happened, and those that ask a carrier.
 CREATE TABLE deliveries (
@@ -149,8 +150,8 @@ CREATE TABLE deliveries (
     PRIMARY KEY (account_id, e164_phone_number, receiver, delivery_id)
 );
 
-CREATE INDEX deliveries_by_due ON deliveries (due_at);
 CREATE INDEX deliveries_by_id ON deliveries (account_id, delivery_id);
+CREATE INDEX deliveries_by_receiver ON deliveries (receiver, due_at);
 
 CREATE TABLE account_settings (
     account_id TEXT NOT NULL,
