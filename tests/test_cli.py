@@ -372,6 +372,39 @@ def test_serve_speaks_tls_and_reads_its_certificate_again(database: str, tmp_pat
         assert "BEGIN CERTIFICATE" in names(), "what cannot be read is not used"
 
 
+def test_a_start_is_not_ended_by_who_wants_the_certificate_read_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x?sslmode=disable"
+        command = [
+            sys.executable,
+            "-m",
+            "numberkeep",
+            "serve",
+            "--database",
+            database,
+            "--port",
+            "0",
+            "--admin-port",
+            "0",
+        ]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            silent.settimeout(30)
+            asking, _ = silent.accept()
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            process.kill()
+            asking.close()
+
+
+def test_a_secret_key_of_dev_that_is_damaged_is_said(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").write_text("nonsense")
+    command = [sys.executable, "-m", "numberkeep", "dev", "--data", str(tmp_path), "--port", "0", "--admin-port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: A secret key has 64 hexadecimal digits")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -75,6 +75,32 @@ def test_a_file_with_a_new_key_is_read_again(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["secret.key"]
 
 
+def test_a_file_that_could_not_be_read_once_is_read_again(tmp_path: Path) -> None:
+    """Who turned the key over has left it without a line, and mends that."""
+    file = tmp_path / "secret.key"
+    make_key_file(file)
+    running = KeyFile(file)
+    add_key(file)
+    sealed, text = KeyFile(file).seal("new", "AKIA"), file.read_text()
+    file.write_text("")
+    with pytest.raises(SealError, match="no secret key"):
+        running.unseal(sealed, "AKIA")
+    moment = file.stat()
+    file.write_text(text)
+    os.utime(file, ns=(moment.st_atime_ns, moment.st_mtime_ns))
+    assert running.unseal(sealed, "AKIA") == "new"
+    file.unlink()
+    with pytest.raises(SealError):
+        running.unseal(sealed_elsewhere(tmp_path), "AKIA")
+
+
+def sealed_elsewhere(directory: Path) -> str:
+    """What was sealed with another file's key."""
+    file = directory / "another.key"
+    make_key_file(file)
+    return KeyFile(file).seal("new", "AKIA")
+
+
 @pytest.mark.parametrize("text", ["", "\n", "abc", "g" * 64, "0" * 63, f"{'0' * 64}\nhunter2"])
 def test_what_is_no_key_is_not_shown(text: str) -> None:
     with pytest.raises(SealError) as caught:

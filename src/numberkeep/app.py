@@ -54,7 +54,7 @@ from .opening import (
 from .operations import INSTEAD, OF_ONE_NUMBER, OPERATIONS
 from .operations.search import filters_of
 from .proxies import Proxies
-from .sealing import KeyFile, Sealer, make_key_file
+from .sealing import KeyFile, Sealer, SealError, make_key_file
 from .storage import identities, store
 from .storage.driver import Driver
 from .storage.resources import arn_of
@@ -86,7 +86,7 @@ class App:
         async with AsyncExitStack() as stack:
             try:
                 await self._start(stack)
-            except ServiceUnavailable as error:
+            except (ServiceUnavailable, SealError) as error:
                 raise StartError(str(error)) from error
             self._stack = stack.pop_all()
         return self
@@ -169,7 +169,7 @@ class App:
             compiled["default"].operations,
             Proxies(settings.trusted_proxies),
             carriers.routing,
-            Settlements(self.store, observers, world.new_id, watched),
+            Settlements(self.store, observers, world.new_id, watched, is_behind),
             dev=settings.dev,
         )
         site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)

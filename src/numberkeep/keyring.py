@@ -207,12 +207,12 @@ def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | Non
 
     Raises BadRequest if the store's secrets are sealed with another key than the new one would be.
     """
-    for other in identities.all_keys(tx)[:1]:
-        try:
-            if is_sealed(other.secret_access_key):
-                sealer.unseal(other.secret_access_key, other.access_key_id)
-        except SealError as error:
-            raise BadRequest(str(error)) from error
+    other = identities.any_key(tx)
+    try:
+        if other and is_sealed(other.secret_access_key):
+            sealer.unseal(other.secret_access_key, other.access_key_id)
+    except SealError as error:
+        raise BadRequest(str(error)) from error
     access_key_id, secret = new_key_id("AKIA"), new_secret()
     key = AccessKey(
         access_key_id=access_key_id,

@@ -2,9 +2,10 @@
 
 import glob
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -123,6 +124,9 @@ def _replacing(file: Path) -> Iterator[Path]:
         try:
             yield new
             os.fsync(descriptor)
+            if file.exists():
+                with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as old:  # whole, should this end here
+                    old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             for beside in ("-wal", "-shm", "-journal"):  # which belongs to what is replaced
                 file.with_name(f"{file.name}{beside}").unlink(missing_ok=True)
             new.replace(file)

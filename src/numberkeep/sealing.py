@@ -66,19 +66,28 @@ class KeyFile(Sealer):
     def __init__(self, path: Path) -> None:
         """Raises SealError if the file has no keys."""
         self._path = path
-        self._changed = 0
+        self._version: tuple[int, ...] = ()
         super().__init__(read_keys(path))
 
     def unseal(self, sealed: str, of: str) -> str:
         try:
             return super().unseal(sealed, of)
         except UnknownKey:
-            changed = self._path.stat().st_mtime_ns if self._path.exists() else 0
-            if changed == self._changed:
+            version = _version_of(self._path)
+            if version == self._version:
                 raise
-            self._changed = changed
             super().__init__(read_keys(self._path))
+            self._version = version
             return super().unseal(sealed, of)
+
+
+def _version_of(path: Path) -> tuple[int, ...]:
+    """Another one whenever the file, its mode or its contents are others; nothing if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def is_sealed(text: str) -> bool:

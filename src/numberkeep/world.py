@@ -34,6 +34,7 @@ class World:
         """Seconds since some moment, by a clock that is never set: for how long something is kept."""
         self._turn = threading.Lock()
         self._latest = -1.0
+        self._now = ""
         self._change_id = 0
         self._second = -1
         self.offset_seconds = 0.0
@@ -45,8 +46,9 @@ class World:
         """The service's time. It never runs backwards, whatever the machine's clock does."""
         if self._clock() + self.offset_seconds - self._latest >= 0.001:
             with self._turn:
-                self._latest = max(self._latest, self._clock() + self.offset_seconds)
-                self._now = moment(self._latest)
+                latest = max(self._latest, self._clock() + self.offset_seconds)
+                self._now = moment(latest)
+                self._latest = latest
         return self._now
 
     def second(self) -> Timestamp:

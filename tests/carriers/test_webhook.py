@@ -469,7 +469,10 @@ def test_all_messages_to_a_subscriber_can_be_sent_again(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("url = 'ftp://x'", "carriers.own: Expected `str` matching regex '^https?://[^/\\\\s]+' - at `$.url`"),
+        ("url = 'ftp://x'", "carriers.own: Expected `str` matching regex '^https?://"),
+        ("url = 'https://a b/'", "carriers.own: Expected `str` matching regex '^https?://"),
+        ("url = 'https://x:port/'", "The url of own, https://x:port/, cannot be used: Invalid port: 'port'."),
+        ("url = 'https://xn--a.com/'", "The url of own, https://xn--a.com/, cannot be used: Codepoint"),
         ("secret_file = 'nowhere'", "nowhere, cannot be used: [Errno 2]"),
         ("secret_file = 'empty'", "empty, cannot be used: it must hold whsec_ and 24 random bytes"),
         ("secret_file = 'broken'", "broken, cannot be used: it must hold whsec_ and 24 random bytes"),

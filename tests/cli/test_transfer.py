@@ -82,6 +82,43 @@ def test_a_file_that_cannot_be_written_is_named(database: str, put: Do, tmp_path
     assert result.stderr == f"Error: {tmp_path}/nowhere/numbers.csv cannot be written: No such file or directory.\n"
 
 
+def test_an_export_that_fails_leaves_the_one_before(
+    database: str, put: Do, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("+12065550100")
+    file = tmp_path / "numbers.csv"
+    file.write_text("what was exported yesterday")
+    file.chmod(0o640)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("numberkeep.cli.transfer.rows.write", fail)
+        failed = numbers(database, "export", "--file", str(file))
+    assert failed.stderr == f"Error: {file} cannot be written: No space left on device.\n"
+    assert file.read_text() == "what was exported yesterday"
+    assert os.listdir(tmp_path).count("numbers.csv") == 1
+    assert numbers(database, "export", "--file", str(file)).exit_code == 0
+    assert file.read_text().startswith("E164PhoneNumber,")
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".numbers")] == []
+
+
+def test_what_somebody_mends_is_not_overwritten(database: str, file: Path) -> None:
+    """Not by the same import, said again."""
+    file.write_text(HEADER + "+12065550100,Fax,\n")
+    mended = file.with_name("numbers.csv.errors.csv")
+    assert str(mended) in numbers(database, "import", str(file)).stderr
+    mended.write_text("somebody's work")
+    again = numbers(database, "import", str(file))
+    assert "numbers.csv.errors-2.csv" in again.stderr
+    assert "Fax" in file.with_name("numbers.csv.errors-2.csv").read_text()
+    assert mended.read_text() == "somebody's work"
+    assert numbers(database, "import", "--errors", str(mended), str(file)).exit_code == 1
+    assert "Fax" in mended.read_text(), "a file that is named is taken"
+
+
 def test_imported_numbers_are_the_operator_s_doing(database: str, file: Path) -> None:
     file.write_text(HEADER + ROW + "+12065550101,BusinessCalling,\n")
     assert numbers(database, "import", str(file)).exit_code == 0

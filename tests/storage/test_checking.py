@@ -1,7 +1,7 @@
 """Every rule of a store: a sound one keeps them all, and what breaks one is found, on both engines."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -17,6 +17,7 @@ from numberkeep.storage import checking
 from numberkeep.storage.checking import Finding, check
 from numberkeep.storage.copying import Side, side_of
 from numberkeep.storage.driver import Driver
+from numberkeep.storage.tx import Row
 from numberkeep.worker import Worker
 from numberkeep.world import World
 from postgres import PostgresServer
@@ -132,6 +133,23 @@ def test_a_sound_store_breaks_no_rule(side: Side, monkeypatch: pytest.MonkeyPatc
     assert findings(side) == []
     monkeypatch.setattr(checking, "PAGE_ROWS", 2)
     assert findings(side) == []
+
+
+def test_an_engine_is_given_so_many_values_as_it_takes(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL takes 65,535 in a statement, which the numbers of a page of orders can be more than."""
+    monkeypatch.setattr(checking, "PAGE_ROWS", 2)
+    values = [("111111111111", e164) for e164 in N]
+    counts: list[int] = []
+
+    def execute(sql: str, parameters: Sequence[Any]) -> Sequence[Row]:
+        counts.append(len(parameters))
+        return side.execute(sql, parameters)
+
+    key = ("account_id", "e164_phone_number")
+    found = checking._named(execute, key, "phone_numbers", key, values)
+    assert max(counts) == 4
+    there = "SELECT account_id, e164_phone_number FROM phone_numbers WHERE account_id = '111111111111'"
+    assert {tuple(row) for row in found} == {tuple(row) for row in side.execute(there)} & set(values)
 
 
 OF = "WHERE account_id = '111111111111' AND e164_phone_number ="

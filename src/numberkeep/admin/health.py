@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from ..aws.api import BEHIND
 from ..domain.caller import NOBODY
 from ..domain.errors import Error
 from ..storage import store
@@ -53,7 +54,7 @@ class Health:
         if self.reason:
             return self.reason
         if self._is_behind and self._is_behind():
-            return "The trail cannot be kept at the moment."
+            return BEHIND
         async with self._trying:
             if self._world.steady_seconds() >= self._known_until:
                 self._known = await self._try_store()

@@ -24,6 +24,8 @@ from .throttle import Throttle
 
 log = logging.getLogger(__name__)
 
+BEHIND = "The trail cannot be kept at the moment."
+"""Why nothing is answered: it would go without its record."""
 ATTEMPTS = 10
 """How often a request is begun again because something has to be read first, such as who holds its key."""
 
@@ -119,8 +121,7 @@ class Api:
         call = ApiCall(request, self._new_id())
         done = answer = _Answer(call, reply, self._observers, self._metrics, began)
         if self._is_behind is not None and self._is_behind():
-            behind = ServiceUnavailable("The trail cannot be kept at the moment.")
-            reply(self._refuse(behind, call.request_id))
+            reply(self._refuse(ServiceUnavailable(BEHIND), call.request_id))
             return
         try:
             if self._sts and request.path in STS_PATHS:

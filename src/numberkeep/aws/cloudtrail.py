@@ -26,7 +26,8 @@ _LONGEST_JSON = 100_000
 _PHONE_NUMBER = re.compile(r"(?:\+|%2B)[1-9][0-9]{6,14}")
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 _MOST_BEGINNINGS = 2_000
-"""Of records, that are kept: a kilobyte each, or up to seven if a user agent is long and strange."""
+"""Of records of callers who are known, that are kept: two kilobytes each, or up to eight if a user agent is long and
+strange."""
 
 
 class Recorder:
@@ -41,7 +42,7 @@ class Recorder:
         self._write = write
         self._now = now
         self._views: dict[Operation, _Views] = {}
-        self._beginnings: dict[tuple[str | None, str | None, bytes, str, str], bytes] = {}
+        self._beginnings: dict[tuple[str, str, bytes, str, str], bytes] = {}
 
     def record(self, call: ApiCall, result: Result) -> None:
         """Write the record of a call; what is not known of it is null."""
@@ -72,12 +73,13 @@ class Recorder:
         )
 
     def _beginning(self, request: Request, identity: Identity | None, event: bytes) -> bytes:
-        agent, source_ip = request.headers.get("user-agent", ""), request.source_ip
-        access_key_id = identity.caller.access_key_id if identity else None
-        key = access_key_id, identity.region if identity else None, event, source_ip, agent
+        agent, source_ip = request.headers.get("user-agent", "")[:_LONGEST_TEXT], request.source_ip
+        if identity is None:
+            return b"%b,%b,%b," % (_UNKNOWN, event, _client(source_ip, agent))
+        key = identity.caller.access_key_id, identity.region, event, source_ip, agent
         beginning = self._beginnings.get(key)
         if beginning is None:
-            who = _who(_user_identity(identity.caller), identity.region) if identity else _UNKNOWN
+            who = _who(_user_identity(identity.caller), identity.region)
             beginning = b"%b,%b,%b," % (who, event, _client(source_ip, agent))
             if len(self._beginnings) >= _MOST_BEGINNINGS:
                 self._beginnings.clear()

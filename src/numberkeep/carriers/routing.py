@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # it takes its time to import, and not everybody has webhooks
 T = TypeVar("T")
 Seconds = Annotated[float, Meta(ge=0, le=86_400 * 365)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]+")]
+Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]\S*$")]
 Timeout = Annotated[float, Meta(gt=0, le=25)]
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$")]
 Range = Annotated[str, Meta(pattern=r"^\+[0-9]{0,15}$")]
@@ -315,6 +315,10 @@ def carriers_of(routing: Routing, webhooks: "Webhooks | None" = None) -> Carrier
 
 
 def _endpoint(webhooks: "Webhooks", name: str, told: Webhook | Subscriber) -> "Endpoint":
+    try:
+        webhooks.check_url(told.url)
+    except ValueError as error:
+        raise RoutingError(f"The url of {name}, {told.url}, cannot be used: {error}.") from error
     try:
         return webhooks.endpoint(told.url, Path(told.secret_file).read_text().strip(), told.timeout_seconds)
     except (OSError, UnicodeDecodeError, ValueError, RuntimeError) as error:

@@ -272,6 +272,14 @@ class Webhooks:
         self._clients.append(client)
         return Endpoint(url, secret, client, self._real_seconds, self._more_headers)
 
+    @staticmethod
+    def check_url(url: str) -> None:
+        """Raises ValueError if nothing can be sent there."""
+        try:
+            httpx.Request("POST", url)
+        except httpx.InvalidURL as error:
+            raise ValueError(str(error)) from error
+
     def carrier(self, name: str, endpoint: Endpoint, *, sells: bool) -> WebhookCarrier:
         """A carrier behind an endpoint."""
         return WebhookCarrier(name, endpoint, sells=sells, new_id=self._new_id, steady_seconds=self._steady_seconds)

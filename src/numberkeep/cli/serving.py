@@ -87,8 +87,12 @@ async def _serve(settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    reloading = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, reloading.set)  # else it would end a process that is about to serve
     async with App(settings) as running:
         loop.add_signal_handler(signal.SIGHUP, running.reload)
+        if reloading.is_set():
+            running.reload()
         # Collecting garbage need not look at it again, nor so often.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)

@@ -2,11 +2,13 @@
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from itertools import chain, count
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TextIO, get_args
 
 import click
 
@@ -47,13 +49,34 @@ def export(database: Location, account: str, file: Path | None, format: str | No
             if file is None:
                 return rows.write(sys.stdout, given, wanted)
             try:
-                with file.open("w", encoding="utf-8", newline="") as target:
+                with _written(file) as target:
                     return rows.write(target, given, wanted)
             except OSError as error:
                 raise click.ClickException(f"{file} cannot be written: {error.strerror}.") from error
 
-    count = refusing(write)
-    click.echo(f"{count} numbers{f' are in {file}' if file else ''}.", err=True)
+    written = refusing(write)
+    click.echo(f"{written} numbers{f' are in {file}' if file else ''}.", err=True)
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[TextIO]:
+    """A file that takes the place of `file` once all is in it; what is no regular file is written as it is."""
+    file = file.resolve()
+    if file.exists() and not file.is_file():
+        with file.open("w", encoding="utf-8", newline="") as target:
+            yield target
+        return
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with new.open("x", encoding="utf-8", newline="") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        if file.exists():
+            new.chmod(stat.S_IMODE(file.stat().st_mode))
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def every(session: Session) -> Iterator[PhoneNumber]:
@@ -75,7 +98,7 @@ def every(session: Session) -> Iterator[PhoneNumber]:
     "--errors",
     "errors_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where rows go that break a rule; without it, beside the file.",
+    help="Where rows go that break a rule; without it, a new one beside the file.",
 )
 @carriers_option
 @click.pass_context
@@ -98,8 +121,7 @@ def import_(
     """
     wanted = rows.format_of(file, format)
     is_file = file.is_file() and not str(file).startswith(("/dev/", "/proc/"))
-    beside = file if is_file else Path("numbers")
-    errors_path = errors_path or beside.with_name(f"{beside.name}.errors.{'csv' if wanted == 'csv' else 'jsonl'}")
+    errors_path = errors_path or _errors_beside(file if is_file else Path("numbers"), wanted)
     if errors_path.resolve() == file.resolve():
         raise click.UsageError("--errors: this is the file that is imported.")
     if not os.access(errors_path if errors_path.exists() else errors_path.parent, os.W_OK):
@@ -128,6 +150,13 @@ def import_(
             f"The rows that are refused are in {errors_path}, each with the reason: mend and import them.", err=True
         )
         context.exit(1)
+
+
+def _errors_beside(file: Path, format: Format) -> Path:
+    """A file that is not there yet: somebody may be mending those of an earlier import."""
+    ending = "csv" if format == "csv" else "jsonl"
+    names = chain([f"{file.name}.errors"], (f"{file.name}.errors-{n}" for n in count(2)))
+    return next(path for name in names if not (path := file.with_name(f"{name}.{ending}")).exists())
 
 
 def _import(session: Session, reader: Reader, errors: Errors, size: int, dry_run: bool) -> dict[str, int]:

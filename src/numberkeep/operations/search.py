@@ -11,6 +11,8 @@ from . import pages
 from .batches import Answer
 
 FILTERS = ("area_code", "city", "country", "state", "toll_free_prefix", "phone_number_type")
+LOOKED_UP = 500
+"""How many numbers are looked up together if those before were not enough."""
 
 
 def search_available_phone_numbers(
@@ -39,10 +41,12 @@ def search_available_phone_numbers(
     def available(after: str | None, limit: int) -> list[str]:
         candidates = tx.pool.search(tx.account_id, after=after, **filters)
         found: list[str] = []
-        while len(found) < limit and (some := list(islice(candidates, limit))):
+        size = limit
+        while len(found) < limit and (some := list(islice(candidates, size))):
             owned = phone_numbers.owners(tx, some)
             found += [e164 for e164 in some if e164 not in owned]
-        return found
+            size = max(limit, LOOKED_UP)
+        return found[:limit]
 
     scope = ["SearchAvailablePhoneNumbers", filters]
     page, next_token = pages.page(tx, scope, max_results, next_token, available, lambda e164: e164)

@@ -365,15 +365,16 @@ def _named(
     execute: Execute, columns: Sequence[str], table: str, key: Sequence[str], values: Iterable[tuple[Any, Any]]
 ) -> Sequence[Row]:
     """These columns of the rows of a table whose two columns of `key` have one of these `values`."""
-    wanted = list(values)
-    if not wanted:
-        return ()
-    # The last one stands there several times, to make their count a power of two: so there are few statements.
-    wanted += wanted[-1:] * ((1 << (len(wanted) - 1).bit_length()) - len(wanted))
-    marks = ", ".join(["(?, ?)"] * len(wanted))
-    sql = (  # SQLite begins with what stands on the left of CROSS JOIN
-        f"SELECT {', '.join(f't.{column}' for column in columns)}"
-        f" FROM (SELECT DISTINCT column1, column2 FROM (VALUES {marks}) v) w CROSS JOIN {table} t"
-        f" WHERE t.{key[0]} = w.column1 AND t.{key[1]} = w.column2"
-    )
-    return execute(sql, [one for pair in wanted for one in pair])
+    found: list[Row] = []
+    left = iter(values)
+    while wanted := list(islice(left, PAGE_ROWS)):
+        # The last one stands there several times, to make their count a power of two: so there are few statements.
+        wanted += wanted[-1:] * ((1 << (len(wanted) - 1).bit_length()) - len(wanted))
+        marks = ", ".join(["(?, ?)"] * len(wanted))
+        sql = (  # SQLite begins with what stands on the left of CROSS JOIN
+            f"SELECT {', '.join(f't.{column}' for column in columns)}"
+            f" FROM (SELECT DISTINCT column1, column2 FROM (VALUES {marks}) v) w CROSS JOIN {table} t"
+            f" WHERE t.{key[0]} = w.column1 AND t.{key[1]} = w.column2"
+        )
+        found += execute(sql, [one for pair in wanted for one in pair])
+    return found

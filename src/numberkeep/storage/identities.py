@@ -105,6 +105,12 @@ def all_keys(tx: Tx) -> list[AccessKey]:
     return [_key(row) for row in tx.execute(f"{_SELECT} ORDER BY access_key_id", ()).fetchall()]
 
 
+def any_key(tx: Tx) -> AccessKey | None:
+    """One of any account's; None if there is none."""
+    row = tx.execute(f"{_SELECT} LIMIT 1", ()).fetchone()
+    return _key(row) if row else None
+
+
 def find_key(tx: Tx, access_key_id: str) -> AccessKey | None:
     """The key of that id, of any account; None if there is none."""
     row = tx.execute(f"{_SELECT} WHERE access_key_id = ?", (access_key_id,)).fetchone()

@@ -465,6 +465,14 @@ class _Session:
     def _connect(self) -> "psycopg.Connection[Any]":
         self.place = next((place for place in self._places if not place.is_away), self._places[-1])
         connection = psycopg.connect(self.place.conninfo, autocommit=True)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: "psycopg.Connection[Any]") -> None:
         connection.add_notice_handler(self._hear)
         sql = "SELECT pg_backend_pid(), current_setting('synchronous_commit', true)"
         (pid, durable) = connection.execute(sql).fetchone() or (0, None)
@@ -480,7 +488,6 @@ class _Session:
         self._settings = [f"SET LOCAL {setting}" for setting in settings] if is_pooled else []
         for setting in [] if is_pooled else settings:
             connection.execute(f"SET {setting}")
-        return connection
 
 
 class _Transaction:

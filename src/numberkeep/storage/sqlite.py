@@ -201,8 +201,10 @@ class Sqlite(Driver):
             loop.call_soon(self._answer, loop, jobs, results)
 
     def _answer(self, loop: asyncio.AbstractEventLoop, jobs: list[Job], results: list[Any]) -> None:
-        self._end_snapshot()
-        self._line.answer(loop, jobs, results)
+        try:
+            self._end_snapshot()
+        finally:
+            self._line.answer(loop, jobs, results)
 
     def scrub(self) -> None:
         """Write the file anew, so that nothing is left in it of what was overwritten. Nobody is served meanwhile."""
@@ -238,8 +240,7 @@ class Sqlite(Driver):
                     return None
                 return self._attempt(jobs, savepoints=False)
             except _Spoiled:
-                self._begin(wait=True)
-                return self._attempt(jobs, savepoints=True)
+                return self._attempt(jobs, savepoints=True) if self._begin(wait) else None
         except Exception:
             note = {"request_ids": [job.request_id for job in jobs]}
             log.exception("a group of %d transactions was not committed", len(jobs), extra=note)

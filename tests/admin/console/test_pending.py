@@ -14,6 +14,7 @@ from numberkeep.admin.console import pending
 from numberkeep.domain.identity import AttachedPolicy
 from numberkeep.operations import inventory
 from numberkeep.operations.inventory import GivenNumber
+from numberkeep.operations.phone_numbers import update_phone_number
 from numberkeep.storage import phone_numbers
 
 E164, OTHER = "+12065550100", "+12065550101"
@@ -121,6 +122,23 @@ def test_what_is_said_is_recorded(start: Start, tmp_path: Path) -> None:
     ]
     assert told[0]["requestID"] == history[0].request_id
     assert told[0]["responseElements"] == {"Kind": "set_calling_name"}
+
+
+def test_nothing_is_settled_that_could_not_be_recorded(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start(dev=False, verify=True, trail=(str(tmp_path / "trail"),))
+    given = [msgspec.convert({"E164PhoneNumber": E164, "ProductType": "VoiceConnector"}, GivenNumber)]
+    service.run(service.app.store.transact(ALICE, inventory.put, given))
+    service.run(service.app.store.transact(ALICE, update_phone_number, E164, calling_name="Acme"))
+    visitor = Visitor(service)
+    with visitor.client:
+        visitor.sign_in(*key_of(service))
+        monkeypatch.setattr("numberkeep.trail.WAITING_BYTES", -1)
+        page = visitor.post("/pending", "/pending", number=E164, id=id_on(visitor), outcome="done")
+    assert "The trail cannot be kept at the moment." in page.text
+    number = service.run(service.app.store.ask(ALICE, phone_numbers.get, E164))
+    assert number.calling_name_status == "UpdateInProgress"
 
 
 def test_page_after_page(manual: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from ...aws.api import Reply
+from ...aws.api import BEHIND, Reply
 from ...aws.call import ApiCall, Observer
 from ...aws.errors import Refusal, shape_of
 from ...aws.message import Request, Response
@@ -81,12 +81,15 @@ class Settlements:
         observers: Sequence[Observer],
         new_id: Callable[[], str],
         watched: Callable[[Any], Handler],
+        is_behind: Callable[[], bool] | None,
     ) -> None:
-        """`watched` has requests seen on their way, as those to the API are."""
+        """`watched` has requests seen on their way, as those to the API are; while the trail `is_behind`, nothing is
+        settled."""
         self._storage = storage
         self._observers = observers
         self._new_id = new_id
         self._watched = watched
+        self._is_behind = is_behind
 
     async def settle(
         self, identity: Identity, source_ip: str, secure: bool, e164: str, answer: Done | Refused, id: str, denied: str
@@ -94,6 +97,9 @@ class Settlements:
         """Settle the change of that `id`, unless it is `denied`, which says why."""
 
         def handle(request: Request, reply: Reply) -> None:
+            if self._is_behind and self._is_behind():
+                reply(Response(503, b"", msgspec.json.encode({"message": BEHIND})))
+                return
             parameters = {"Outcome": "Failed" if isinstance(answer, Refused) else "Done"}
             call = ApiCall(request, self._new_id(), SOURCE, SETTLE, parameters=parameters, identity=identity)
 
