@@ -104,7 +104,7 @@ def test_the_readme_comes_to_a_first_update(monkeypatch: pytest.MonkeyPatch) -> 
     """Its commands are run as they stand, but for the ports; the programs that they name are there."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     text = (ROOT / "README.md").read_text()
-    programs, update, clock = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    programs, update, clock, _ = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in programs.splitlines():
         assert os.access(ROOT / line.split()[0], os.X_OK), line
     with test_cli.running("dev") as (_, url, admin):
@@ -115,6 +115,25 @@ def test_the_readme_comes_to_a_first_update(monkeypatch: pytest.MonkeyPatch) -> 
     assert done.returncode == 0, done.stderr
     assert re.findall(r'"CallingNameStatus": "(\w+)"', done.stdout)[-2:] == ["UpdateInProgress", "UpdateSucceeded"]
     assert re.findall(r'"CallingName": "(\w+)"', done.stdout)[-1] == "phonenumber2"
+
+
+def test_the_readme_s_test_passes(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "test_name.py").write_text(text)
+    done = subprocess.run([sys.executable, "-m", "pytest"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+def test_the_readme_comes_to_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands are run as they stand, but for the ports, and end when it serves."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    *_, commands = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    commands = commands.replace("numberkeep serve", "exec numberkeep serve --port 0 --admin-port 0")
+    with subprocess.Popen(["bash", "-ec", commands], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("answers the Amazon Chime API at" in line for line in process.stderr)
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_the_tutorial_comes_to_green_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
