@@ -1,4 +1,5 @@
-"""How long it takes to check a store and to back it up, and how much memory: of a million numbers, say."""
+"""Measure how long it takes, and how much memory, to check and to back up a store, of a million numbers for
+instance."""
 
 import argparse
 import subprocess
@@ -27,13 +28,13 @@ from numberkeep.world import World
 CALLER = Caller(ACCOUNT_ID, f"arn:aws:iam::{ACCOUNT_ID}:root", "")
 AT_ONCE = 1000
 ASSIGNED = 10
-"""Every so manieth number is assigned to a Voice Connector."""
+"""One number in this many is assigned to a Voice Connector."""
 CHANGES = 4
-"""How many each number has had."""
+"""How many changes each number has had."""
 
 
 def put(tx: Tx, connector_id: str, e164s: Sequence[str]) -> None:
-    """New numbers, each with a history."""
+    """Make new numbers, each with a history."""
     for index, e164 in enumerate(e164s):
         phone_numbers.claim(tx, e164)
         phone_numbers.insert(tx, PhoneNumber(e164, "US", "Local", "VoiceConnector", "Unassigned", tx.now, tx.now))
@@ -46,7 +47,7 @@ def put(tx: Tx, connector_id: str, e164s: Sequence[str]) -> None:
 
 
 async def make(path: Path, count: int) -> None:
-    """A store of so many numbers."""
+    """Make a store with this many numbers."""
     with ExitStack() as stack:
         store = open_store(path, World(), carriers_of(simulated_only(0)), stack)
         made = await store.transact(CALLER, create_voice_connector, name="one", require_encryption=True)
@@ -62,11 +63,11 @@ done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(done.returncode)
 """
-"""Stands between this process and a command: the kernel says of one that it had what the process had that made it."""
+"""Runs between this process and a command: the kernel counts the memory of a command's parent as the command's own."""
 
 
 def timed(*arguments: str) -> tuple[float, float]:
-    """Run a command of the program's; the seconds it took, and the megabytes it had at most."""
+    """Run a command of the program. Returns the seconds it took, and the most megabytes it had."""
     began = time.perf_counter()
     command = [sys.executable, "-c", WATCH, sys.executable, "-m", "numberkeep", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)

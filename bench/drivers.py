@@ -1,4 +1,4 @@
-"""psycopg and asyncpg, in turns, at what a group of updates asks of a driver: README.md says what the table means.
+"""Compare psycopg and asyncpg, in turns, on what a group of updates asks of a driver. README.md explains the table.
 
 .venv/bin/python bench/drivers.py postgresql://USER@HOST/EMPTY_DATABASE
 """
@@ -54,7 +54,7 @@ class Group:
 
 
 def by_psycopg(url: str, size: int, seconds: float) -> tuple[int, float]:
-    """Groups done, and the processor time they took: in a thread, as the store does it."""
+    """The number of groups done with psycopg, in a thread like in the store, and the processor time they took."""
 
     def work() -> int:
         done = 0

@@ -1,4 +1,4 @@
-"""What ten million numbers cost that ten thousand do not: the same load on two stores, in turns.
+"""Measure what ten million numbers cost that ten thousand do not: the same load on two stores, in turns.
 
 The stores are made once, and kept in build/: ten million numbers take 8 GB there, and some minutes.
 """
@@ -19,12 +19,12 @@ from servers import ACCOUNT_ID, NUMBERS, PAGE_SIZE, Failure, Numberkeep, Store, 
 FEW = 10_000
 MANY = 10_000_000
 FIRST = 12_060_000_000
-"""Without the plus. In ten million numbers after it is all of area code 206."""
+"""The first number, without the plus. The ten million numbers from here on are all of area code 206."""
 BYTES_A_NUMBER = 800
 ASKED_FOR = 40_000
-"""How many different numbers, or pages, a run asks for, if there are so many."""
+"""How many different numbers, or pages, a run requests, if there are as many."""
 END = 10_000
-"""How many numbers the beginning of a list has, and its end."""
+"""How many numbers count as the beginning of a list, and as its end."""
 
 LEAST_TIMES = 0.8
 LEAST_TIMES_AT_END = 0.9
@@ -32,7 +32,7 @@ MOST_MEGABYTES = 120
 
 
 def store_of(count: int, place: Path) -> Store:
-    """A store with so many numbers of one account, each as the first one that the program itself has put in."""
+    """Make a store with `count` numbers of one account, each like one that the program itself has added."""
     place.mkdir()
     store = prepare(place, NUMBERS[:1])
     with closing(sqlite3.connect(store.database, isolation_level=None)) as connection:
@@ -57,7 +57,7 @@ def _kept(directory: Path) -> Store:
 
 
 def _multiply(connection: sqlite3.Connection, count: int) -> None:
-    """Put as many numbers into the place of the only one, each row in the order of its key."""
+    """Replace the only number by many, with each row in the order of its key."""
     execute = connection.execute
     for pragma in ("journal_mode = DELETE", "journal_mode = OFF", "synchronous = OFF", "cache_size = -500000"):
         execute(f"PRAGMA {pragma}").fetchall()
@@ -80,18 +80,18 @@ def _multiply(connection: sqlite3.Connection, count: int) -> None:
 
 
 def e164(index: int) -> str:
-    """The number at that place of the list."""
+    """The number at this place in the list."""
     return f"+{FIRST + index}"
 
 
 class Grown(Numberkeep):
-    """``numberkeep serve`` on such a store; `kind` and `part` say what the next load is to be."""
+    """``numberkeep serve`` on such a store; `kind` and `part` describe the next load."""
 
     def __init__(self, count: int, store: Store, place: Path, stack: ExitStack) -> None:
         self.name = f"of-{count}"
         self.count = count
         self.part = range(count)
-        """The places in the list of the numbers that are asked for."""
+        """The places in the list of the numbers that are requested."""
         self._dice = random.Random(0)
         super().__init__("reads", store, place, stack)
 
@@ -114,29 +114,29 @@ class Grown(Numberkeep):
             return {number: connection.execute(sql, (ACCOUNT_ID, number)).fetchone()[0] for number in numbers}
 
     def _changes(self) -> int:
-        """How many changes the history has beyond those that it had at the start, which are many to count."""
+        """How many changes were added to the history since the start; counting all of it would take too long."""
         with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
             sql = "SELECT count(*) FROM phone_number_history WHERE account_id = ? AND change_id > ?"
             return int(connection.execute(sql, (ACCOUNT_ID, self._last_change_id)).fetchone()[0])
 
     def load(self, kind: str, part: range, connections: int, seconds: int) -> Run:
-        """Have a load on a part of the numbers."""
+        """Put a load on some part of the numbers."""
         self.kind, self.part = kind, part
         return load(self, connections, seconds)
 
     def megabytes(self) -> tuple[float, float]:
-        """What the process has in memory: all of it (RSS), and with its share of what it shares alone (PSS)."""
+        """The process's memory: in total (RSS), and counting shared memory in proportion (PSS)."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         sizes = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines[1:])}
         return sizes["Rss"], sizes["Pss"]
 
 
 Results = dict[str, dict[str, list[Run]]]
-"""By what was measured and the numbers that were asked for: the runs."""
+"""The runs, by what was measured and which numbers were requested."""
 
 
 def measure(options: argparse.Namespace, directory: Path) -> Iterator[str]:
-    """The table, and what it says of the goals."""
+    """Measure, and return the lines of the table and those about the goals."""
     many = options.numbers
     stores = {count: store_of(count, directory / f"store-{count}") for count in (FEW, many)}
     size = stores[many].database.stat().st_size / 1e9

@@ -1,8 +1,8 @@
-"""`numberkeep serve`, but for one thing: numbers are in memory, and their changes are kept by a line each in a log.
+"""`numberkeep serve` with one difference: numbers are in memory, and their changes are written to a log, a line each.
 
-What arrives meanwhile shares one write and one fdatasync, as it shares a commit in a store. So it is the limit for a
-durable write behind this path in Python, and no store: nothing but the benchmark reads the log. The environment
-variable LOG names it.
+Changes that arrive meanwhile share one write and one fdatasync, as they share a commit in a store. So it shows the
+limit for durable writes behind this request path in Python. It is no store: only the benchmark reads the log. The
+environment variable LOG names it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ NOBODY = Caller("", "", "")
 
 
 class Job(NamedTuple):
-    """What waits for the next write."""
+    """The lines for the next write."""
 
     caller: Caller
     request_id: str
@@ -37,7 +37,7 @@ class Job(NamedTuple):
 
 
 class LogStore(Driver):
-    """What is about one number is answered here; the rest (keys, lists) comes from a file, which never changes."""
+    """Answers what is about one number; everything else (keys, lists) comes from a file that never changes."""
 
     def __init__(
         self, path: str, world: World, pool: Pool, quotas: Mapping[str, int] | None = None, **_: object
@@ -81,7 +81,7 @@ class LogStore(Driver):
         self._listen(LISTENING_TURNS, len(jobs))
 
     def _listen(self, turns: int, expected: int) -> None:
-        """Let those who were just answered come back, as `Sqlite` does."""
+        """Give the clients that were just answered time to send their next requests, as `Sqlite` does."""
         if turns and len(self._jobs) < expected:
             asyncio.get_running_loop().call_soon(self._listen, turns - 1, expected)
         else:
@@ -110,7 +110,7 @@ class LogStore(Driver):
             return error
 
     def _note(self, sql: str, parameters: tuple[Any, ...]) -> None:
-        """Put what goes into the history into the log, and nothing else: it says all that the other statements do."""
+        """Write only the rows of the history to the log: they contain all that the other statements would change."""
         if sql.startswith("INSERT INTO phone_number_history"):
             self._lines.append(msgspec.json.encode(parameters) + b"\n")
 
@@ -129,7 +129,7 @@ class LogStore(Driver):
 
 
 def _everything(tx: Tx) -> dict[Hashable, PhoneNumber | None]:
-    """All numbers, as `Tx.known` has them."""
+    """All numbers, in the form of `Tx.known`."""
     keys = tx.execute("SELECT account_id, e164_phone_number FROM phone_numbers", ()).fetchall()
     return phone_numbers.find_all(tx.execute, keys, lock=False)
 

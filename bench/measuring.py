@@ -1,4 +1,4 @@
-"""What all measurements have in common: a machine to themselves, a disk, a load, turns, and how results are told."""
+"""What all benchmarks share: a machine of their own, a disk, a load, taking turns, and printing results."""
 
 import argparse
 import fcntl
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Run(NamedTuple):
-    """What one server did in one round."""
+    """The result of one server in one round."""
 
     requests_per_second: float
     cpu_us: float
@@ -35,7 +35,7 @@ class Run(NamedTuple):
 
 
 def options_of(name: str, doc: str | None, rounds: int, seconds: int | None = None) -> argparse.ArgumentParser:
-    """The options that measurements share, with what holds if they are not given."""
+    """The options that benchmarks share, with their default values."""
     parser = argparse.ArgumentParser(prog=f"scripts/bench {name}".rstrip(), description=doc)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"of each, in turns ({rounds})")
     if seconds:
@@ -44,11 +44,12 @@ def options_of(name: str, doc: str | None, rounds: int, seconds: int | None = No
 
 
 def run(measure: Callable[[Path], Iterator[str]]) -> None:
-    """Give `measure` a directory on a disk, and the machine as far as other benchmarks are concerned; print its lines.
+    """Call `measure` with a directory on a disk, while no other benchmark runs on the machine, and print the lines it
+    gives.
 
-    If nothing was measured, or what was measured means nothing, the program ends and says so.
+    If nothing was measured, or the result would mean nothing, the program ends with an error message.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that servers are stopped, files deleted
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that servers are stopped and files deleted
     try:
         with _place() as directory:
             print(machine(directory), end="\n\n", flush=True)
@@ -76,7 +77,7 @@ def _place() -> Iterator[Path]:
 
 
 def in_turns(measures: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """What each of `measures` gives, by its name: all of them once, then all of them again."""
+    """Call each of `measures` once, then all again, and so on; returns the results by name."""
     results: dict[str, list[T]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():
@@ -85,7 +86,7 @@ def in_turns(measures: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, 
 
 
 def load(server: Server, connections: int, seconds: int) -> Run:
-    """Put a load on `server` for some seconds. Raises Failure unless every answer is a good one."""
+    """Put a load on `server` for some seconds. Raises Failure if any answer is not a good one."""
     if not shutil.which("wrk"):
         raise Failure("wrk, which makes the load, is missing. On Debian: apt-get install wrk")
     requests = server.requests()
@@ -106,7 +107,7 @@ def load(server: Server, connections: int, seconds: int) -> Run:
             f"{server.name}: of {counted['sent']} requests {answered} were answered, {counted['refused']} of them with"
             f" an error; {counted['broken']} connections broke."
         )
-    _wait_until_idle(server.pid)  # requests that wrk has left behind do not count, and do not disturb who is next
+    _wait_until_idle(server.pid)  # wrk's last requests do not count, and must not disturb the next server
     server.check(answered, counted["sent"])
     return Run(answered / counted["seconds"], cpu_seconds / answered * 1e6, counted["p50_ms"], counted["p99_ms"])
 
@@ -121,19 +122,19 @@ def _wait_until_idle(pid: int) -> None:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """What the process has used up to now, all its threads together."""
+    """The processor time that all threads of the process have used so far."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def pin_to(index: int) -> None:
-    """Have this process, and what it starts from here on, run on one of the two cores."""
+    """Bind this process, and those that it starts from now on, to one of the two cores."""
     if len(CORES) > 1:
         os.sched_setaffinity(0, {CORES[index]})
 
 
 def rate(runs: Sequence[Run]) -> float:
-    """The median of the requests answered in a second."""
+    """The median of the requests answered per second."""
     return median(run.requests_per_second for run in runs)
 
 
@@ -155,12 +156,12 @@ def verdict(is_met: bool, what: str) -> str:
 
 
 def note(text: str) -> None:
-    """Tell whoever is watching."""
+    """Print progress for whoever is watching."""
     print(text, file=sys.stderr, flush=True)
 
 
 def machine(directory: Path) -> str:
-    """What the figures are of."""
+    """What the machine and the software are that the figures were measured on."""
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
     return (
         f"{os.cpu_count()} x {model.partition(': ')[2] or platform.machine()}, {_file_system(directory)},"

@@ -13,13 +13,13 @@ from measuring import HEADINGS, Run, columns, in_turns, load, note, options_of, 
 from servers import COMMANDS, OPERATIONS, Bare, Log, Moto, Nginx, Numberkeep, Postgresql, Server, Store, prepare
 
 Results = dict[tuple[str, int], dict[str, list[Run]]]
-"""By kind of operation and number of connections: the runs of every server."""
+"""The runs of every server, by kind of operation and number of connections."""
 
 
 def compare(
     kind: str, connections: int, options: argparse.Namespace, store: Store, place: Path
 ) -> dict[str, list[Run]]:
-    """The runs of every server by its name, all under the same load, in turns."""
+    """Measure all servers in turns under the same load. Returns the runs by the server's name."""
     with ExitStack() as stack:
         numberkeep = Numberkeep(kind, store, place, stack)
         servers: list[Server] = [numberkeep, Bare(kind, store, place, stack)]
@@ -39,7 +39,7 @@ def compare(
 
 
 RATIOS = (("log", 8, 2), ("nginx", 9, 3), ("moto", 8, 1))
-"""Beside whom Numberkeep is put, in columns of what width and with how many digits."""
+"""The servers that Numberkeep is compared with, and the width and digits of their columns."""
 
 
 def table(results: Results) -> Iterator[str]:
@@ -60,7 +60,7 @@ def _ratio(runs: Sequence[Run], others: Sequence[Run] | None, width: int, digits
 
 
 class Goal(NamedTuple):
-    """How many times as many requests a second as another server one is to answer."""
+    """How many times as many requests per second one server should answer as another."""
 
     kind: str
     connections: int
@@ -80,7 +80,7 @@ GOALS = (
     Goal("updates", 32, "postgresql", 0.6, "numberkeep"),
 )
 SLOWEST_TIMES = 4
-"""How many times as long as half of the updates the slowest 1 in 100 may take, at 32 connections."""
+"""At 32 connections, the slowest 1 in 100 updates may take this many times the median."""
 
 
 def goals(results: Results) -> Iterator[str]:
@@ -102,7 +102,7 @@ def goals(results: Results) -> Iterator[str]:
 
 
 def measure(options: argparse.Namespace, directory: Path) -> Iterator[str]:
-    """All that `options` ask for: the table, and what it says of the goals."""
+    """Measure what `options` ask for, and return the lines of the table and those about the goals."""
     if not shutil.which("nginx"):
         note("NO NGINX: its rows are left out. On Debian: apt-get install nginx")
     if not (COMMANDS / "moto_server").exists():

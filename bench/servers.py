@@ -29,10 +29,10 @@ sys.path.append(str(ROOT / "tests"))
 from postgres import PostgresServer  # noqa: E402 - what the tests start, too
 
 COMMANDS = Path(sys.executable).parent
-"""Where this environment's numberkeep and moto_server are."""
+"""The directory of this environment's numberkeep and moto_server."""
 CORES = sorted(os.sched_getaffinity(0))
 SECRET_KEY = {"NUMBERKEEP_SECRET_KEY": "0" * 64}
-"""In the environment of every server: what the stores keep their secrets with."""
+"""The key that seals the stores' secrets, in the environment of every server."""
 
 ACCOUNT_ID = "123456789012"
 NUMBERS = [f"+1206555{line:04}" for line in range(10_000)]
@@ -42,7 +42,7 @@ MOTO_APPLICATIONS = 100
 
 
 class Operation(NamedTuple):
-    """What is measured, and what moto has that compares."""
+    """An operation that is measured, and the comparable one of moto."""
 
     name: str
     of_moto: str | None
@@ -56,14 +56,15 @@ OPERATIONS = {
 
 
 class Failure(Exception):
-    """Nothing was measured, or what was measured means nothing; the text says why."""
+    """Nothing was measured, or the result would mean nothing; the text says why."""
 
 
 # Requests
 
 
 class Signer:
-    """Makes requests as boto3 does: its headers in its order, signed (SigV4) at the moment the signer was made."""
+    """Makes requests like boto3's: its headers in its order, signed (SigV4) with the time at which the signer was
+    made."""
 
     def __init__(self, port: int, service: str, access_key_id: str, secret_access_key: str) -> None:
         self._host = f"127.0.0.1:{port}"
@@ -106,7 +107,7 @@ def _sha256(text: str) -> str:
 
 
 def ask(port: int, request: bytes) -> bytes:
-    """The body of the answer to `request`, which must be a good one."""
+    """Send `request`, and return the body of the answer, which must be a good one."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
         peer.sendall(request)
         with closing(http.client.HTTPResponse(peer)) as response:
@@ -121,7 +122,7 @@ def ask(port: int, request: bytes) -> bytes:
 
 
 class Server:
-    """A server that is running, and the requests it is measured with."""
+    """A running server, and the requests that it is measured with."""
 
     name: str
 
@@ -130,7 +131,7 @@ class Server:
         self.pid = start([*on_core(0), *command], port, directory / f"{self.name}.log", stack)
 
     def requests(self) -> list[bytes]:
-        """What to send in the next run, in this order, again and again."""
+        """The requests to send in the next run, in this order, again and again."""
         raise NotImplementedError
 
     def check(self, answered: int, sent: int) -> None:
@@ -145,7 +146,7 @@ class Numberkeep(Server):
     def __init__(self, kind: str, store: "Store", directory: Path, stack: ExitStack) -> None:
         location = self._location(store, directory, stack)
         self._key = self._key_of(store)
-        # What of a transaction it takes to seal a page's token, as the store does.
+        # The part of a transaction that is needed to seal a page's token, as the store does it.
         self._sealing: Any = SimpleNamespace(account_id=ACCOUNT_ID, token_secret=store.token_secret)
         self.kind = kind
         self._changes_before = 0
@@ -173,7 +174,7 @@ class Numberkeep(Server):
 
     def requests(self) -> list[bytes]:
         types = self._product_types()
-        # In no order that the store knows, and always in the same.
+        # The order is unrelated to the store's, and the same in every run.
         dice = random.Random(0)
         numbers = sorted(types)
         if self.kind == "lists":
@@ -181,18 +182,18 @@ class Numberkeep(Server):
         return self._of_numbers(dice.sample(numbers, len(numbers)), types)
 
     def _pages_after(self, numbers: Iterable[str]) -> list[bytes]:
-        """A request for a full page after each of `numbers`: hardly one of them is asked for twice in a run."""
+        """Requests for a full page after each of `numbers`: hardly any page is requested twice in a run."""
         sign = self._signer()
         scope = ["ListPhoneNumbers", None, None, None, None]
         tokens = (pages.token(self._sealing, scope, number) for number in numbers)
         return [sign("GET", "/phone-numbers", _query(token)) for token in tokens]
 
     def _of_numbers(self, numbers: Sequence[str], types: Mapping[str, str]) -> list[bytes]:
-        """A request about each of `numbers`, which have these product types."""
+        """Requests about each of `numbers`, which have these product types."""
         sign = self._signer()
         if self.kind == "reads":
             return [sign("GET", path_of(number)) for number in numbers]
-        # Every request changes its number: to the other type than it has now, and the next time back.
+        # Every request changes its number: to the product type that it does not have, and next time back.
         self._changes_before = self._changes()
         flips = [(number, OTHER_TYPE[types[number]]) for number in numbers]
         flips += [(number, types[number]) for number in numbers]
@@ -210,11 +211,11 @@ class Numberkeep(Server):
         return Signer(self.port, "chime", *self._key)
 
     def _product_types(self) -> dict[str, str]:
-        """What every number has."""
+        """The product type of every number, read from the server."""
         return {item["E164PhoneNumber"]: item["ProductType"] for page in self._pages() for item in page}
 
     def _pages(self) -> Iterator[list[dict[str, str]]]:
-        """What every page of ListPhoneNumbers has."""
+        """The numbers on every page of ListPhoneNumbers."""
         sign = self._signer()
         query: str | None = f"max-results={PAGE_SIZE}"
         while query:
@@ -223,7 +224,7 @@ class Numberkeep(Server):
             query = page["NextToken"] and _query(page["NextToken"])
 
     def _changes(self) -> int:
-        """How many changes the store's history has."""
+        """How many changes are in the store's history."""
         with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
             return int(connection.execute("SELECT count(*) FROM phone_number_history").fetchone()[0])
 
@@ -233,7 +234,8 @@ def _query(token: str) -> str:
 
 
 class Bare(Numberkeep):
-    """The same without a trail, for a user who may do everything: what authorization and the trail cost."""
+    """The same server without a trail, for a user who may do everything: shows what authorization and the trail
+    cost."""
 
     name = "bare"
 
@@ -245,7 +247,7 @@ class Bare(Numberkeep):
 
 
 class Log(Numberkeep):
-    """The same with a log for a store: log_server.py says how."""
+    """The same server with a log for a store: see log_server.py."""
 
     name = "log"
 
@@ -255,7 +257,7 @@ class Log(Numberkeep):
         return ["env", f"LOG={self._log}", sys.executable, str(Path(__file__).with_name("log_server.py"))]
 
     def _product_types(self) -> dict[str, str]:
-        """What the file has, and then what the log has: as one would read them after a crash."""
+        """The product types in the file, updated by those in the log: as they would be read after a crash."""
         types = super()._product_types()
         with self._log.open("rb") as log:
             for line in log:
@@ -269,9 +271,9 @@ class Log(Numberkeep):
 
 
 class Postgresql(Numberkeep):
-    """The same on PostgreSQL, whose processes have the other core, beside the load.
+    """The same server on PostgreSQL, whose processes run on the other core, next to the load.
 
-    On the server at `url`, as a user who may create databases, and wherever that is; or on one of its own.
+    The database is on the server at `url`, as a user who may create databases; or on a PostgreSQL of its own.
     """
 
     name = "postgresql"
@@ -299,14 +301,14 @@ class Postgresql(Numberkeep):
 
 
 class Nginx(Server):
-    """nginx, which answers the same requests at once, with as many bytes as Numberkeep does."""
+    """nginx, which answers the same requests at once, with as many bytes as Numberkeep."""
 
     name = "nginx"
 
     def __init__(self, numberkeep: Numberkeep, directory: Path, stack: ExitStack) -> None:
         self._requests = numberkeep.requests
         port = free_port()
-        # A parameter may have 4 KB at most, so that the body is put together of pieces.
+        # A parameter can have 4 KB at most, so the body is composed of pieces.
         pieces, rest = divmod(numberkeep.answer_bytes, 1000)
         config = directory / "nginx.conf"
         config.write_text(f"""
@@ -343,7 +345,8 @@ class Nginx(Server):
 
 
 class Moto(Server):
-    """moto's AppConfig: no phone numbers, but REST-JSON with a state as well; in memory, signatures unread."""
+    """moto's AppConfig: it knows no phone numbers, but is REST-JSON with state too; in memory, without checking
+    signatures."""
 
     name = "moto"
 
@@ -366,7 +369,7 @@ class Moto(Server):
 
 
 class Store(NamedTuple):
-    """A store with the numbers in it, and keys to it: of a user who may do everything, and of one with a policy."""
+    """A store with numbers, and two keys to it: of a user who may do everything, and of one with a policy."""
 
     database: Path
     key: tuple[str, str]
@@ -374,14 +377,14 @@ class Store(NamedTuple):
 
     @property
     def token_secret(self) -> bytes:
-        """What the store seals its page tokens with."""
+        """The secret that the store seals its page tokens with."""
         with closing(sqlite3.connect(self.database)) as connection:
             sql = "SELECT value FROM store WHERE name = 'token_secret'"
             return bytes.fromhex(connection.execute(sql).fetchone()[0])
 
 
 def prepare(directory: Path, numbers: Sequence[str] = NUMBERS) -> Store:
-    """A new store in `directory`: the numbers are put in by the controls of ``numberkeep dev``."""
+    """Make a new store in `directory`, with numbers that are added by the controls of ``numberkeep dev``."""
     port = free_port()
     ports = ["--port", str(free_port()), "--admin-port", str(port)]
     with ExitStack() as stack:
@@ -410,7 +413,7 @@ def _create_key(database: Path, name: str, *options: str) -> tuple[str, str]:
 
 
 def start(command: Sequence[str], port: int, log: Path, stack: ExitStack, pause_seconds: float = 0.02) -> int:
-    """Start a server that `stack` will stop, and wait until it listens at `port`; its process id."""
+    """Start a server that `stack` will stop, wait until it listens at `port`, and return its process id."""
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             command, env={**os.environ, **SECRET_KEY}, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
@@ -428,10 +431,10 @@ def start(command: Sequence[str], port: int, log: Path, stack: ExitStack, pause_
 
 
 def start_postgres(stack: ExitStack) -> PostgresServer:
-    """A PostgreSQL that keeps what it has, on the second core; `stack` will stop it."""
+    """Start a durable PostgreSQL on the second core; `stack` will stop it."""
     server = stack.enter_context(PostgresServer(durable=True))
     postmaster = psutil.Process(server.process_id)
-    for process in (postmaster, *postmaster.children()):  # and so those that the first one will start
+    for process in (postmaster, *postmaster.children()):  # so that the processes it starts later are there too
         process.cpu_affinity(CORES[-1:])
     return server
 
@@ -446,16 +449,16 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens at."""
+    """A port on the loopback interface that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def path_of(number: str) -> str:
-    """The path of a number's operations."""
+    """The path of a number in the API."""
     return f"/phone-numbers/{quote(number)}"
 
 
 def on_core(index: int) -> list[str]:
-    """What begins a command that is to have one of the two cores for itself."""
+    """The beginning of a command that binds it to one of the two cores."""
     return ["taskset", "-c", str(CORES[index])] if shutil.which("taskset") and len(CORES) > 1 else []

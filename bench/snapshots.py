@@ -1,4 +1,4 @@
-"""How long `POST /_numberkeep/snapshots/NAME/restore` takes, by how many numbers the snapshot has."""
+"""Measure how long `POST /_numberkeep/snapshots/NAME/restore` takes, by how many numbers are in the snapshot."""
 
 import argparse
 import time
@@ -21,7 +21,7 @@ NUMBERS = (100, 1000)
 
 
 async def restore_ms(database: Path | str | None, numbers: int, times: int) -> float:
-    """The median of so many restores, from the request to its answer, each after a number has come."""
+    """The median of this many restores, from the request to its answer; a number is added before each."""
     seeds = [
         {"E164PhoneNumber": f"+1{2_062_000_000 + index}", "ProductType": "VoiceConnector", "CallingName": "Acme"}
         for index in range(numbers)

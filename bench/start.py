@@ -1,4 +1,4 @@
-"""How long it takes from the start of `numberkeep serve` to its first answer, and to import numberkeep."""
+"""Measure the time from the start of `numberkeep serve` to its first answer, and the time to import numberkeep."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.002
 
 
 def first_answer_ms(store: Store, directory: Path) -> float:
-    """From the spawning of the process to the answer to a signed request."""
+    """The time from starting the process to the answer to a signed request."""
     port = free_port()
     options = ["--port", str(port), "--admin-port", str(free_port()), "--trail", str(directory / "trail.log")]
     command = [f"{COMMANDS}/numberkeep", "serve", "--database", f"sqlite:///{store.database}", *options]
@@ -33,7 +33,7 @@ def first_answer_ms(store: Store, directory: Path) -> float:
 
 
 def interpreter_ms(code: str) -> float:
-    """From the spawning of an interpreter that runs `code` to its end."""
+    """The time from starting an interpreter that runs `code` to its end."""
     began = time.perf_counter()
     subprocess.run([*on_core(0), sys.executable, "-c", code], check=True)
     return (time.perf_counter() - began) * 1000
@@ -41,7 +41,7 @@ def interpreter_ms(code: str) -> float:
 
 def measure(options: argparse.Namespace, directory: Path) -> Iterator[str]:
     """A line for each goal."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled once, and so is this
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed modules are compiled once, and so are these
     store = prepare(directory)
     pin_to(-1)
     first_answer_ms(store, directory)

@@ -1,4 +1,4 @@
-"""How many changes that are due the worker settles in a second: calling names, 72 hours after they were asked for."""
+"""Measure how many due changes the worker settles in a second: calling names, 72 hours after they were requested."""
 
 import argparse
 import time
@@ -32,14 +32,14 @@ LEAST_PER_SECOND = 5000
 
 
 def ask_for_names(tx: Tx, e164s: list[str]) -> None:
-    """New numbers, each with a calling name that is asked for."""
+    """Make new numbers, each with a calling name that is requested."""
     for e164 in e164s:
         phone_numbers.insert(tx, PhoneNumber(e164, "US", "Local", "VoiceConnector", "Unassigned", tx.now, tx.now))
         update_phone_number(tx, e164, calling_name=NAME)
 
 
 def count_named(tx: Tx, e164s: list[str]) -> int:
-    """How many of the numbers have their new name."""
+    """How many numbers have their new name."""
     return sum(phone_numbers.get(tx, e164).calling_name == NAME for e164 in e164s)
 
 
@@ -53,7 +53,7 @@ async def settled_per_second(location: Path | str, changes: int) -> float:
         for begin in range(0, changes, AT_ONCE):
             await store.transact(CALLER, ask_for_names, e164s[begin : begin + AT_ONCE])
         worker = Worker(store, carriers.of, world)
-        await worker.run_due()  # the carrier is asked for the first time, and says when to ask again
+        await worker.run_due()  # the carrier is asked for the first time, and answers when to ask again
         world.offset_seconds = HOURS * 3600
         began = time.perf_counter()
         await worker.run_due()

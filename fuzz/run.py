@@ -1,8 +1,8 @@
-"""Fuzz one target with atheris: ``run.py TARGET [options of libFuzzer]``. What is found is kept in build/fuzz/finds.
+"""Fuzz one target with atheris: ``run.py TARGET [options of libFuzzer]``. Finds are kept in build/fuzz/finds.
 
-An exception does not end the run, so that the second bug is found behind the first; each place that raises is told
-once, and so is each kind of slowness. What takes longer than libFuzzer's ``-timeout`` or more memory than its
-``-rss_limit_mb`` ends the run, and is kept too.
+An exception does not end the run, so that a second bug can be found behind the first. Each place that raises is
+reported once, and so is each kind of slowness. An input that takes longer than libFuzzer's ``-timeout``, or more memory
+than its ``-rss_limit_mb``, ends the run, and is kept too.
 """
 
 import os
@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["numberkeep", "targets", "urllib.parse"
     import targets
 
 MOST_SECONDS = 0.5
-"""Of processor time for one input of a few kilobytes."""
+"""The limit of processor time for one input of a few kilobytes."""
 WORK = Path(__file__).parent.parent / "build" / "fuzz"
 
 
@@ -53,7 +53,7 @@ def main() -> None:
             tell("slow", data, f"{seconds:.2f} seconds of processor time for {len(data)} bytes")
 
     try:
-        target((targets.CORPUS / name / "first").read_bytes())  # what is made once is no input's fault
+        target((targets.CORPUS / name / "first").read_bytes())  # no input is to be charged for what is made once
     except Exception:
         traceback.print_exc()
         os._exit(1)  # the store's thread would keep the process alive

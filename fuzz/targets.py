@@ -1,10 +1,11 @@
-"""What is fuzzed: functions of bytes that return for whatever an attacker may send, and raise for what is a bug.
+"""The fuzz targets: functions of bytes that return for anything an attacker may send, and raise if there is a bug.
 
-A bug is any exception but `Refusal` and `Error`, an answer or a record that cannot be written, and one that is out of
-proportion to what was sent. Time and memory are for the caller to watch: `fuzz/run.py`, or a test.
+A bug is any exception but `Refusal` and `Error`, an answer or a record that cannot be written, and one whose size is
+out of proportion to the input. The caller has to watch time and memory: `fuzz/run.py`, or a test.
 
-Requests are written as messages: a request line without the version, header lines, an empty line, the body, with LF for
-a line's end. Their head is read as Latin-1 and not judged: what the server's own parser would refuse is sent too.
+Requests are written as messages: a request line without the version, header lines, an empty line, and the body, with LF
+at the end of a line. The head is read as Latin-1 and not checked: it may contain what the server's own parser would
+refuse.
 """
 
 import asyncio
@@ -44,9 +45,9 @@ from numberkeep.world import World
 NOW = 1_782_864_000
 """2026-07-01T00:00:00Z, in epoch seconds."""
 MOST_FOLD = 8
-"""How many bytes of an answer or a record each byte of a request may come to: ``%00`` in a form can be ``\\u0000``."""
+"""How many bytes of an answer or a record one byte of a request may cause: ``%00`` in a form can become ``\\u0000``."""
 MOST_BESIDES = 64 * 1024
-"""How many there may be whatever was sent."""
+"""How many bytes are allowed in addition, whatever the request is."""
 
 ACCOUNT = "123456789012"
 CALLER = Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/alice", "AKIAIOSFODNN7EXAMPLE", "alice", "AIDAALICE")
@@ -56,11 +57,11 @@ ROLE_NAME = "ops"
 
 
 class Finding(AssertionError):
-    """What came of an input is no exception, and yet a bug."""
+    """An input had a result that is no exception, but a bug all the same."""
 
 
 def message(data: bytes) -> Request:
-    """The request that `data` spells."""
+    """The request that is written in `data`."""
     head, _, body = data.partition(b"\n\n")
     first, *lines = head.decode("latin-1").split("\n")
     method, _, target = first.partition(" ")
@@ -79,7 +80,8 @@ def check_size(what: str, made: bytes, data: bytes) -> None:
 
 
 def refused(call: Callable[[], Any], data: bytes) -> Exception | None:
-    """The Refusal or Error that `call` ends in, whose answer can be written; None if there is none."""
+    """The Refusal or Error that `call` raises, after checking that its answer can be written; None if it raises
+    none."""
     try:
         call()
     except (Refusal, Error) as error:
@@ -95,7 +97,7 @@ def _flavours() -> dict[str, Flavour]:
 
 @cache
 def _api() -> Api:
-    """One that writes refusals."""
+    """An API that writes the answers to refusals."""
     nothing: Any = None
     return Api({}, nothing, _NoStore(), lambda: "id", real_seconds=lambda: NOW)
 
@@ -118,7 +120,7 @@ _VERIFIERS = [
 
 
 def signature(data: bytes) -> None:
-    """Who signed the message?"""
+    """Fuzz the signature parser: who signed the message?"""
     request = message(data)
     for verify in _VERIFIERS:
         refused(partial(verify, request, NOW), data)
@@ -129,7 +131,7 @@ def signature(data: bytes) -> None:
 
 
 def route(data: bytes) -> None:
-    """Which operation is the message for, with which parameters?"""
+    """Fuzz the routing: which operation is the message for, and with which parameters?"""
     request = message(data)
     for flavour in _flavours().values():
         refused(partial(_bind, flavour, request), data)
@@ -142,7 +144,7 @@ def _bind(flavour: Flavour, request: Request) -> None:
 
 @cache
 def _with_body() -> dict[str, list[Operation]]:
-    """Of every operation whose input has a body, what each flavour makes of it."""
+    """The operations whose input has a body, by name: as each flavour has them."""
     made: dict[str, list[Operation]] = {}
     for flavour in _flavours().values():
         for name, operation in flavour.operations.items():
@@ -152,7 +154,7 @@ def _with_body() -> dict[str, list[Operation]]:
 
 
 def json(data: bytes) -> None:
-    """What does a body ask for? The first line names the operation, or stands for one."""
+    """Fuzz the decoders of bodies. The first line names the operation, or stands for one."""
     name, _, body = data.partition(b"\n")
     everything = _with_body()
     operations = everything.get(name.decode("latin-1")) or list(everything.values())[sum(name) % len(everything)]
@@ -174,7 +176,7 @@ _CONTEXTS = (
 
 
 def policy(data: bytes) -> None:
-    """What does the document allow? What was once accepted must be so for ever, as it is stored."""
+    """Fuzz the policy parser. A document that was accepted must be accepted for ever, as it is stored."""
     with suppress(PolicyError):
         policies.parse(data.decode("latin-1"))
     try:
@@ -195,7 +197,7 @@ def policy(data: bytes) -> None:
 
 
 def trail(data: bytes) -> None:
-    """What is written down of the message? Also if its body were the answer."""
+    """Fuzz the trail's record writer, with the body as the request's and as the answer's."""
     request = message(data)
     lines: list[bytes] = []
     recorder = Recorder(lines.append, lambda: "2026-07-01T00:00:00.000Z")
@@ -224,7 +226,7 @@ def trail(data: bytes) -> None:
 
 
 class _Failures(logging.Handler):
-    """Keeps what the service would have logged beside an answer with status 500."""
+    """Keeps what the service would log for an answer with status 500."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -247,7 +249,7 @@ class _Service(NamedTuple):
 
 @cache
 def _service() -> _Service:
-    """A service with a store and a trail, whose requests are alice's, and unsigned."""
+    """A service with a store and a trail; its requests are signed by alice, or unsigned."""
     directory = tempfile.mkdtemp(prefix="numberkeep-fuzz-")
     world = World(clock=lambda: NOW, seed=1)
     store = Sqlite(f"{directory}/store.sqlite3", world, carriers_of(simulated_only(4)), QUOTAS, durable=False)
@@ -269,7 +271,7 @@ def _service() -> _Service:
 
 @contextmanager
 def running() -> Iterator[None]:
-    """Afterwards nothing is left of what the targets have started: for those whose process goes on."""
+    """Remove all that the targets have made when the block ends: for a process that goes on."""
     try:
         yield
     finally:
@@ -285,7 +287,7 @@ def running() -> Iterator[None]:
 
 
 def sts(data: bytes) -> None:
-    """What does the form ask for?"""
+    """Fuzz the parser of STS's forms."""
     request = message(data)
     context = Context("192.0.2.1", NOW, True, "us-east-1", "alice")
     response = _service().sts.handle(request, "id", lambda identity: context, perf_counter())
@@ -293,7 +295,7 @@ def sts(data: bytes) -> None:
 
 
 def api(data: bytes) -> None:
-    """What does the whole service answer?"""
+    """Fuzz the whole service."""
     service, request = _service(), message(data)
 
     async def ask() -> Response:

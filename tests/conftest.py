@@ -1,4 +1,4 @@
-"""What tests are made with: a store of their own, or a whole service on ports of its own."""
+"""Fixtures for all tests: stores, and whole services on ports of their own."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -30,12 +30,12 @@ from patroni_cluster import PatroniCluster
 from pgbouncer import PgBouncer
 from postgres import PostgresServer
 
-settings.register_profile("numberkeep", deadline=None)  # a busy machine is no failure
+settings.register_profile("numberkeep", deadline=None)  # a busy machine is not a failure
 settings.load_profile("numberkeep")
 
 
 class Service(AppThread):
-    """A running service: ``url`` is the AWS API's, ``admin`` a client of the admin port."""
+    """A running service: ``url`` is that of the AWS API, ``admin`` is a client of the admin port."""
 
     def start(self) -> None:
         super().start()
@@ -48,7 +48,7 @@ class Service(AppThread):
         super().stop()
 
     def client(self, name: str = "chime", account_id: str = "123456789012", **options: Any) -> Any:
-        """A boto3 client of the service's; it does not retry, so that a test sees every answer."""
+        """A boto3 client of the service. It does not retry, so that a test sees every answer."""
         return boto3.client(
             name,
             endpoint_url=options.pop("endpoint_url", self.url),
@@ -59,7 +59,7 @@ class Service(AppThread):
         )
 
     def advance(self, duration: str) -> None:
-        """Let so much of the service's time pass."""
+        """Let this much of the service's time pass."""
         self.admin.post("/clock", json={"advance": duration}).raise_for_status()
 
     def seed(self, *numbers: dict[str, Any], account_id: str = "123456789012") -> None:
@@ -73,7 +73,7 @@ SECRET_KEY = "5ec2e7" + "0" * 58
 
 @pytest.fixture(autouse=True)
 def secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `serve` and `keys` keep secrets with."""
+    """The key with which `serve` and `keys` seal secrets."""
     monkeypatch.setenv("NUMBERKEEP_SECRET_KEY", SECRET_KEY)
     monkeypatch.delenv("NUMBERKEEP_SECRET_KEY_FILE", raising=False)
 
@@ -126,7 +126,7 @@ BOB = Caller("222222222222", "arn:aws:iam::222222222222:user/bob", "AKIABOB")
 
 @pytest.fixture
 def seconds() -> list[float]:
-    """The time, in its only item."""
+    """The time, as the only item of a list."""
     return [1_572_373_530.392]
 
 
@@ -137,13 +137,13 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def world(seconds: list[float]) -> World:
-    """A world whose time stands still, and whose dice fall the same way each time."""
+    """A world whose clock stands still, and whose random numbers are the same each time."""
     return World(clock=lambda: seconds[0], seed=1)
 
 
 @pytest.fixture(scope="session")
 def programs(pytestconfig: pytest.Config) -> Path:
-    """Where other people's programs are kept between runs."""
+    """The directory where other programs are kept between runs."""
     assert pytestconfig.cache
     return pytestconfig.cache.mkdir("clients")
 
@@ -164,14 +164,14 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def pgbouncer(postgres_server: PostgresServer, programs: Path) -> Iterator[PgBouncer]:
-    """A PgBouncer before `postgres_server`."""
+    """A PgBouncer in front of `postgres_server`."""
     with PgBouncer(postgres_server, programs) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def postgres_cluster(programs: Path) -> Iterator[PatroniCluster]:
-    """Three PostgreSQL nodes, of which one leads."""
+    """Three PostgreSQL nodes, one of which is the leader."""
     with PatroniCluster(programs) as cluster:
         yield cluster
 
@@ -186,7 +186,7 @@ def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def location(request: pytest.FixtureRequest) -> Iterator[Location]:
-    """Where an empty store is, or can be made: on either engine."""
+    """The location of a store that is empty or not made yet, on either engine."""
     if request.param == "sqlite":
         yield request.getfixturevalue("tmp_path") / "store.sqlite3"
         return
@@ -197,7 +197,7 @@ def location(request: pytest.FixtureRequest) -> Iterator[Location]:
 
 @pytest.fixture
 def database(location: Location) -> str:
-    """`location` as --database takes it."""
+    """`location` in the form that --database takes."""
     return location if isinstance(location, str) else f"sqlite:///{location}"
 
 

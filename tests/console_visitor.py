@@ -1,4 +1,4 @@
-"""A browser without its window: it keeps cookies, follows links, and fills in forms."""
+"""A browser without a window: it keeps cookies, follows links, and fills in forms."""
 
 import html
 import re
@@ -17,7 +17,7 @@ from numberkeep.storage.tx import Tx
 
 
 class Page:
-    """What was answered."""
+    """An answer of the console."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.status = answer.status_code
@@ -29,14 +29,14 @@ class Page:
         self.csrf = found[1] if found else ""
 
     def section(self, id: str) -> str:
-        """The text of the element of that id, up to its end tag at the beginning of a line."""
+        """The text of the element with this id, up to its end tag at the beginning of a line."""
         found = re.search(rf'<(\w+) [^>]*id="{id}".*?\n</\1>', self.source, re.S)
         assert found, f"there is no {id}"
         return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", found[0])).split())
 
 
 class Visitor:
-    """Somebody at the console of a service."""
+    """A person at the console of a service."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -48,7 +48,7 @@ class Visitor:
         return Page(self.client.get(path, params=parameters or None))
 
     def post(self, path: str, on: str = "/numbers", **form: Any) -> Page:
-        """Send a form that stands on the page at `on`."""
+        """Submit a form of the page at `on`."""
         return Page(self.client.post(path, data={"csrf": self.get(on).csrf, **form}))
 
     def sign_in(self, access_key_id: str, secret: str) -> Page:
@@ -56,7 +56,7 @@ class Visitor:
 
 
 def rename(service: Service, e164: str, name: str, account: Caller) -> None:
-    """Give a number a name that the API would refuse: what pages do with it is not to depend on that."""
+    """Give a number a name that the API would refuse: pages must not rely on the API for that."""
 
     def update(tx: Tx) -> None:
         number = phone_numbers.get(tx, e164)
@@ -68,6 +68,6 @@ def rename(service: Service, e164: str, name: str, account: Caller) -> None:
 def key_of(
     service: Service, policy: AttachedPolicy | None = None, name: str = "alice", account: Caller = ALICE
 ) -> tuple[str, str]:
-    """A key of a user's, who is made if there is none of that name: its id and its secret."""
+    """Make a key for a user, who is created if there is none of that name. Returns its id and its secret."""
     key, secret = service.run(service.app.store.transact(account, new_key, sealer_of(None), name, policy))
     return key.access_key_id, secret

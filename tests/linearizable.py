@@ -1,7 +1,7 @@
-"""Whether what many clients saw of one thing can have happened one after the other.
+"""Checks whether what many clients saw of one thing can have happened in some order, one call after the other.
 
-The search is Wing and Gong's, as Lowe has it: take what can have happened first, see whether its result is the one that
-was told, go on with the rest, and never look twice at the same rest in the same state.
+The algorithm is Wing and Gong's, as improved by Lowe: take a call that can have been first, see whether its result is
+the one that was given, continue with the rest, and never try the same rest in the same state twice.
 """
 
 import math
@@ -12,11 +12,11 @@ S = TypeVar("S", bound=Hashable)
 
 
 class Call(NamedTuple):
-    """What a client asked, from when to when, and what it was told."""
+    """What a client asked for, when it asked, when it was answered, and the answer."""
 
     asked: float
     answered: float
-    """`NEVER` if it was not: then it happened at any time after it was asked, or did not."""
+    """`NEVER` if there was no answer: then the call took effect at any later time, or not at all."""
     what: str
     argument: Any = None
     result: Any = None
@@ -31,11 +31,11 @@ def first_impossible(
     apply: Callable[[S, Call], tuple[S, Any]],
     changes_nothing: Callable[[Call], bool],
 ) -> Call | None:
-    """None if there is an order in which all was told truly, in which what was answered before another was asked comes
-    first. Else a call that no order comes beyond.
+    """Find an order of the calls in which all answers are right, and each call comes after those that had been answered
+    before it was made. Returns None if there is one, otherwise a call that no order gets beyond.
 
-    ``apply(state, call)`` gives the state after a call and what it is to be told; ``changes_nothing(call)`` tells of a
-    call that was answered whether that answer is one that changes nothing, whatever the state.
+    ``apply(state, call)`` gives the state after a call and its right answer; ``changes_nothing(call)`` tells of an
+    answered call whether its answer means that it changed nothing, whatever the state.
     """
     calls = sorted(calls, key=lambda call: call.asked)
     everything = (1 << len(calls)) - 1
@@ -65,23 +65,23 @@ def _nexts(
     apply: Callable[[S, Call], tuple[S, Any]],
     changes_nothing: Callable[[Call], bool],
 ) -> list[tuple[int, S]]:
-    """What can be left, and the state, after one more call."""
+    """The remaining calls, and the state, after one more call."""
     found = []
     deadline = NEVER
     for index in _bits(left):
         call = calls[index]
         if call.asked > deadline:
-            break  # something was answered before this and all that follow were asked
+            break  # something was answered before this call and all that follow were made
         deadline = min(deadline, call.answered)
         after, result = apply(state, call)
         if call.answered == NEVER and after == state:
-            continue  # it changes nothing now, and may later
+            continue  # it changes nothing now, but may later
         if call.answered != NEVER and result != call.result:
             continue
-        if call.answered != NEVER and changes_nothing(call):  # it stands in nobody's way, so it may as well come now
+        if call.answered != NEVER and changes_nothing(call):  # it cannot be in the way of another, so it may come now
             return [(left ^ (1 << index), state)]
         found.append((left ^ (1 << index), after))
-    # Those that were answered soonest are tried first.
+    # Calls that were answered first are tried first.
     return sorted(found, key=lambda one: -calls[(left ^ one[0]).bit_length() - 1].answered)
 
 

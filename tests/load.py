@@ -1,4 +1,4 @@
-"""Real clients that change numbers without pause, and know by what they were answered what the numbers can be."""
+"""Real clients that change numbers all the time, and know from the answers which states a number can be in."""
 
 import itertools
 import random
@@ -16,13 +16,13 @@ from numberkeep.config import Location
 from numberkeep.maintenance import check
 
 State = dict[str, str | None]
-"""What a client sees of its number."""
+"""The state of a number that a client sees."""
 MEMBERS = ("ProductType", "Name", "Status", "CallingNameStatus")
 NOTHING_CHANGED = "nothing was changed"
 
 
 def looked(client: Any, number: str, can_be: Sequence[State] = ()) -> State:
-    """What a client sees of a number, which must be what it can be, if that is known."""
+    """Read a number's state, and check that it is one of those it can be in, if these are known."""
     shown = client.get_phone_number(PhoneNumberId=number)["PhoneNumber"]
     state = {member: shown.get(member) for member in MEMBERS}
     assert not can_be or state in can_be, f"{number} is {state}; it can be one of {can_be}"
@@ -33,12 +33,13 @@ class Writer:
     """A client of ``chime-sdk-voice`` that changes one number that nobody else changes."""
 
     def __init__(self, client: Any, number: str, can_be: list[State]) -> None:
-        """`can_be` is what the number can be, which is looked at first; none if that is not known yet."""
+        """`can_be` are the states that the number can be in, which is checked first; empty if they are not known
+        yet."""
         self.number = number
         self.can_be = can_be
-        """As it was last answered, or as was asked since and not answered for sure."""
+        """The states that the last answer allows, and those of later requests whose outcome is not certain."""
         self.made: list[str] = []
-        """The ids of the requests that were answered, in order, and changed something."""
+        """The ids of the requests that were answered and changed something, in order."""
         self.unserved = 0
         """How many requests were answered 503, or not at all."""
         self.failures: list[BaseException] = []
@@ -53,7 +54,7 @@ class Writer:
         self._thread.join()
 
     def look(self, client: Any) -> None:
-        """Have a client, which need not be its own, see whether the number is what it can be."""
+        """Check, with whatever client, that the number is in a state that it can be in."""
         self.can_be = [looked(client, self.number, self.can_be)]
 
     def _run(self) -> None:
@@ -101,10 +102,10 @@ class Writer:
 
 
 class Buyer:
-    """A client that orders numbers without pause, three at a time, until it is not served."""
+    """A client that keeps ordering numbers, three at a time, until the service is gone."""
 
     def __init__(self, client: Any, numbers: Iterator[str]) -> None:
-        """`numbers` are those to be ordered."""
+        """`numbers` are those to order."""
         self.made: list[str] = []
         """The ids of the orders that were answered."""
         self._client = client
@@ -121,7 +122,7 @@ class Buyer:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        """Once it is not served."""
+        """Wait for the client to end, which it does when the service is gone."""
         self._thread.join()
 
 
@@ -129,7 +130,7 @@ class Buyer:
 def writing(
     client: Any, numbers: Sequence[str], can_be: dict[str, list[State]] | None = None
 ) -> Iterator[list[Writer]]:
-    """A writer for each of the numbers, all with the same client, which threads can share; stopped in the end."""
+    """Run a writer for each number, all with one client, which threads can share; they are stopped at the end."""
     can_be = can_be or {}
     writers = [Writer(client, number, can_be.get(number, [])) for number in numbers]
     try:
@@ -142,7 +143,7 @@ def writing(
 
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> None:
-    """Wait until it holds."""
+    """Wait until the condition holds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -150,7 +151,7 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> None:
 
 
 def ask(location: Location, sql: str) -> list[Any]:
-    """The rows that a statement gives, past every server."""
+    """The rows of a statement, read from the database directly."""
     if isinstance(location, str):
         with psycopg.connect(location) as connection:
             return connection.execute(sql).fetchall()
@@ -159,10 +160,10 @@ def ask(location: Location, sql: str) -> list[Any]:
 
 
 def requests_in(location: Location) -> set[str]:
-    """The ids of all requests that have changed a number, as the histories tell."""
+    """The ids of all requests that changed a number, according to the histories."""
     return {one for (one,) in ask(location, "SELECT request_id FROM phone_number_history")}
 
 
 def assert_sound(location: Location) -> None:
-    """Nothing breaks a rule."""
+    """Check that no rule is broken."""
     assert [str(finding) for finding in check(location)] == []

@@ -15,14 +15,14 @@ from workspace import Workspace, free_port, servers
 
 NODES = ("node1", "node2", "node3")
 TTL_SECONDS = 20
-"""How long a leader may be silent until another takes its place; Patroni has no less."""
+"""How long a leader may be silent before another node replaces it; Patroni allows no less."""
 
 
 class PatroniCluster:
-    """Three nodes on 127.0.0.1; what a commit has acknowledged is on two of them, whatever happens.
+    """Three nodes on 127.0.0.1. An acknowledged commit is on two of them, whatever happens.
 
-    ``conninfo`` is the address of whichever node leads. `cache` is a directory for Patroni and etcd, which are
-    installed when they are first asked for.
+    ``conninfo`` is the address of whichever node is the leader. `cache` is a directory for Patroni and etcd, which are
+    installed when they are first needed.
     """
 
     def __init__(self, cache: Path) -> None:
@@ -42,7 +42,7 @@ class PatroniCluster:
             raise
 
     def url(self, database: str) -> str:
-        """The address of a database, on whichever node leads."""
+        """The address of a database, on whichever node is the leader."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self._sql_ports.values())
         return f"postgresql://postgres@{hosts}/{database}?target_session_attrs=read-write&connect_timeout=3"
 
@@ -76,7 +76,7 @@ class PatroniCluster:
                     "ttl": TTL_SECONDS,
                     "loop_wait": 1,
                     "retry_timeout": 5,
-                    # A leader that no other node follows acknowledges nothing.
+                    # A leader without followers acknowledges nothing.
                     "synchronous_mode": True,
                     "synchronous_mode_strict": True,
                     "postgresql": {
@@ -85,7 +85,7 @@ class PatroniCluster:
                         "parameters": {
                             "dynamic_shared_memory_type": "mmap",
                             "unix_socket_directories": "",
-                            # Until another follows it, a new leader acknowledges nothing either.
+                            # A new leader too acknowledges nothing until another node follows it.
                             "wal_retrieve_retry_interval": "200ms",
                         },
                     },
@@ -105,15 +105,16 @@ class PatroniCluster:
         (directory / "patroni.yml").write_text(json.dumps(settings, indent=2))
 
     def restart(self, node: str) -> None:
-        """Start a node, anew if it has been killed."""
+        """Start a node, also one that was killed."""
         directory = self._workspace.path / node
         path = os.pathsep.join([str(self._packages), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "patroni", directory / "patroni.yml"]
-        # What root may write to, nobody may, who shall leave no compiled modules there.
+        # `nobody` may not write where root may, and must leave no compiled modules there.
         self._workspace.start(directory / "log", *command, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
 
     def members(self) -> list[dict[str, Any]]:
-        """What the first node that answers knows of all: ``name``, ``role`` and ``state`` of each, among others."""
+        """What the first node that answers knows about all nodes: their ``name``, ``role`` and ``state``, among
+        others."""
         for port in self._api_ports.values():
             try:
                 answer = httpx.get(f"http://127.0.0.1:{port}/cluster", timeout=5)
@@ -124,7 +125,7 @@ class PatroniCluster:
         return []
 
     def leader(self, seconds: float = 60) -> str:
-        """The name of the node that leads, once one does."""
+        """The name of the leader, once there is one."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for node, port in self._api_ports.items():
@@ -137,7 +138,7 @@ class PatroniCluster:
         raise AssertionError(f"no node leads: {self.members()}")
 
     def wait_until_whole(self, seconds: float = 60) -> None:
-        """Wait until one node leads, and both others follow it."""
+        """Wait until there is a leader, and both other nodes follow it."""
         until = time.monotonic() + seconds
         while not self.is_whole():
             assert time.monotonic() < until, "\n".join(
@@ -150,9 +151,9 @@ class PatroniCluster:
         return members == {"leader": "running", "sync_standby": "streaming", "replica": "streaming"}
 
     def kill_leader(self) -> str:
-        """End all processes of the node that leads as a loss of power would; its name.
+        """End all processes of the leader, as a loss of power would. Returns its name.
 
-        For half a second before, it sends the others nothing: what it acknowledges by itself is lost.
+        For half a second before that, it sends the others nothing: what it acknowledges alone is lost.
         """
         node = self.leader()
         directory = self._workspace.path / node

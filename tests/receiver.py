@@ -1,4 +1,4 @@
-"""An operator's own system: takes signed messages over HTTP, and answers as a test says."""
+"""A stand-in for an operator's own system: takes signed messages over HTTP, and answers as a test says."""
 
 import json
 import threading
@@ -15,15 +15,15 @@ Answer = tuple[int, Any]
 
 
 class Receiver:
-    """``with Receiver() as receiver``: `taken` are the messages, `answer` is called with each."""
+    """``with Receiver() as receiver``: `taken` are the messages so far; `answer` is called with each."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
         self.answer: Callable[[dict[str, Any]], Answer] = lambda message: (200, {"status": "done"})
         self.headers: dict[str, str] = {}
-        """More headers of the answers."""
+        """Additional headers of the answers."""
         self.traceparents: list[str] = []
-        """Those of the messages that had one."""
+        """The trace headers of the messages that had one."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,12 +61,12 @@ class Receiver:
         self._server.server_close()
 
     def told(self) -> list[tuple[str, str]]:
-        """What the messages were called and about, in order."""
+        """The types of the messages and the numbers they were about, in order."""
         return [(message["type"], message["data"].get("e164_phone_number", "")) for message in self.taken]
 
 
 def write_carriers(directory: Path, text: str) -> Path:
-    """A file about carriers, and a secret beside it."""
+    """Make a carriers file, with a secret beside it."""
     (directory / "secret").write_text(f"{SECRET}\n")
     path = directory / "carriers.toml"
     path.write_text(text)

@@ -1,4 +1,5 @@
-"""The house keeps its own rules: who may import whom, where the clock and the dice are, and that a test is near."""
+"""Checks the project's own rules: which package may import which, where the clock and randomness are, where tests
+are."""
 
 import ast
 from collections.abc import Iterator
@@ -102,7 +103,7 @@ BANNED = {
     "os.getenv": "config",
 }
 MAY_USE = {"world": {"time.time"}, "config": {"os.environ"}, "testing": {"os.environ"}}
-"""The one place of each thing that is banned elsewhere."""
+"""The one module that may use a thing that is banned elsewhere."""
 
 IMPORTED_LATE = {
     "aws_account",
@@ -117,7 +118,7 @@ IMPORTED_LATE = {
     "testing",
     "tracing",
 }
-"""What only some need, and all would wait for at the start."""
+"""Modules that only some users need, and whose import would delay every start."""
 
 LONGEST_FUNCTION_LINES = 70
 
@@ -127,7 +128,7 @@ def package_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> Iterator[tuple[ast.stmt, list[str]]]:
-    """Every import of something of ours in a module, as parts: ``["storage", "sqlite"]``."""
+    """Every import of one of our own modules in a module, as its parts: ``["storage", "sqlite"]``."""
     here = ("numberkeep", *path.relative_to(SOURCE).with_suffix("").parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -202,8 +203,8 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_tests_mirror_the_code() -> None:
-    """A test of a package's module is ``tests/<package>/test_<module>.py``; a package of tests that is no
-    package of ours is one of those named here."""
+    """The tests of a module are in ``tests/<package>/test_<module>.py``; a package of tests that has no counterpart in
+    the source is one of those named here."""
     others = {"clients", "fuzz", "parity", "simulation"}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         parts = path.relative_to(ROOT / "tests").parts

@@ -1,4 +1,4 @@
-"""A temporary directory and the servers that run in it, gone when the tests are, however those end."""
+"""Temporary directories with servers that run in them; both are gone when the tests are, however these end."""
 
 import os
 import pwd
@@ -18,13 +18,13 @@ import psutil
 import pytest
 
 ROOM = 1 << 30
-"""Bytes that a directory in memory must have room for; in a container /dev/shm is often too small."""
+"""The free space that a directory in memory must have; in a container, /dev/shm is often too small."""
 
 
 def unprivileged() -> list[str]:
-    """What a command begins with that root may not run: nothing for others, for root a change to `nobody`.
+    """The beginning of a command that root may not run: empty for other users, for root a change to `nobody`.
 
-    `nobody` may still read the files that root may: the programs are often below root's home directory.
+    `nobody` can still read the files that root can: the programs are often below root's home directory.
     """
     if os.geteuid() != 0:
         return []
@@ -36,15 +36,15 @@ def unprivileged() -> list[str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has, below those that systems give to clients: it is free after a restart too.
+    """A free port of 127.0.0.1, below those that systems give to clients, so that it stays free during a restart.
 
-    No two tests are given the same, in whichever of pytest's processes: some servers take it much later.
+    No two tests get the same port, in whichever of pytest's processes: some servers open it much later.
     """
     return next(_free_ports)
 
 
 def _own_free_ports() -> Iterator[int]:
-    """What `free_port` gives in this one of the processes that pytest-xdist has started."""
+    """The ports for `free_port` in this one of the processes that pytest-xdist has started."""
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ports = range(15_000 + process, 32_000, processes)
@@ -59,7 +59,7 @@ _free_ports = _own_free_ports()
 
 
 class Workspace:
-    """A temporary directory, `path`, in memory unless it shall be `durable`. To be ended with `end`."""
+    """A temporary directory, `path`, in memory unless it is to be `durable`. Call `end` when done."""
 
     def __init__(self, durable: bool = False) -> None:
         memory = Path("/dev/shm")
@@ -69,13 +69,13 @@ class Workspace:
         if self._unprivileged:
             shutil.chown(self.path, "nobody")
         self._processes: list[subprocess.Popen[bytes]] = []
-        # It ends everything when its standard input closes, which is when this process calls `end`, or is no more.
+        # It ends everything when its standard input closes: when this process calls `end`, or has died.
         self._guard = subprocess.Popen(
             [sys.executable, __file__, self.path], stdin=subprocess.PIPE, start_new_session=True
         )
 
     def directory(self, name: str) -> Path:
-        """A directory of that name in this one, which its servers may write to."""
+        """Make a directory of that name in this one, which its servers can write to."""
         path = self.path / name
         path.mkdir(mode=0o700)
         if self._unprivileged:
@@ -83,12 +83,12 @@ class Workspace:
         return path
 
     def run(self, *command: str | Path) -> None:
-        """Run a command to its end; fails with all that it said if it fails."""
+        """Run a command to its end; if it fails, this fails and shows its output."""
         done = subprocess.run([*self._unprivileged, *command], cwd=self.path, capture_output=True, text=True)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
     def start(self, log: Path, *command: str | Path, **environment: str) -> "subprocess.Popen[bytes]":
-        """Start a server. What it says goes to `log`; an argument must name a path in this directory."""
+        """Start a server. Its output goes to `log`; one of the arguments must name a path in this directory."""
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [*self._unprivileged, *command],
@@ -103,14 +103,14 @@ class Workspace:
         return process
 
     def kill(self, directory: Path) -> None:
-        """End the servers of a directory in this one as a loss of power would."""
+        """End the servers of a subdirectory as a loss of power would."""
         assert not send(signal.SIGKILL, servers(directory))
         for process in self._processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0)
 
     def end(self) -> None:
-        """End all servers and remove the directory."""
+        """End all servers, and remove the directory."""
         assert self._guard.stdin
         self._guard.stdin.close()
         for process in (*self._processes, self._guard):
@@ -118,7 +118,7 @@ class Workspace:
 
 
 def servers(directory: Path) -> list[psutil.Process]:
-    """The processes that have an argument in `directory`, and their children."""
+    """The processes with an argument in `directory`, and their children."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         if any(f"{directory}/" in argument for argument in process.info["cmdline"] or ()):
@@ -128,7 +128,7 @@ def servers(directory: Path) -> list[psutil.Process]:
 
 
 def send(number: signal.Signals, processes: list[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
-    """Send a signal to processes and wait until they have ended; those that have not after `seconds`."""
+    """Send a signal to processes and wait until they have ended, at most `seconds`. Returns those that have not."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -139,7 +139,7 @@ def send(number: signal.Signals, processes: list[psutil.Process], seconds: float
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether a process has not ended; in a container there may be nobody who buries those that have."""
+    """Whether a process has not ended; in a container there may be no process that reaps ended ones."""
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
@@ -148,6 +148,6 @@ def runs(process: psutil.Process) -> bool:
 if __name__ == "__main__":
     path = Path(sys.argv[1])
     sys.stdin.read()
-    # At SIGQUIT a PostgreSQL server ends at once, and gives its shared memory back first.
+    # On SIGQUIT a PostgreSQL server ends at once, but still frees its shared memory.
     send(signal.SIGKILL, send(signal.SIGQUIT, servers(path)))
     shutil.rmtree(path)

@@ -7,10 +7,10 @@ if TYPE_CHECKING:
 
 
 def running(**options: Any) -> "Running":
-    """A service in this process, on free ports of loopback: ``with numberkeep.running() as nk:``.
+    """Run a service in this process, on free ports of the loopback interface: ``with numberkeep.running() as nk:``.
 
-    It answers as `numberkeep dev` does; what can be done with it, and the options: `numberkeep.testing`.
+    It answers like `numberkeep dev`. For its methods and the options, see `numberkeep.testing`.
     """
-    from .testing import running  # all of the service is behind it
+    from .testing import running  # importing it imports the whole service
 
     return running(**options)

@@ -1,4 +1,4 @@
-"""The only place that constructs: from settings to a running service."""
+"""Builds a running service from its settings; nothing else constructs one."""
 
 import asyncio
 import logging
@@ -97,17 +97,17 @@ class App:
         await self._stack.aclose()
 
     def stop_soon(self) -> None:
-        """Have it said that nobody should be sent here any more; all who come are served still."""
+        """Report on the admin port that the service is stopping; requests are still served."""
         self._health.reason = "It is stopping."
 
     def stop_now(self) -> None:
-        """Have those who are still being answered waited for no longer."""
+        """Stop waiting for requests that are still being answered."""
         self._server.cut()
         self._admin.force_exit = True
 
     def hand_over(self) -> None:
-        """Leave the ports to the process that has taken this one's place; whoever is here still is told of the service
-        they make up, which goes on."""
+        """Leave the ports to the process that replaces this one. Connections that remain here are told the state of the
+        service as a whole, which goes on."""
         self._is_replaced = True
         self._health.working = None
         self._admin.leave()
@@ -174,7 +174,7 @@ class App:
         )
         site = application(controls, Callbacks(self.store, carriers), pages, dev=settings.dev, more=more)
         self._admin = AdminServer(site, admin_listener)
-        stack.push_async_callback(self._admin.stop)  # last: that the service stops is told until it has
+        stack.push_async_callback(self._admin.stop)  # last: until it has ended, the service reports that it is stopping
         self._health.working = asyncio.create_task(worker.run())
         stack.push_async_callback(_stop, self._health.working)
         self._server = Server(watched(api), tls=self._tls(), trusted_proxies=settings.trusted_proxies)
@@ -182,14 +182,14 @@ class App:
         stack.push_async_callback(self._server.stop)
         self.port, self.admin_port = self._server.port, self._admin.port
         self.credentials = ("test", "test")
-        """What a first request can be signed with; in dev without verification, one of many."""
+        """What a first request can be signed with; in dev without --verify, one pair of many."""
         if settings.dev and settings.verify:
             key, secret = await self.store.transact(root_of(DEFAULT_ACCOUNT_ID), _developer, sealer)
             self.credentials = (key.access_key_id, secret)
-        await self._admin.start()  # who asks before that whether the service is ready waits until it is
+        await self._admin.start()  # a client that asks earlier whether the service is ready waits until it is
 
     def _listeners(self, stack: AsyncExitStack) -> tuple[socket.socket, socket.socket]:
-        """The sockets of the API and of the admin port, before there is a store: none is made that cannot be served."""
+        """The sockets of the API and the admin port, opened before the store: none is made that cannot be served."""
         settings, seat = self.settings, self.settings.seat
         if seat:
             both = socket.socket(fileno=seat.api_fd), socket.socket(fileno=seat.admin_fd)
@@ -222,7 +222,7 @@ class App:
         )
 
     def _watching(self, requests: RequestLog, tracing: "Tracing | None") -> "Callable[[Api], Watched]":
-        """Has the requests to an API traced and noted, as far as that is wanted."""
+        """Return a function that has the requests to an API traced and logged, as the settings ask."""
 
         def watched(api: Api) -> "Watched":
             traced = tracing.watch(api) if tracing else api
@@ -244,7 +244,7 @@ class App:
         return Throttle(rate, max(1, burst or 2 * rate), self.world.steady_seconds) if rate else None
 
     def _shared(self, metrics: Metrics, stack: AsyncExitStack) -> Callable[[], Counted]:
-        """Gives what was counted: by this process or, if it is one of several, by all of them."""
+        """Return a function that gives the metrics: of this process or, if it is one of several, of all of them."""
         seat = self.settings.seat
         if seat is None:
             return metrics.counted
@@ -259,17 +259,17 @@ class App:
         return minutes
 
     def _faulty(self, carriers: Carriers, faults: Faults) -> Callable[[str, str], Carrier]:
-        """As `Carriers.of`: each fails as it is asked to."""
+        """Like `Carriers.of`, but each carrier also fails as the faults in force ask."""
         return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
 
     async def _note_subscribers(self, carriers: Carriers) -> None:
-        """Have commands at the shell know who is told of what happens."""
+        """Store who subscribes to events, so that commands at the shell can notify them too."""
         known = await self.store.ask(NOBODY, store.get, store.SUBSCRIBERS)
         if carriers.subscribers_text != known and (known or carriers.subscribers):
             await self.store.transact(NOBODY, store.put, store.SUBSCRIBERS, carriers.subscribers_text)
 
     async def _begin(self, controls: Controls, carriers: Carriers) -> None:
-        """Have the store as it has to be. Raises StartError if it cannot be served."""
+        """Prepare the store. Raises StartError if it cannot be served."""
         if await self.store.ask(NOBODY, store.get, store.COPY_PROGRESS):
             raise StartError(store.UNFINISHED)
         await self._set_clock()
@@ -300,7 +300,7 @@ class App:
         return identify
 
     def _sealer(self) -> Sealer:
-        """What the secrets in the store are sealed with; in dev, a key beside the store."""
+        """What seals the secrets in the store; in dev, a key file beside the store, or a random key in memory."""
         database = self.settings.database
         if not self.settings.dev:
             return sealer_of(self.settings.secret_key_file)
@@ -321,7 +321,7 @@ class App:
             raise StartError(f"The certificate cannot be used: {error}.") from error
 
     def reload(self) -> None:
-        """Read the certificate again, for the connections that come; what cannot be read is logged, and not used."""
+        """Read the certificate again, for new connections. One that cannot be read is logged, and the old one stays."""
         if self._server.tls is None:
             return
         try:
@@ -333,7 +333,7 @@ class App:
 
 
 def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
-    """The key that `dev --verify` shows: the one there is, or a new one."""
+    """The access key that `dev --verify` shows: an existing one, or a new one."""
     for key in identities.keys(tx, "developer"):
         return key, sealer.unseal(key.secret_access_key, key.access_key_id)
     return new_key(tx, sealer, "developer")
@@ -341,7 +341,7 @@ def _developer(tx: Tx, sealer: Sealer) -> tuple[AccessKey, str]:
 
 def _tracing(stack: AsyncExitStack) -> "Tracing":
     try:
-        from .tracing import Tracing  # most have no use for it, and it takes its time to import
+        from .tracing import Tracing  # most setups do not need it, and it is slow to import
     except ModuleNotFoundError as error:
         raise StartError(f"--traces takes more: pip install 'numberkeep[otel]' ({error}).") from error
     tracing = Tracing()
@@ -350,7 +350,7 @@ def _tracing(stack: AsyncExitStack) -> "Tracing":
 
 
 def _offers_first(carriers: Carriers) -> Callable[[str, Mapping[str, Any]], None]:
-    """Before numbers are searched: has the carriers asked what they sell. That is awaited."""
+    """Return what runs before a search for numbers: has it wait until the carriers were asked what they sell."""
 
     def ask(account_id: str, arguments: Mapping[str, Any]) -> None:
         filters = filters_of(arguments)
@@ -375,7 +375,7 @@ def _outputs(settings: Settings) -> list[File | StandardOutput]:
 
 
 async def _every(seconds: float, act: Callable[[], object]) -> None:
-    """Call `act` again and again until cancelled; what it raises is logged, and ends nothing."""
+    """Call `act` every `seconds` until cancelled; exceptions are logged and do not end the loop."""
     while True:
         await asyncio.sleep(seconds)
         try:

@@ -1,4 +1,4 @@
-"""What can be set, by which environment variable, and what it is when nobody sets it."""
+"""The settings, their default values, and the environment variables that set them."""
 
 import os
 import pwd
@@ -23,126 +23,126 @@ REGIONS = (
     "us-east-1",
     "us-west-2",
 )
-"""The regions that have a Chime endpoint: a credential scoped to another one is refused."""
+"""The regions with a Chime endpoint; a credential scoped to any other region is refused."""
 
 PREFIX = "NUMBERKEEP_"
-"""What the names of environment variables begin with: every option of `serve` is one."""
+"""The prefix of environment variables: every option of `serve` can be set by one."""
 
 CONFIG_VARIABLE = "NUMBERKEEP_CONFIG"
-"""The environment variable that names the file with settings, if no option does."""
+"""Names the configuration file, unless an option does."""
 
 SECRET_KEY_VARIABLE = "NUMBERKEEP_SECRET_KEY"  # noqa: S105 - its name is no secret
-"""The environment variable that holds the key which secrets are kept with, if no file does: 64 hex digits."""
+"""Holds the key that seals the store's secrets, if no key file is given: 64 hex digits."""
 SECRET_KEY_FILE_VARIABLE = "NUMBERKEEP_SECRET_KEY_FILE"  # noqa: S105
-"""The environment variable that names the file with that key, if no option does."""
+"""Names the file with that key, unless an option does."""
 
 CARRIERS_VARIABLE = "NUMBERKEEP_CARRIERS"
-"""The environment variable that names the file about carriers, if no option does."""
+"""Names the file that describes the carriers, unless an option does."""
 
 DATABASE_VARIABLE = "NUMBERKEEP_DATABASE"
-"""The environment variable that every command takes the store from if no option names one."""
+"""Tells commands where the store is, unless an option does."""
 
 
 ACCOUNT_VARIABLE = "NUMBERKEEP_ACCOUNT"
-"""The account that commands at the shell are about."""
+"""Tells commands at the shell which account they are about, unless an option does."""
 SEAT_VARIABLE = "NUMBERKEEP_SEAT"
-"""The environment variable by which a supervisor tells a worker where it sits; nobody else sets it."""
+"""Tells a worker its seat; set by the supervisor, and by nobody else."""
 
 Location = Path | str
-"""Where a store is: the SQLite file, or the URL of a PostgreSQL database."""
+"""Where a store is: the path of a SQLite file, or the URL of a PostgreSQL database."""
 
 
 class Seat(Struct, frozen=True):
-    """What a worker among several gets from its supervisor."""
+    """What a worker process gets from its supervisor."""
 
     api_fd: int
     """The listening socket of the AWS API."""
     admin_fd: int
     lifeline_fd: int
-    """Where the worker says that it serves, and sees when the supervisor has gone."""
+    """A socket by which the worker tells the supervisor that it serves, and notices when the supervisor dies."""
     lock_fd: int
-    """The file to be locked for what the workers do one after the other; it has no name, so nobody removes it."""
+    """A file that workers lock to take turns; it has no name, so nobody can remove it."""
     metrics_fd: int
-    """The file that the workers keep in what they have counted; it has no name either."""
+    """The file in which the workers share their metrics; it has no name either."""
     arguments: tuple[str, ...]
-    """The command line that it serves by: not its own, which everybody on the machine can read, since passwords may
-    stand in it."""
+    """The command line to serve by. It may contain passwords, so it is passed here: the process's own can be read by
+    everybody on the machine."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What a running service is told."""
+    """The settings of a running service."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     admin_host: str = "127.0.0.1"
     admin_port: int = 8001
     database: Location | None = None
-    """None keeps everything in memory."""
+    """Where the store is; None keeps everything in memory."""
     standby: str | None = None
-    """The URL of PostgreSQL servers that may be asked what only reads, though they may lag behind."""
+    """The URL of PostgreSQL standby servers that may be used for reading; they may lag behind."""
     dev: bool = False
-    """Any key is accepted, and the admin port has controls."""
+    """Accept any key (unless `verify`), and offer controls on the admin port."""
     empty: bool = False
-    """In dev: an empty store is left without a demonstration inventory."""
+    """In dev: begin a new store without the demonstration inventory."""
     verify: bool = True
-    """Signatures are checked."""
+    """Check signatures."""
     regions: tuple[str, ...] = REGIONS
     quotas: Mapping[str, int] = {}
-    """How many of a thing an account may have, where that is not what `numberkeep.domain.limits.QUOTAS` says; in dev
-    there are no quotas."""
+    """How many of each thing an account may have, where it differs from `numberkeep.domain.limits.QUOTAS`; in dev there
+    are no quotas."""
     order_seconds: float = 4.0
-    """How long the simulated carrier takes to provide a number, if there is no file about carriers."""
+    """How long the simulated carrier takes to provide a number, if no file describes the carriers."""
     carriers: Path | None = None
-    """The file that tells which carriers there are, and which numbers each serves; None has the simulated one serve
+    """The file that describes the carriers, and which numbers each serves; without it the simulated carrier serves
     all."""
     secret_key_file: Path | None = None
-    """The key that secrets are kept with; None if the environment has it. In dev one is made beside the store."""
+    """The file with the key that seals secrets; None if the environment has it. In dev, made beside the store."""
     rate: float = 0
-    """How often an account may call an operation, in requests a second; 0 is no limit."""
+    """How many requests a second an account may make for each operation; 0 is no limit."""
     burst: float = 0
-    """How many of them at once; 0 is twice the rate."""
+    """How many of these requests may come at once; 0 is twice the rate."""
     tls_cert: Path | None = None
-    """The certificate and its chain, in PEM. Without it and `tls_key` the API speaks plain HTTP."""
+    """The certificate with its chain, in PEM. Without it and `tls_key`, the API speaks plain HTTP."""
     tls_key: Path | None = None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Whose X-Forwarded-For and X-Forwarded-Proto count."""
+    """The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     trail: tuple[str, ...] = ()
     """Where the record of every request goes: ``stdout``, or the name of a file."""
     trail_file_bytes: int = 100 * 1024 * 1024
-    """How large a file of the trail grows before the next one is begun."""
+    """How large a trail file may grow before it is rotated."""
     trail_files: int = 10
-    """How many full ones are kept."""
+    """How many full trail files are kept."""
     stop_delay: float = 0
-    """For how many seconds, once it is told to stop, it goes on to serve, while it says that it is not ready."""
+    """How many seconds the service goes on serving after it is told to stop, while it reports that it is not ready."""
     traces: bool = False
-    """OpenTelemetry traces are sent, as the variables OTEL_... say."""
+    """Send OpenTelemetry traces, as the environment variables OTEL_... configure."""
     log_format: Literal["text", "json"] = "text"
-    """What is said on standard error: lines for people, or JSON for programs."""
+    """The format of standard error: lines for people, or JSON for programs."""
     workers: int = 1
-    """How many processes serve, on PostgreSQL."""
+    """How many processes serve; more than one needs PostgreSQL."""
     seat: Seat | None = None
-    """If this is one of them, which."""
+    """The seat of this process, if it is one of several workers."""
 
 
 def shell_user() -> str:
-    """Who is at the shell: the user who has become another with sudo, or the one that this is."""
+    """The name of the user at the shell; under sudo, of the user who called sudo."""
     try:
         return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # in a container a user may have no name
+    except KeyError:  # in a container, a user may have no name
         return str(os.getuid())
 
 
 def secret_key_text() -> str | None:
-    """What the environment has for a secret key."""
+    """The secret key in the environment; None if there is none."""
     return os.environ.get(SECRET_KEY_VARIABLE)
 
 
 def seat() -> Seat | None:
-    """The seat that a supervisor has given to this process."""
+    """The seat that the supervisor gave this process; None if it has no supervisor."""
     text = os.environ.get(SEAT_VARIABLE)
     return msgspec.json.decode(text, type=Seat) if text else None
 
 
 def environment_of(seat: Seat) -> dict[str, str]:
-    """The environment of a worker in that seat."""
+    """The environment for a worker in that seat."""
     return {**os.environ, SEAT_VARIABLE: msgspec.json.encode(seat).decode()}

@@ -1,4 +1,4 @@
-"""The access keys, and what their owners may do: looked up once in a while. Sessions are made here."""
+"""Looks up access keys and what their owners may do, and makes temporary credentials."""
 
 import asyncio
 import base64
@@ -29,25 +29,25 @@ from .world import World
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 1.0
-"""How long a key that is disabled or deleted, or a policy that is detached, may still count."""
+"""How long a key may still be accepted after it was disabled or deleted, or a policy after it was detached."""
 KEPT_KEYS = 10_000
 LONGEST_TOKEN = 4096
 TOUCHED_SECONDS = 900
-"""How exactly it is known when a key was used last."""
+"""The precision of the time at which a key was last used: it is stored about this often."""
 _KEY_CHARACTERS = string.ascii_uppercase + "234567"
 _SESSION = "session token"
 
 
 class Session(Struct, frozen=True):
-    """What a session token holds, sealed: all that is to be known of temporary credentials."""
+    """The contents of a session token, which is sealed: all there is to know about temporary credentials."""
 
     access_key_id: str
     secret_access_key: str
     account_id: str
     name: str
-    """Of the user, or of the role."""
+    """The name of the user or role."""
     principal_id: str
-    """Their unique id: another one of the same name is another one."""
+    """The unique id of the user or role: tells it from a later one of the same name."""
     role_session_name: str | None
     """None for a user's session."""
     expires_at: float
@@ -55,7 +55,7 @@ class Session(Struct, frozen=True):
 
 
 class Credentials(NamedTuple):
-    """Temporary credentials, as STS gives them."""
+    """Temporary credentials, as STS returns them."""
 
     access_key_id: str
     secret_access_key: str
@@ -64,7 +64,7 @@ class Credentials(NamedTuple):
 
 
 class Keyring:
-    """Finds keys by the ids that requests claim, and makes temporary ones."""
+    """Finds the key for the id that a request claims, and makes temporary credentials. Keys are cached briefly."""
 
     def __init__(self, storage: Driver, sealer: Sealer, world: World) -> None:
         self._storage = storage
@@ -72,11 +72,11 @@ class Keyring:
         self._world = world
         self._kept: dict[tuple[str, str | None], tuple[float, Key]] = {}
         self._unnoted: dict[str, None] = {}
-        """Keys whose next use is to be noted."""
+        """The ids of keys whose next use is to be stored."""
         self._touching: set[asyncio.Task[None]] = set()
 
     def __call__(self, access_key_id: str, session_token: str | None) -> Key | None:
-        """The key of that id, or None; for a temporary one the token is needed."""
+        """Return the key with that id, or None. A temporary key is found by its session token."""
         now = self._world.steady_seconds()
         temporary = access_key_id.startswith("ASIA")
         name = (access_key_id, session_token if temporary else None)
@@ -92,7 +92,7 @@ class Keyring:
         return key
 
     def role_of(self, arn: str) -> Role:
-        """The role of that ARN, of any account. Raises NotFound."""
+        """Return the role with that ARN, of whichever account. Raises NotFound."""
         parts = arn.split(":")
         if len(parts) == 6:
             role = self._storage.look(_anybody(parts[4]), ROLES.find, parts[5].removeprefix("role/"))
@@ -103,7 +103,7 @@ class Keyring:
     def begin_session(
         self, account_id: str, name: str, principal_id: str, role_session_name: str | None, seconds: int
     ) -> Credentials:
-        """Temporary credentials of a user or, with a session's name, of a role."""
+        """Make temporary credentials for a user or, if `role_session_name` is given, for a role."""
         session = Session(
             access_key_id=new_key_id("ASIA"),
             secret_access_key=new_secret(),
@@ -136,7 +136,8 @@ class Keyring:
     def _session_key(self, access_key_id: str, session_token: str | None) -> Key | None:
         session = self._read(session_token or "") if len(session_token or "") <= LONGEST_TOKEN else None
         if session is None or session.access_key_id != access_key_id:
-            # Another token than the one that was asked for: a key of nobody's, with a token that nobody has.
+            # The token is not this key's. Return a key of nobody, with a token that no request can carry: it is
+            # refused.
             return Key(Caller("", "", access_key_id), "", "\0") if session_token else None
         owner, policies = self._caller_of(session)
         if owner is None:
@@ -144,7 +145,7 @@ class Keyring:
         return Key(owner, session.secret_access_key, session_token, session.expires_at, policy_of(policies))
 
     def _caller_of(self, session: Session) -> tuple[Caller | None, Sequence[AttachedPolicy]]:
-        """Who a session's holder is, unless the user or role is there no longer."""
+        """The caller that a session stands for, and their policies; None if the user or role no longer exists."""
         account_id, name, of_role = session.account_id, session.name, session.role_session_name
         if of_role is None:
             user = self._storage.look(_anybody(account_id), USERS.find, name)
@@ -165,7 +166,7 @@ class Keyring:
             return None
 
     def used(self, caller: Caller) -> None:
-        """Note, once in a while, that a request was signed with the caller's key."""
+        """Store, every now and then, that the caller's key was used."""
         if self._unnoted and caller.access_key_id in self._unnoted:
             del self._unnoted[caller.access_key_id]
             touch = self._storage.transact(_anybody(caller.account_id), touch_key, caller.access_key_id)
@@ -180,7 +181,7 @@ class Keyring:
 
 
 def policy_of(policies: Sequence[AttachedPolicy]) -> Policy:
-    """What the policies allow together."""
+    """The policies combined into one."""
     return _policy_of(tuple((one.policy_name, one.document) for one in policies))
 
 
@@ -193,19 +194,20 @@ def _policy_of(policies: tuple[tuple[str, str | None], ...]) -> Policy:
 
 
 def new_key_id(prefix: str) -> str:
-    """A new access key id: ``AKIA`` begins a user's, ``ASIA`` a temporary one."""
+    """Make an access key id; the prefix is ``AKIA`` for a user's key, ``ASIA`` for a temporary one."""
     return prefix + "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(16))
 
 
 def new_secret() -> str:
-    """A new secret, of the operating system's randomness."""
+    """Make a secret from the operating system's randomness."""
     return secrets.token_urlsafe(30)
 
 
 def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | None = None) -> tuple[AccessKey, str]:
-    """A new access key of the account's user, who is made if there is none of that name; and its secret.
+    """Make an access key for a user of the account, who is created if there is none of that name. Returns it and its
+    secret.
 
-    Raises BadRequest if the store's secrets are sealed with another key than the new one would be.
+    Raises BadRequest if the store's secrets are sealed with a key that `sealer` does not have.
     """
     other = identities.any_key(tx)
     try:
@@ -223,7 +225,7 @@ def new_key(tx: Tx, sealer: Sealer, user_name: str, policy: AttachedPolicy | Non
     )
     is_new = identities.USERS.find(tx, user_name) is None
     identities.insert_key(tx, key)
-    if policy and is_new:  # instead of what the first user of an account gets
+    if policy and is_new:  # replaces the policy that the first user of an account gets
         user = identities.USERS.get(tx, user_name)
         identities.USERS.replace(tx, replace(user, policies=(policy,)))
     elif policy:

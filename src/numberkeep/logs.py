@@ -1,4 +1,4 @@
-"""What the program says of itself on standard error: lines for people, or JSON for programs."""
+"""The program's log on standard error: lines for people, or JSON for programs."""
 
 import logging
 from typing import Any, Literal
@@ -11,7 +11,7 @@ LogFormat = Literal["text", "json"]
 
 
 class JsonLines(logging.Formatter):
-    """One object on one line for each record."""
+    """Formats each record as a JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         told: dict[str, Any] = {
@@ -29,12 +29,12 @@ class JsonLines(logging.Formatter):
 
 
 def _text(text: str) -> str:
-    """`text` as JSON can carry it: what a peer sent may hold lone surrogates."""
+    """`text` in a form that JSON can hold: input from a peer may contain lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def configure(format: LogFormat) -> None:
-    """Have everything that is logged from now on be of that format."""
+    """Log to standard error in that format from now on."""
     handler = logging.StreamHandler()
     text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     handler.setFormatter(JsonLines() if format == "json" else logging.Formatter(text))

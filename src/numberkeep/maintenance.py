@@ -1,4 +1,4 @@
-"""What is done with a store as a whole: it is migrated, copied, checked, backed up."""
+"""Work on a store as a whole: migrate, copy, check, back up."""
 
 import glob
 import os
@@ -32,12 +32,12 @@ from .world import World
 
 
 def schema_version(database: Location) -> int:
-    """The version of the store's schema, 0 if there is no store. Raises StoreError."""
+    """The version of the store's schema; 0 if there is no store. Raises StoreError."""
     return postgres_schema.version_of(database) if isinstance(database, str) else sqlite.version_of(database)
 
 
 def migrate(database: Location) -> list[str]:
-    """Bring the store's schema up to date, and name the migrations that this took. Raises StoreError."""
+    """Bring the store's schema up to date. Returns the names of the migrations that were run. Raises StoreError."""
     world = World()
     if isinstance(database, str):
         return postgres_schema.migrate(database, world.new_secret())
@@ -48,9 +48,9 @@ def migrate(database: Location) -> list[str]:
 
 @contextmanager
 def open_copy(source: Location, target: Location) -> Iterator[Copy]:
-    """A copy from one store to another, which is made or brought up to date before that.
+    """Open a copy of one store to another, whose schema is made or brought up to date first.
 
-    Raises StartError or StoreError if one of them cannot be used, is being served, or is not what it has to be.
+    Raises StartError or StoreError if a store cannot be used, is being served, or is not fit for this.
     """
     if source == target:
         raise StartError("A store cannot be copied to itself.")
@@ -69,9 +69,9 @@ def open_copy(source: Location, target: Location) -> Iterator[Copy]:
 
 
 def check(database: Location) -> Iterator[Finding]:
-    """What breaks a rule in the store as it is now; it may be served meanwhile.
+    """Find what breaks a rule in the store as it is now; it may be served meanwhile.
 
-    Raises StartError or StoreError if it cannot be read, or is the target of a copy that has not ended.
+    Raises StartError or StoreError if the store cannot be read, or is the target of an unfinished copy.
     """
     refuse_absent(database)
     refuse_other_versions(schema_version(database))
@@ -82,11 +82,10 @@ def check(database: Location) -> Iterator[Finding]:
 
 
 def back_up(database: Location, file: Path, progress: Progress, *, force: bool) -> None:
-    """Make `file` a SQLite store with what is in the store now; that may be served meanwhile. A file may be of any
-    version, which its copy has too.
+    """Make `file` a SQLite store with the present contents of the store, which may be served meanwhile.
 
-    Raises StartError or StoreError if it cannot be, or if there is such a file and it is not `force`; then no file is
-    made or changed.
+    A SQLite store may be of any schema version; its backup has the same. Raises StartError or StoreError if the backup
+    fails, or if `file` exists and `force` is not set; then no file is made or changed.
     """
     refuse_absent(database)
     if isinstance(database, str):
@@ -117,7 +116,7 @@ def back_up(database: Location, file: Path, progress: Progress, *, force: bool) 
 
 @contextmanager
 def _replacing(file: Path) -> Iterator[Path]:
-    """A new file of this user's alone: when the block has ended it takes the place of `file`, and is on disk."""
+    """A new file, private to this user, that replaces `file` when the block ends; it is on disk then."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
         new = Path(name)
@@ -125,15 +124,15 @@ def _replacing(file: Path) -> Iterator[Path]:
             yield new
             os.fsync(descriptor)
             if file.exists():
-                with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as old:  # whole, should this end here
+                with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as old:  # complete, should this end here
                     old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            for beside in ("-wal", "-shm", "-journal"):  # which belongs to what is replaced
+            for beside in ("-wal", "-shm", "-journal"):  # they belong to the file that is replaced
                 file.with_name(f"{file.name}{beside}").unlink(missing_ok=True)
             new.replace(file)
             keep_names(file.parent)
         finally:
             os.close(descriptor)
-            for path in file.parent.glob(f"{glob.escape(new.name)}*"):  # and what SQLite puts beside it
+            for path in file.parent.glob(f"{glob.escape(new.name)}*"):  # with the files that SQLite puts beside it
                 path.unlink()
     except OSError as error:
         raise StartError(f"The file {file} cannot be written: {error}.") from error

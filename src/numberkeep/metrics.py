@@ -1,6 +1,6 @@
-"""What is counted while the service runs, in plain numbers: `admin.prometheus` tells them in Prometheus's words.
+"""Counts what happens while the service runs, in plain numbers; `admin.prometheus` formats them for Prometheus.
 
-Every request is counted, so that costs a fraction of a microsecond here, and none of the client library's locks.
+Every request is counted. Here this costs a fraction of a microsecond, without the locks of Prometheus's client library.
 """
 
 import fcntl
@@ -19,20 +19,20 @@ from msgspec import Struct
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 NO_OPERATION = "none"
-"""The operation of a request that is for none."""
+"""The label for requests that call no operation."""
 KEEP_SECONDS = 1
-"""How old what the other processes have counted is at most."""
+"""The greatest age of what the other processes have counted."""
 
 Labels = tuple[str, ...]
 
 
 class Family(NamedTuple):
-    """One metric, which `numberkeep_` stands before."""
+    """One metric; its name is prefixed with `numberkeep_`."""
 
     labels: Labels
     help: str
     bounds: Sequence[float] = ()
-    """Of the buckets, if it is a histogram."""
+    """The upper bounds of the buckets, if it is a histogram."""
 
 
 COUNTERS = {
@@ -59,14 +59,14 @@ GAUGES = {
 
 
 class Histogram:
-    """How many values lie between which bounds."""
+    """Counts how many values fall into each bucket."""
 
     __slots__ = ("bounds", "counts", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-        """By the bound that a value is not above; those above all come last."""
+        """One count for each upper bound, and a last one for larger values."""
         self.sum: float = 0
 
     def observe(self, value: float) -> None:
@@ -75,13 +75,13 @@ class Histogram:
         self.sum += value
 
     def add(self, counts: Iterable[int], sum: float) -> None:
-        """Count what another one has counted."""
+        """Add the counts of another histogram."""
         self.counts = [ours + theirs for ours, theirs in zip(self.counts, counts, strict=True)]
         self.sum += sum
 
 
 class _Requests(Histogram):
-    """How long the requests to one operation took, and how many were served."""
+    """How long the requests for one operation took, and how many of them were served."""
 
     __slots__ = ("served", "status")
 
@@ -89,18 +89,18 @@ class _Requests(Histogram):
         super().__init__(REQUEST_SECONDS)
         self.served = 0
         self.status = 0
-        """That of those which were."""
+        """The HTTP status of those that were served."""
 
 
 class Counted(Struct):
-    """All that was counted up to a moment: metrics by name and values of labels."""
+    """All that was counted up to some moment; each item has the name of its metric and its label values."""
 
     counters: list[tuple[str, Labels, float]] = []
     histograms: list[tuple[str, Labels, list[int], float]] = []
 
     @classmethod
     def sum(cls, parts: "Iterable[Counted]") -> "Counted":
-        """What several processes have counted."""
+        """Add up what several processes have counted."""
         counters: Counter[tuple[str, Labels]] = Counter()
         histograms: dict[tuple[str, Labels], Histogram] = {}
         for part in parts:
@@ -116,7 +116,7 @@ class Counted(Struct):
 
 
 class Metrics:
-    """What this process counts; all but `lost` and `found` on the event loop."""
+    """Counts for this process. All methods but `lost` and `found` must be called on the event loop."""
 
     def __init__(self) -> None:
         self._requests: dict[str, _Requests] = {}
@@ -130,7 +130,7 @@ class Metrics:
         self._groups: dict[Labels, Histogram] = {}
 
     def answered(self, operation: str, status: int, began: float) -> None:
-        """A request that came at `began`, by `perf_counter`, was served."""
+        """Count a request that was served; `began` is when it came, by `perf_counter`."""
         seconds = perf_counter() - began
         requests = self._requests.get(operation)
         if requests is None:
@@ -141,34 +141,34 @@ class Metrics:
         requests.sum += seconds
 
     def refused(self, operation: str, status: int, error: str, began: float | None = None) -> None:
-        """A request was refused; `began` is None if it was no request yet."""
+        """Count a request that was refused; `began` is None if it was not even a complete request."""
         self._refused[operation, str(status), error] += 1
         if began is not None:
             seconds = perf_counter() - began
             self._requests.setdefault(operation, _Requests()).observe(seconds)
 
     def carrier_called(self, kind: str, outcome: str) -> None:
-        """A carrier has answered (done, refused, pending), or has failed to."""
+        """Count a call to a carrier by its outcome: done, refused, pending, or failed."""
         self._others["carrier_calls"][kind, outcome] += 1
 
     def delivered(self, outcome: str) -> None:
-        """It was tried to deliver a message: delivered, failed, given_up."""
+        """Count an attempt to deliver a message by its outcome: delivered, failed, given_up."""
         self._others["deliveries"][outcome,] += 1
 
     def lost(self, place: str) -> None:
-        """The store, or the standby, cannot be used any more."""
+        """Count that the store, or the standby, became unusable."""
         self._others["store_lost"][place,] += 1
 
     def found(self, place: str) -> None:
-        """It can again."""
+        """Count that it became usable again."""
         self._others["store_found"][place,] += 1
 
     def groups(self, line: str) -> Histogram:
-        """For the sizes of the groups of transactions of one line."""
+        """The histogram of the group sizes of one line of transactions."""
         return self._groups.setdefault((line,), Histogram(GROUP_SIZES))
 
     def counted(self) -> Counted:
-        """All that was counted up to now."""
+        """All that was counted so far."""
         served: dict[Labels, int] = {
             (name, str(one.status), ""): one.served for name, one in self._requests.items() if one.served
         }
@@ -188,18 +188,17 @@ class Metrics:
 
 
 SLOT_BYTES = 4 * 1024 * 1024
-"""What one process can keep. The file is sparse: it takes only what is written."""
+"""How much one process can store. The file is sparse: it takes only the space that is written."""
 _SLOTS = 1 << 20
-"""Where the data begins: before that, the byte N is locked by the process that has slot N."""
+"""Where the data begins. Of the bytes before it, byte N is locked by the process that owns slot N."""
 _LENGTH = struct.Struct("<I")
 
 
 class Shared:
-    """What all processes of `serve --workers` have counted.
+    """The counts of all processes of `serve --workers`, in a file that has no name.
 
-    Each keeps it in a slot of a file that has no name. The slot of one that has ended goes to the next that is started,
-    which goes on from what stands there: so no count ever falls, and there are never more slots than there were
-    processes at once.
+    Each process has a slot in the file. When it ends, its slot goes to the next process that starts, which continues
+    its counts: so no count ever falls, and there are never more slots than there were processes at once.
     """
 
     def __init__(self, fd: int, metrics: Metrics) -> None:
@@ -216,13 +215,13 @@ class Shared:
         return True
 
     def counted(self) -> Counted:
-        """What all have counted: this process up to now, the others up to KEEP_SECONDS ago."""
+        """The counts of all processes: of this one up to now, of the others up to KEEP_SECONDS ago."""
         ours = self.keep()
         slots = -(-(os.fstat(self._fd).st_size - _SLOTS) // SLOT_BYTES)
         return Counted.sum([ours, *(self._read(slot) for slot in range(slots) if slot != self._slot)])
 
     def keep(self) -> Counted:
-        """Have the others see what this process has counted, and those that had its slot before it."""
+        """Write the counts of this process and its predecessors in the slot to the file. Returns them."""
         ours = Counted.sum([self._before, self._metrics.counted()])
         data = msgspec.json.encode(ours)
         with self._locked(fcntl.LOCK_EX, self._slot) as at:
@@ -237,7 +236,7 @@ class Shared:
 
     @contextmanager
     def _locked(self, how: int, slot: int) -> Iterator[int]:
-        """Nobody else writes the slot meanwhile; where it begins."""
+        """Lock a slot, and give the offset at which it begins."""
         at = _SLOTS + slot * SLOT_BYTES
         fcntl.lockf(self._fd, how, SLOT_BYTES, at)
         try:

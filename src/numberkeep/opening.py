@@ -1,6 +1,6 @@
-"""What a service begins with, and most commands too: a store and its lock, its secrets, its carriers, a port.
+"""What a service and most commands need first: a store and its lock, its secrets, its carriers, a port.
 
-What cannot be had is a `StartError`, which tells what to do.
+Whatever cannot be opened raises StartError, whose text says what to do.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from .world import World
 
 
 class StartError(Exception):
-    """A service cannot start, or a command begin; the text says why and what to do."""
+    """A service or a command cannot start; the text says why, and what to do."""
 
 
 def open_store(
@@ -48,10 +48,10 @@ def open_store(
     metrics: Metrics | None = None,
     standby: str | None = None,
 ) -> Driver:
-    """The store in the file `database` or behind that URL, or one in memory that is gone when `stack` is closed."""
+    """Open the store in the file or at the URL `database`; None is one in memory, gone once `stack` closes."""
     storage: Driver
     if isinstance(database, str):
-        from .storage.postgres import Postgres  # its driver takes its time to import
+        from .storage.postgres import Postgres  # its driver is slow to import
 
         storage = Postgres(database, world, pool, quotas, subscribers=subscribers, metrics=metrics, standby_url=standby)
     elif database:
@@ -66,14 +66,14 @@ def open_store(
 
 
 def refuse_absent(database: Location) -> None:
-    """Raises StartError if there is no such file."""
+    """Raise StartError if `database` is a file that does not exist."""
     if isinstance(database, Path) and not database.exists():
         raise StartError(f"There is no store {database}.")
 
 
 def check_store(database: Location, *, make: bool = False) -> None:
-    """Raises StartError if there is no such file, unless it may be made; and StoreError if its schema is of another
-    version: opening it would bring it up to date, and an older program that serves it could not start again."""
+    """Raise StartError if there is no such file, unless `make` allows to make one; StoreError if its schema is of
+    another version. Opening would migrate it, and an older program that serves it could then not start again."""
     if not make:
         refuse_absent(database)
     if isinstance(database, Path) and (version := version_of(database)):
@@ -81,12 +81,15 @@ def check_store(database: Location, *, make: bool = False) -> None:
 
 
 def lock_file_of(database: Path) -> Path:
-    """The file that a server of the store holds locked."""
+    """The file that the server of a SQLite store holds locked."""
     return Path(f"{database.resolve()}.lock")
 
 
 def lock_store(database: Path) -> TextIO:
-    """Keep other servers away from the store while the file is open; commands at the shell may use it all the same."""
+    """Keep other servers away from the store while the returned file is open. Commands at the shell may still use it.
+
+    Raises StartError if another process serves the store, or the lock file cannot be opened.
+    """
     try:
         lock = open(lock_file_of(database), "w")  # noqa: SIM115 - the caller closes it
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,7 +102,7 @@ def lock_store(database: Path) -> TextIO:
 
 
 def sealer_of(secret_key_file: Path | None) -> Sealer:
-    """What the secrets of a store are sealed with. Raises StartError if there is no key, or it is none."""
+    """Return what seals the secrets of a store. Raises StartError if there is no key, or it is not valid."""
     try:
         if secret_key_file:
             return KeyFile(secret_key_file)
@@ -114,9 +117,9 @@ def sealer_of(secret_key_file: Path | None) -> Sealer:
 
 
 async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = False) -> int:
-    """Seal what an earlier version has kept plain or, `anew`, what was sealed with another key than the first.
+    """Seal the secrets that an earlier version stored as plain text; with `anew`, also those sealed with an old key.
 
-    How many were sealed. Raises StartError if a secret was sealed with none of the keys.
+    Returns how many were sealed. Raises StartError if a secret was sealed with none of the keys.
     """
     sealed, were_plain = 0, False
     for key in await storage.ask(NOBODY, identities.all_keys):
@@ -138,13 +141,13 @@ async def seal_plain_secrets(storage: Driver, sealer: Sealer, *, anew: bool = Fa
 
 
 def reseal(database: Location, sealer: Sealer) -> int:
-    """Seal every secret of the store with the first of the keys; how many were not yet."""
+    """Seal every secret of the store with the newest key. Returns how many were not sealed with it yet."""
 
     async def once() -> int:
         async with AsyncExitStack() as stack:
             storage = open_store(database, World(), carriers_of(simulated_only(0)), stack)
             count = await seal_plain_secrets(storage, sealer, anew=True)
-            # A key that was made meanwhile may have been sealed with the old one.
+            # A key that was created meanwhile may have been sealed with the old one.
             return count + await seal_plain_secrets(storage, sealer, anew=True)
 
     return asyncio.run(once())
@@ -156,13 +159,13 @@ async def carriers_in(
     stack: AsyncExitStack,
     more_headers: Callable[[], Mapping[str, str]] = dict,
 ) -> Carriers:
-    """Who serves which numbers. Raises StartError if the file that says so cannot be used."""
+    """Make the carriers, and the routing of numbers to them. Raises StartError if their file cannot be used."""
     try:
         path = settings.carriers
         routing = read_routing(path) if path else simulated_only(settings.order_seconds)
         webhooks = None
         if routing.has_webhooks:
-            from .carriers.webhook import Webhooks  # it takes its time to import, and most have none
+            from .carriers.webhook import Webhooks  # slow to import, and most setups have none
 
             webhooks = Webhooks(world.new_id, world.real_seconds, world.steady_seconds, more_headers)
             stack.push_async_callback(webhooks.close)
@@ -172,13 +175,13 @@ async def carriers_in(
 
 
 def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket.socket:
-    """A socket that listens there; `shared`, others of this user's may too. A name is that of its IPv4 address, if it
-    has one. Raises StartError, which names `option`."""
+    """Open a listening socket; if `shared`, other processes of the same user may listen there too. A host name that has
+    an IPv4 address stands for that. Raises StartError, which names `option`."""
     try:
         families = {family for family, *_ in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
         family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
         return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        # The text that socket gives a system's error names the address once more; a resolver's number is below 0.
+        # The text of socket's own error repeats the address; a resolver's error number is below 0.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (")[0]
         raise StartError(f"Cannot listen on {host}:{port}: {reason} (see {option}).") from error

@@ -1,8 +1,8 @@
-"""Who sent a request, when proxies stand before this service.
+"""Finds out who sent a request that came through proxies.
 
 A header can say anything, so ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are read only if the peer is a trusted
-proxy, and from the right: every proxy appends what it has seen itself to what it was told. Nothing else of
-a request is touched, since a signature covers the rest as it was sent.
+proxy, and from the right: each proxy appends what it has seen itself. Nothing else in a request is changed, since its
+signature covers the rest as it was sent.
 """
 
 import re
@@ -13,23 +13,23 @@ Network = IPv4Network | IPv6Network
 
 
 class Proxies:
-    """The trusted proxies: those with an address in one of `networks`."""
+    """The trusted proxies: those whose address is in one of `networks`."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = tuple(_unmapped_network(network) for network in networks)
         self._known: dict[str, tuple[str, bool] | None] = {}
 
     def trusts(self, address: str) -> bool:
-        """Whether `address` is a trusted proxy's."""
+        """Whether `address` is that of a trusted proxy."""
         found = self._look_up(address)
         return found is not None and found[1]
 
     def sender(self, headers: Mapping[str, str], address: str, secure: bool) -> tuple[str, bool]:
-        """The address of who sent the request with these `headers`, and whether it came over TLS.
+        """The sender's address according to these `headers`, and whether the request came over TLS.
 
-        `address` and `secure` say the same of the trusted proxy that handed it on, and hold for what it does not tell.
-        The sender is the last address in X-Forwarded-For that is not a trusted proxy's. What is no address is not
-        read, nor is anything before it: then the proxy after it counts as the sender.
+        `address` and `secure` describe the trusted proxy that passed it on, and are returned where the headers say
+        nothing. The sender is the last address in X-Forwarded-For that is not a trusted proxy's. An entry that is not
+        an address ends the search: the proxy after it then counts as the sender.
         """
         forwarded = headers.get("x-forwarded-for")
         if forwarded is not None:
@@ -46,7 +46,7 @@ class Proxies:
         return address, secure
 
     def _look_up(self, entry: str) -> tuple[str, bool] | None:
-        """The address in `entry` and whether it is a trusted proxy's. Most entries come again, and are read once."""
+        """The address in `entry`, and whether it is a trusted proxy's. Cached, as most entries come again."""
         if len(entry) > _LONGEST_ENTRY:
             return None
         try:
@@ -62,18 +62,18 @@ class Proxies:
 
 
 def normalised(address: str) -> str:
-    """`address` as it is usually written, and as IPv4 if it is IPv4 mapped into IPv6; as it is if it is no address."""
+    """`address` in its usual spelling, and as IPv4 if it is IPv4 mapped into IPv6; anything else unchanged."""
     return str(_address(address) or address)
 
 
 _MOST_KNOWN = 4096
-_LONGEST_ENTRY = 64  # of an address with its port; the longest has 47 + 6
-# Some proxies tell the port as well: AWS's load balancers on request, Azure's always.
+_LONGEST_ENTRY = 64  # of an address with its port: the longest has 47 + 6 characters
+# Some proxies add the port: AWS's load balancers if asked to, Azure's always.
 _WITH_PORT = re.compile(r"(?:\[([^\]]*:[^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 
 def _address(entry: str) -> IPv4Address | IPv6Address | None:
-    """The address in `entry`, which may have a port; None if there is none, or one of a single link only."""
+    """The address in `entry`, which may have a port; None if there is none, or if it is valid on one link only."""
     with_port = _WITH_PORT.fullmatch(entry)
     if with_port:
         entry = with_port[1] or with_port[2]
@@ -87,7 +87,7 @@ def _address(entry: str) -> IPv4Address | IPv6Address | None:
 
 
 def _unmapped_network(network: Network) -> Network:
-    """`network` as IPv4 if all of it is IPv4 mapped into IPv6, since addresses are compared as that."""
+    """`network` as IPv4 if all of it is IPv4 mapped into IPv6, as addresses are compared in that form."""
     if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network.network_address.ipv4_mapped:
         return ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
     return network

@@ -1,4 +1,4 @@
-"""The fixture `numberkeep`: every test has an inventory of its own, and AWS clients find it by themselves."""
+"""The pytest fixture `numberkeep`: each test has its own inventory, and AWS clients find it by themselves."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def _numberkeep() -> Iterator["Numberkeep"]:
-    from .testing import running  # which most test runs do without
+    from .testing import running  # most test runs do not need it
 
     with running() as one:
         yield one
@@ -22,13 +22,13 @@ def _numberkeep() -> Iterator["Numberkeep"]:
 def numberkeep(_numberkeep: "Numberkeep", monkeypatch: pytest.MonkeyPatch) -> "Numberkeep":
     """A service that speaks the Amazon Chime API, with an empty inventory.
 
-    AWS clients that are made while the test runs, by whomever, talk to it. What else it can do:
+    All AWS clients that are made while the test runs talk to it. For what else it can do, see
     `numberkeep.testing.Numberkeep`.
     """
     _numberkeep.reset()
     for kept in ("requests", "snapshots"):
         _numberkeep.control("DELETE", kept)
-    # By monkeypatch, which the test may use too: who came last takes leave first.
+    # With monkeypatch, which the test may use too, changes are undone in reverse order.
     for name, value in _numberkeep.changed_environment().items():
         if value is None:
             monkeypatch.delenv(name, raising=False)

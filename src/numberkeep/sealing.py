@@ -1,7 +1,7 @@
-"""Secrets at rest: sealed with AES-256-GCM under a key that the store does not hold.
+"""Seals secrets with AES-256-GCM, under a key that is not in the store.
 
-A sealed text says which key sealed it and what it is of (an access key's id, say), so that it cannot be put in
-another's place. There can be several keys: the first one seals, every one unseals.
+A sealed text names the key that sealed it, and is bound to what it belongs to (an access key's id, say), so that it
+cannot be put in another's place. There may be several keys: the first one seals, and all of them unseal.
 """
 
 import base64
@@ -22,29 +22,29 @@ _KEY_DIGITS = 64
 
 
 class SealError(Exception):
-    """A key cannot be used, or a text cannot be unsealed; the text says why and what to do."""
+    """A key cannot be used, or a text cannot be unsealed; the text says why, and what to do."""
 
 
 class UnknownKey(SealError):
-    """A text was sealed with none of the keys."""
+    """A text was sealed with a key that is not at hand."""
 
 
 class Sealer:
     """Seals and unseals texts."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        """Keys of 32 bytes, the one that seals first."""
+        """`keys` have 32 bytes each; the first one seals."""
         self._ciphers = {_id_of(key): AESGCM(key) for key in keys}
         self._current = _id_of(keys[0])
 
     def seal(self, plain: str, of: str) -> str:
-        """`plain`, readable with the key alone, and only as what it is `of`."""
+        """Seal `plain`. It can be read only with the key, and only as a secret `of` the same thing."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._ciphers[self._current].encrypt(nonce, plain.encode(), of.encode())
         return f"{_PREFIX}{self._current}:{base64.urlsafe_b64encode(sealed).decode()}"
 
     def unseal(self, sealed: str, of: str) -> str:
-        """What was sealed. Raises SealError if it was not, with none of the keys, or as what something else is of."""
+        """Return what was sealed. Raises SealError if it was not sealed, the key is unknown, or it is not `of` this."""
         key_id, _, text = sealed.removeprefix(_PREFIX).partition(":")
         cipher = self._ciphers.get(key_id)
         if not is_sealed(sealed) or cipher is None:
@@ -56,15 +56,15 @@ class Sealer:
             raise SealError("A sealed text is damaged, or in another's place.") from error
 
     def is_current(self, sealed: str) -> bool:
-        """Whether the first of the keys has sealed it."""
+        """Whether the text was sealed with the first key."""
         return sealed.startswith(f"{_PREFIX}{self._current}:")
 
 
 class KeyFile(Sealer):
-    """The keys of a file, which is read again when a text is met that was sealed with a newer one."""
+    """The keys in a file, which is read again when a text turns up that was sealed with a newer key."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SealError if the file has no keys."""
+        """Raises SealError if the file holds no keys."""
         self._path = path
         self._version: tuple[int, ...] = ()
         super().__init__(read_keys(path))
@@ -82,7 +82,7 @@ class KeyFile(Sealer):
 
 
 def _version_of(path: Path) -> tuple[int, ...]:
-    """Another one whenever the file, its mode or its contents are others; nothing if there is none."""
+    """A value that changes whenever the file, its mode or its contents do; empty if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -91,12 +91,12 @@ def _version_of(path: Path) -> tuple[int, ...]:
 
 
 def is_sealed(text: str) -> bool:
-    """Whether `text` is a sealed one; stores of earlier versions hold plain ones."""
+    """Whether `text` is sealed; stores of earlier versions hold plain ones."""
     return text.startswith(_PREFIX)
 
 
 def read_keys(path: Path) -> list[bytes]:
-    """The keys of a file, a line each. Raises SealError if it cannot be read, or a line is no key."""
+    """Read the keys of a file, one on each line. Raises SealError if the file cannot be read or a line is not a key."""
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -108,7 +108,7 @@ def read_keys(path: Path) -> list[bytes]:
 
 
 def parse_keys(text: str, place: str) -> list[bytes]:
-    """The keys in `text`. Raises SealError, which names the `place` and never the text."""
+    """The keys in `text`. Raises SealError, which names `place` but never shows the text."""
     lines = text.split()
     if not lines:
         raise SealError(f"There is no secret key in {place}.")
@@ -119,7 +119,7 @@ def parse_keys(text: str, place: str) -> list[bytes]:
 
 
 def make_key_file(path: Path) -> None:
-    """A file with a new key, for its owner alone. Raises SealError if there is a file already, or it cannot be made."""
+    """Make a file with a new key, readable by its owner only. Raises SealError if the file exists or cannot be made."""
     try:
         _write(path, [_new_key()])
     except OSError as error:
@@ -127,9 +127,9 @@ def make_key_file(path: Path) -> None:
 
 
 def add_key(path: Path) -> None:
-    """Put a new key before those of a file, which goes on to be whose it was. Raises SealError if that cannot be.
+    """Put a new key first in a key file; its owner and mode stay. Raises SealError if that fails.
 
-    Another file takes its place, so that there is one whatever happens: its directory must be writable.
+    The file is replaced by a new one, so that there is always a complete file; its directory must be writable.
     """
     path = path.resolve()
     keys = [_new_key(), *(key.hex() for key in read_keys(path))]
@@ -163,7 +163,7 @@ def _write(path: Path, keys: Sequence[str]) -> None:
 
 
 def keep_names(directory: Path) -> None:
-    """Have what the files of a directory are called survive a loss of power. Raises OSError."""
+    """Make sure that the names of a directory's files survive a power failure. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""An account's part of a store, for commands at the shell: they read it and change it while it is served."""
+"""Access to one account's part of a store, for commands at the shell. The store may be served meanwhile."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from .storage.tx import Tx
 from .world import World
 
 PAGE_ROWS = 1000
-"""How many rows a command reads in one transaction, and has in memory."""
+"""How many rows a command reads in one transaction, and holds in memory."""
 
 T = TypeVar("T")
 
 
 class Session:
-    """An account's part of a store, for a command: all that it does has one request id, and is that of who is at
-    the shell."""
+    """One account's part of a store, for one command. All that the command does has one request id, and the user at the
+    shell as its caller."""
 
     def __init__(self, storage: Driver, account_id: str, request_id: str, runner: asyncio.Runner) -> None:
         self._storage = storage
@@ -32,7 +32,7 @@ class Session:
         self._runner = runner
 
     def transact(self, function: Callable[..., T], *args: Any) -> T:
-        """Run ``function(tx, ...)`` in a transaction of its own. Raises Error."""
+        """Run ``function(tx, ...)`` in a transaction of its own, and return its result. Raises Error."""
 
         async def once() -> T:
             future, done = promise()
@@ -42,12 +42,12 @@ class Session:
         return self._runner.run(once())
 
     def ask(self, function: Callable[..., T], *args: Any) -> T:
-        """`transact` for what writes nothing."""
+        """Like `transact`, for a function that writes nothing."""
         return self._runner.run(self._storage.ask(self._caller, function, *args))
 
     def pages(self, fetch: Callable[[Tx, Any, int], list[T]], position_of: Callable[[T], Any]) -> Iterator[T]:
-        """All that ``fetch(tx, position, limit)`` gives, page by page: up to `limit` that follow a position, which is
-        None at the beginning. Raises Error."""
+        """All that ``fetch(tx, position, limit)`` gives, read page by page. It is called with a position, None at
+        first, and gives up to `limit` items that follow it. Raises Error."""
         position = None
         while found := self.ask(fetch, position, PAGE_ROWS):
             yield from found
@@ -58,10 +58,10 @@ class Session:
 def open_session(
     database: Location | None, account_id: str, carriers: Path | None = None, *, make: bool = False
 ) -> Iterator[Session]:
-    """A session on a store, which is made if it is absent and `make` says so; or on one in memory.
+    """Open a session on a store, which is made first if it is absent and `make` is set; or on one in memory.
 
-    The subscribers that the file `carriers` names are told of what is done; without one, those whom the servers of the
-    store tell. Raises StartError, StoreError.
+    Subscribers that are named in the file `carriers` are told of changes; without the file, those that the servers of
+    the store tell. Raises StartError or StoreError.
     """
     if database:
         check_store(database, make=make)

@@ -1,5 +1,7 @@
-"""What becomes of a number when its carrier is asked and answers, and of a message when it is sent: each in one
-transaction."""
+"""What happens to a number when its carrier is asked and answers, and to a message when it is sent.
+
+Each function runs in one transaction.
+"""
 
 import logging
 from collections.abc import Callable
@@ -18,33 +20,34 @@ from .storage.tx import Tx
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 20
-"""How often a carrier may fail to answer before the change has failed: for about ten hours."""
+"""How many times a carrier may fail to answer before the change itself fails: after about eight hours."""
 FIRST_PAUSE_SECONDS = 1
-"""How long a change waits whose carrier has failed, about; twice as long each further time, up to the longest."""
+"""About how long a change waits after its carrier has failed to answer; doubled with each further failure, up to
+`LONGEST_PAUSE_SECONDS`."""
 LONGEST_PAUSE_SECONDS = 3600
 
 
 CLAIM_SECONDS = 60
-"""For how long other workers leave alone what one has claimed: should that one die, they go on then."""
+"""How long a claim keeps other workers away; if the worker that made it dies, they take over after this time."""
 LONGEST_REASON = 300
-"""In characters: what others say is kept and logged, and they may say anything."""
+"""In characters, of a reason that is stored and logged: carriers and subscribers may send any text."""
 
 
 class Failed:
-    """The carrier, or the subscriber, has not answered; `why` says why not, in one line that every store can keep."""
+    """The carrier or subscriber did not answer; `why` is the reason, in one line that every store can hold."""
 
     def __init__(self, why: str) -> None:
         self.why = said(why)
 
 
 def said(text: str) -> str:
-    """What somebody else said, in one line, without what cannot be printed, and no longer than it has to be."""
+    """Cut text from elsewhere to one printable line of about LONGEST_REASON characters, to log and store it."""
     words = " ".join("".join(one if one.isprintable() else " " for one in text[: 4 * LONGEST_REASON]).split())
     return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]}..."
 
 
 def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
-    """What the carrier is to be asked, or what is known without it; None if the change is pending no longer."""
+    """Return what to ask the carrier, or a refusal that needs no asking; None if the change is not pending any more."""
     e164 = change.e164_phone_number
     if not pending_changes.is_claimed(tx, change):
         return None
@@ -68,7 +71,7 @@ def begin(tx: Tx, change: PendingChange) -> Request | Refused | None:
 
 
 def id_of(change: PendingChange) -> str:
-    """By which the carrier knows it, also if an earlier version has noted it."""
+    """The id under which the carrier knows the change, even if an earlier version of the program recorded it."""
     of_number = f"{change.account_id} {change.e164_phone_number}"
     return change.change_key or f"{of_number} {change.kind} {change.requested_at}"
 
@@ -76,10 +79,10 @@ def id_of(change: PendingChange) -> str:
 def settle(
     tx: Tx, change: PendingChange, answer: Answer | Failed, dice: float, noted: tuple[str, str] | None = None
 ) -> None:
-    """Keep what the carrier has answered to a change that was claimed, unless it is pending no longer.
+    """Apply the carrier's answer to a claimed change, unless it is no longer pending or claimed by another worker.
 
-    `dice`, from 0 to 1, spreads out the attempts of changes that fail together. `noted` are the receiver and the id
-    of the message, if it was one that has to be noted.
+    `dice`, from 0 to 1, spreads out the retries of changes that failed together. `noted` is the receiver and the
+    message id, if the question was a message that has to be recorded.
     """
     if not pending_changes.is_claimed(tx, change):
         return
@@ -103,25 +106,29 @@ def settle(
 
 
 def hurry(tx: Tx, e164: str | None, limit: int) -> int:
-    """Have up to `limit` of the account's changes asked for now whose carrier has failed to answer; of one number, if
-    it is given. How many. Those that are due soon are left to it: somebody may be asking for them."""
+    """Retry now up to `limit` of the account's changes whose carrier failed to answer; of one number, if given.
+
+    Returns how many. Changes due within CLAIM_SECONDS are left alone: a worker may be asking for them.
+    """
     return pending_changes.hurry(tx, e164, later(tx.now, seconds=CLAIM_SECONDS), limit)
 
 
 def is_asked(change: PendingChange, number: PhoneNumber, now: Timestamp) -> bool:
-    """Whether a change is its carrier's to make by now: a release is not while the number can be restored."""
+    """Whether the carrier is to be asked for a change by now: not for a release while the number can be restored."""
     waits = change.kind == "release" and number.status == "ReleaseInProgress"
     return not waits or now >= str(number.deletion_timestamp)
 
 
 def claim(tx: Tx, places: Callable[[str], int], until: Timestamp) -> tuple[list[PendingChange | Delivery], bool]:
-    """What is due, for the caller to work off until that moment: of each receiver's queue so much as it has `places`,
-    and of the changes whose carrier nobody has looked up yet as many as the queue of no name has. And whether more may
-    be due, for which there is no place."""
+    """Claim what is due, for the caller to work on until `until`; the flag tells whether more may be due.
+
+    `places` gives how many may be taken from each receiver's queue. The queue with the empty name holds the changes
+    whose receiver has not been looked up yet.
+    """
     claimed: list[PendingChange | Delivery] = []
     is_all = True
     for changes_or_messages in (pending_changes, deliveries):
-        # In this order whoever has waited for a place comes before the queue of no name.
+        # In this order, what has already waited for a place comes before the queue with the empty name.
         for queue in sorted(changes_or_messages.QUEUES.due(tx), reverse=True):
             limit = max(0, places(queue))
             some = changes_or_messages.claim(tx, queue, limit, until)
@@ -131,8 +138,8 @@ def claim(tx: Tx, places: Callable[[str], int], until: Timestamp) -> tuple[list[
 
 
 def release_claim(tx: Tx, claimed: PendingChange | Delivery, queue: str | None = None) -> None:
-    """Leave what was claimed, and will not be worked off now, to others; in the `queue` of a receiver, if one is
-    given."""
+    """Give up the claim on something that will not be worked on now, so that others can take it. If `queue` is given,
+    a change moves to that receiver's queue."""
     if isinstance(claimed, Delivery):
         if deliveries.is_claimed(tx, claimed):
             deliveries.postpone(tx, replace(claimed, due_at=tx.now))
@@ -141,13 +148,13 @@ def release_claim(tx: Tx, claimed: PendingChange | Delivery, queue: str | None =
 
 
 def next_due_at(tx: Tx) -> Timestamp | None:
-    """When the next thing is due; None if nothing is under way."""
+    """When the next change or message is due; None if none is waiting."""
     moments = pending_changes.QUEUES.next_due_at(tx), deliveries.QUEUES.next_due_at(tx)
     return min(filter(None, moments), default=None)
 
 
 def begin_delivery(tx: Tx, delivery: Delivery) -> bool:
-    """Whether a message that was claimed has to be sent now."""
+    """Whether a claimed message has to be sent now. One that is over is forgotten; one that must wait is postponed."""
     if not deliveries.is_claimed(tx, delivery):
         return False
     if deliveries.is_over(delivery):
@@ -160,14 +167,14 @@ def begin_delivery(tx: Tx, delivery: Delivery) -> bool:
 
 
 def status_after(attempts: int, failed: Failed | None, *, hopeless: bool = False) -> Status:
-    """How a message stands after so many `attempts` and one more; if that was `hopeless`, it is not tried again."""
+    """The status of a message after `attempts` earlier attempts and this one; a `hopeless` failure is not retried."""
     if failed is None:
         return "Delivered"
     return "Failed" if hopeless or attempts + 1 >= ATTEMPTS else "Pending"
 
 
 def settle_delivery(tx: Tx, delivery: Delivery, status: Status, failed: Failed | None, dice: float) -> None:
-    """Keep how a message that was claimed stands after it was sent."""
+    """Store the result of sending a claimed message."""
     if not deliveries.is_claimed(tx, delivery):
         return
     failure = failed.why if failed else None
@@ -186,11 +193,11 @@ def _again_at(tx: Tx, attempts: int, dice: float) -> Timestamp:
 def settle_now(
     tx: Tx, e164: str, answer: Done | Refused, kind: ChangeKind | None = None, id: str | None = None
 ) -> ChangeKind:
-    """Settle what is pending of the account's number, as its carrier has said by other ways than an answer; what that
-    was.
+    """Settle the pending change of the account's number with an outcome that did not come as the carrier's answer (a
+    callback, or a person's word). Returns the kind of the change.
 
-    Raises NotFound if nothing is pending, of that `kind` or with that `id` if they are given; BadRequest if two things
-    are, and `kind` is not; Conflict if the change cannot be made now.
+    Raises NotFound if nothing is pending (of that `kind` or `id`, if given); BadRequest if several changes match;
+    Conflict if the change cannot be made now.
     """
     pending = [
         change

@@ -1,8 +1,8 @@
-"""`serve --workers`: several processes serve the same ports, and one that goes is replaced.
+"""`serve --workers`: several processes serve the same ports, and one that ends is replaced.
 
-Each worker has a listening socket of its own, which the kernel gives its share of the connections. The supervisor
-keeps all of them open, so that a worker can be replaced without a connection being refused: those that come meanwhile
-wait in its socket for the next one.
+Each worker has its own listening socket, and the kernel spreads the connections over them. The supervisor keeps all
+sockets open, so that no connection is refused while a worker is replaced: new connections wait in its socket for its
+successor.
 """
 
 import asyncio
@@ -20,32 +20,32 @@ from .config import Seat, environment_of
 log = logging.getLogger(__name__)
 
 READY_SECONDS = 60
-"""How long a worker has until it serves."""
+"""How long a worker may take until it serves."""
 STOP_SECONDS = 20
-"""How long a worker has to end, before it is killed: its server takes ten for requests under way, its trail five."""
+"""How long a worker may take to stop before it is killed: its server needs ten for open requests, its trail five."""
 SHORT_LIFE_SECONDS = 5
-"""A worker that ends sooner is replaced after a pause, twice as long each time."""
+"""A worker that ends sooner is replaced after a pause: none the first time, then twice as long each time."""
 SHORTEST_PAUSE_SECONDS = 1
 LONGEST_PAUSE_SECONDS = 30
 
 READY = b"r"
 REPLACED = signal.SIGUSR1
-"""What a worker is sent when another one has its seat: the others go on to answer on the admin port."""
+"""The signal for a worker that another one has replaced: the remaining workers go on answering on the admin port."""
 
 
 class WorkerFailed(Exception):
-    """A worker has not come to serve; the text says which, and what became of it."""
+    """A worker never came to serve; the text says which one, and why."""
 
 
 class _Worker(NamedTuple):
     name: str
     process: asyncio.subprocess.Process
     lifeline: socket.socket
-    """Open as long as the supervisor lives: so the worker notices when it does not."""
+    """Open as long as the supervisor lives, so that the worker notices when it dies."""
 
 
 class Supervisor:
-    """Keeps one worker in every seat."""
+    """Keeps one worker running in every seat."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Supervisor:
         admin: socket.socket,
         stop_delay: float = 0,
     ) -> None:
-        """`command` starts a worker, which is told `arguments`; each gets one of `listeners`, and all share `admin`.
-        `stop_delay` is for how many seconds a worker goes on to serve when it is told to end."""
+        """`command` starts a worker, which gets `arguments`; each has one of `listeners`, and all share `admin`.
+        `stop_delay` is how many seconds a worker goes on serving after it is told to stop."""
         self._stop_delay = stop_delay
         self._command = command
         self._arguments = tuple(arguments)
@@ -64,15 +64,15 @@ class Supervisor:
         self._admin = admin
         self._seats: dict[int, _Worker] = {}
         self._changing = [asyncio.Lock() for _ in listeners]
-        """Held by whoever fills a seat again."""
+        """Held while a seat is being filled again."""
         self._workers: set[_Worker] = set()
-        """All that may run, in a seat or not."""
+        """All workers that may be running, in a seat or not."""
         self._is_ending = False
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Serve until SIGTERM or SIGINT; on SIGHUP replace the workers one after the other.
+        """Serve until SIGTERM or SIGINT; on SIGHUP, replace the workers one after the other.
 
-        `ready` is called when all of them serve. Raises WorkerFailed if one of the first does not get that far.
+        `ready` is called once all of them serve. Raises WorkerFailed if one of the first workers never does.
         """
         loop = asyncio.get_running_loop()
         again = asyncio.Event()
@@ -90,7 +90,7 @@ class Supervisor:
                 log.info("the supervisor (pid %d) has stopped all workers, and ends", os.getpid())
 
     def _end(self, serving: asyncio.Task[None], number: int) -> None:
-        """Have the workers end; the next SIGINT is theirs, who wait for nobody any longer then."""
+        """Stop the workers. A second SIGINT is passed on to them, so that they stop waiting for open requests."""
         if not self._is_ending:
             self._is_ending = True
             serving.cancel()
@@ -101,7 +101,7 @@ class Supervisor:
 
     async def _serve(self, ready: Callable[[], None], again: asyncio.Event) -> None:
         first, *others = range(len(self._listeners))
-        await self._fill(first)  # alone, so that what keeps all of them from serving is said once
+        await self._fill(first)  # alone, so that a problem that all of them would have is reported once
         for filled in await asyncio.gather(*map(self._fill, others), return_exceptions=True):
             if filled is not None:
                 raise filled
@@ -112,7 +112,7 @@ class Supervisor:
                 tasks.create_task(self._keep(seat))
 
     async def _keep(self, seat: int) -> None:
-        """Fill a seat again whenever its worker has gone."""
+        """Fill a seat again whenever its worker ends."""
         loop = asyncio.get_running_loop()
         pause = 0.0
         while True:
@@ -130,7 +130,7 @@ class Supervisor:
                 pause = min(max(2 * pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
                 async with self._changing[seat]:
                     if self._seats[seat] is not worker:
-                        break  # SIGHUP was faster
+                        break  # a replacement by SIGHUP was faster
                     try:
                         await self._fill(seat)
                     except WorkerFailed as failure:
@@ -153,7 +153,7 @@ class Supervisor:
             log.info("%d of %d workers were replaced", replaced, len(self._changing))
 
     async def _fill(self, seat: int) -> None:
-        """Start a worker, and have it in its seat once it serves. Raises WorkerFailed."""
+        """Start a worker, and give it the seat once it serves. Raises WorkerFailed if it never does."""
         worker = await self._start(seat)
         self._workers.add(worker)
         try:
@@ -169,7 +169,7 @@ class Supervisor:
         raise WorkerFailed(f"{worker.name} {why}")
 
     async def _start(self, seat: int) -> _Worker:
-        """A process that may come to serve. Raises WorkerFailed."""
+        """Start a worker process. Raises WorkerFailed if that fails."""
         name = f"worker {seat + 1}"
         try:
             lifeline, theirs = socket.socketpair()
@@ -188,7 +188,7 @@ class Supervisor:
         return _Worker(f"{name} (pid {process.pid})", process, lifeline)
 
     async def _stop(self, *workers: _Worker, sign: signal.Signals = signal.SIGTERM) -> None:
-        """Have workers end, as far as they have not, by force in the end."""
+        """Stop those of the workers that still run; kill any that take too long."""
         for worker in workers:
             if worker.process.returncode is None:
                 log.info("%s is stopped", worker.name)

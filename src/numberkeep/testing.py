@@ -1,4 +1,4 @@
-"""A service in this process for a test, and what a test does with it: ``with numberkeep.running() as nk:``."""
+"""Runs a service in a test's own process, and controls it: ``with numberkeep.running() as nk:``."""
 
 import asyncio
 import json
@@ -27,32 +27,32 @@ from .world import World
 T = TypeVar("T")
 
 ACCOUNT = "123456789012"
-"""The account of all requests whose access key is no account id."""
+"""The account of requests whose access key is not an account id."""
 REGION = "us-east-1"
 _open = build_opener(ProxyHandler({})).open  # a proxy would look for the service on its own machine
 SECONDS = 60
-"""How long the service has for what it is asked: years may pass meanwhile."""
+"""How long the service may take for one call: years may pass in it."""
 
 
 _ASIDE = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
-"""What would lead a client elsewhere, or give it credentials that are not for a test."""
+"""Variables that would lead a client elsewhere, or give it credentials that are not for a test."""
 _NOTHING_ELSE = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-"""What keeps a client from a configuration of its user's that would lead it elsewhere."""
+"""Variables that keep a client from the user's own configuration, which could lead it elsewhere."""
 
 
 _NO_PROXY = ("NO_PROXY", "no_proxy")
 
 
 class Refused(Exception):
-    """The service does not do what it was asked; the text says why."""
+    """The service refused what it was asked for; the text says why."""
 
 
 class AppThread:
-    """A service on a thread of its own, with an event loop of its own."""
+    """A service on its own thread, with its own event loop."""
 
     def __init__(self, settings: Settings, world: World | None = None) -> None:
         self.app = App(settings, world)
@@ -61,7 +61,7 @@ class AppThread:
         self._thread = threading.Thread(target=uvloop.run, args=(self._run(),), name="numberkeep", daemon=True)
 
     def start(self) -> None:
-        """Returns once requests are answered. Raises what keeps the service from that."""
+        """Start the service, and return once it answers requests. Raises what kept it from starting."""
         self._thread.start()
         self._started.wait()
         if self._failure:
@@ -69,13 +69,13 @@ class AppThread:
             raise self._failure
 
     def stop(self) -> None:
-        """Returns once the service has ended; nothing happens if it has not begun."""
+        """Stop the service, and return once it has ended. Does nothing if it was not started."""
         if self._thread.is_alive() and not self._failure:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """What a coroutine gives that runs on the service's loop."""
+        """Run a coroutine on the service's event loop, and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(SECONDS)
 
     async def _run(self) -> None:
@@ -92,7 +92,7 @@ class AppThread:
 
 
 class Fault:
-    """Something that goes wrong as a test has asked for."""
+    """A fault that a test asked for."""
 
     def __init__(self, numberkeep: "Numberkeep", id: str) -> None:
         self._numberkeep = numberkeep
@@ -100,7 +100,7 @@ class Fault:
 
     @property
     def fired(self) -> int:
-        """How often it has gone wrong so far."""
+        """How many times it has fired so far."""
         faults = self._numberkeep.control("GET", "faults")["faults"]
         for fault in faults:
             if fault["id"] == self.id:
@@ -111,24 +111,24 @@ class Fault:
         return f"<fault {self.id} of {self._numberkeep.url}>"
 
     def remove(self) -> None:
-        """It goes wrong no more."""
+        """Have the fault fire no more."""
         self._numberkeep.control("DELETE", f"faults/{self.id}")
 
 
 class Numberkeep:
     """A running `numberkeep dev`, as a test sees it.
 
-    Whatever it refuses, a number that is none or a time that is no duration, is raised as `Refused`.
+    Raises `Refused` for whatever the service refuses, such as an invalid number or duration.
     """
 
     def __init__(self, url: str, admin_url: str) -> None:
-        """`url` is where the AWS API is, `admin_url` the admin port: those of a service that runs elsewhere will do."""
+        """`url` is that of the AWS API, `admin_url` that of the admin port; the service may run anywhere."""
         self.url = url
         self.admin_url = admin_url
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that bring AWS clients here."""
+        """The environment variables that lead AWS clients to this service."""
         return {
             "AWS_ENDPOINT_URL_CHIME": self.url,
             "AWS_ENDPOINT_URL_CHIME_SDK_VOICE": self.url,
@@ -140,14 +140,16 @@ class Numberkeep:
         }
 
     def changed_environment(self) -> dict[str, str | None]:
-        """What has to be set in the environment, or is None and must not be there, for AWS clients to come here."""
+        """The changes to the environment that lead AWS clients to this service; None is a variable to be removed."""
         direct = {name: ",".join(filter(None, ("127.0.0.1", os.environ.get(name)))) for name in _NO_PROXY}
         return {**dict.fromkeys(_ASIDE), **_NOTHING_ELSE, **self.environment, **direct}
 
     @contextmanager
     def redirect(self) -> Iterator[None]:
-        """Have AWS clients that are made meanwhile, by whomever in this process, come here, and no other credentials
-        be found: the environment has what they look for, and is as it was afterwards."""
+        """Lead all AWS clients that this process makes during the block to this service, with no other credentials.
+
+        This sets environment variables, and restores them afterwards.
+        """
         changes = self.changed_environment()
         before = {name: os.environ.get(name) for name in changes}
         _set_environment(changes)
@@ -163,7 +165,8 @@ class Numberkeep:
                 boto3.DEFAULT_SESSION = session
 
     def client(self, service: str = "chime", account: str = ACCOUNT, **options: Any) -> Any:
-        """A boto3 client of ``chime`` or ``chime-sdk-voice`` for an account; `options` as `boto3.client` has them."""
+        """Make a boto3 client of ``chime`` or ``chime-sdk-voice`` for an account; `options` are those of
+        `boto3.client`."""
         boto3 = _boto3()
         given = {
             "endpoint_url": self.url,
@@ -177,7 +180,8 @@ class Numberkeep:
     def seed(self, *numbers: str | Mapping[str, Any], account: str = ACCOUNT) -> list[str]:
         """Put numbers into an account's inventory, all or none, and return their ids.
 
-        A number is its E.164, and of VoiceConnector then, or an object as answers have it: at least E164PhoneNumber.
+        A number is its E.164 text, with the product type VoiceConnector, or an object like PhoneNumber in the API's
+        answers, with at least E164PhoneNumber.
         """
         if not all(isinstance(one, str | Mapping) for one in numbers):
             raise TypeError("seed takes numbers one by one, each its E.164 or an object: seed(*numbers)")
@@ -187,7 +191,7 @@ class Numberkeep:
         return list(seeded["PhoneNumberIds"])
 
     def advance(self, duration: str | timedelta | None = None, **units: float) -> str:
-        """Let time pass: ``"72h"``, a timedelta, or ``hours=72``. Returns the service's time when all that has become
+        """Let time pass: ``"72h"``, a timedelta, or ``hours=72``. Returns the service's time, once all that has become
         due is done."""
         if not isinstance(duration, str):
             if not isinstance(duration, timedelta | None) or (duration is None and not units):
@@ -204,36 +208,35 @@ class Numberkeep:
         return str(self.control("GET", "clock")["time"])
 
     def fault(self, operation: str | None = None, **fault: Any) -> Fault:
-        """Have something go wrong: ``fault("UpdatePhoneNumber", error="ThrottledClientException", count=1)``,
+        """Add a fault: ``fault("UpdatePhoneNumber", error="ThrottledClientException", count=1)``,
         ``fault("*", drop="after")``, ``fault(change="order", carrier="refuse")``."""
         given = {"operation": operation, **fault} if operation else fault
         return Fault(self, str(self.control("POST", "faults", given)["id"]))
 
     def history(self, number: str, account: str = ACCOUNT) -> list[dict[str, Any]]:
-        """All that has happened to a number, the latest first: `changed_at`, `arn`, `request_id`, and `change`, which
-        holds by name what something was and what it became."""
+        """All changes of a number, the latest first: `changed_at`, `arn`, `request_id`, and `change`, which maps the
+        name of each member that changed to its old and its new value."""
         query = urlencode({"number": number, "account": _account(account)})
         return list(self.control("GET", f"history?{query}")["changes"])
 
     def requests(self, **choice: str | int) -> list[dict[str, Any]]:
-        """The last requests with their answers, the latest first; of one `operation`, `account` or `number`, or as many
-        as `limit`."""
+        """The last requests with answers, the latest first; `choice`: `operation`, `account`, `number`, `limit`."""
         return list(self.control("GET", f"requests?{urlencode(choice)}")["requests"])
 
     def snapshot(self, name: str = "snapshot") -> None:
-        """Keep everything as it is now under a name."""
+        """Take a snapshot: keep everything as it is now, under a name."""
         self.control("POST", "snapshots", {"name": name})
 
     def restore(self, name: str = "snapshot") -> None:
-        """Have everything as it was when the snapshot was taken."""
+        """Restore everything as it was when the snapshot was taken."""
         self.control("POST", f"snapshots/{quote(name, safe='')}/restore")
 
     def reset(self) -> None:
-        """Begin anew: no numbers, no faults, the real time."""
+        """Begin again as at the start: no faults, the real time, and no numbers, or the demonstration inventory."""
         self.control("POST", "reset")
 
     def control(self, method: str, path: str, body: object = None) -> Any:
-        """What the admin port answers at ``/_numberkeep/``. Raises Refused, also if nobody answers."""
+        """Call the admin port at ``/_numberkeep/``, and return its answer. Raises Refused, also if nobody answers."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.admin_url}/_numberkeep/{path}", data, method=method)  # noqa: S310 - our own
         try:
@@ -247,7 +250,7 @@ class Numberkeep:
 
 
 class Running(Numberkeep):
-    """A `Numberkeep` of this process's own: a context manager."""
+    """A `Numberkeep` that runs in this process: a context manager."""
 
     def __init__(self, **settings: Any) -> None:
         given = {"port": 0, "admin_port": 0, "dev": True, "empty": True, "verify": False, **settings}
@@ -263,9 +266,9 @@ class Running(Numberkeep):
 
 
 def running(*, carriers: str | Path | None = None, empty: bool = True) -> Running:
-    """A service on free ports of loopback, with an inventory in memory that ends with it.
+    """Run a service on free ports of the loopback interface, with an inventory in memory.
 
-    `carriers` is a file as ``--carriers`` takes it; without `empty` there is a demonstration inventory.
+    `carriers` is a file as for ``--carriers``. If `empty` is False, there is a demonstration inventory.
     """
     return Running(carriers=Path(carriers) if carriers else None, empty=empty)
 
@@ -279,7 +282,7 @@ def _set_environment(changes: Mapping[str, str | None]) -> None:
 
 
 def _account(account: str) -> str:
-    """An account's id. Raises Refused for what is none, which would be another account's key."""
+    """Check an account id. Raises Refused for anything else, which would be taken for another account's key."""
     try:
         return check_account_id(str(account))
     except BadRequest as error:

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces: a span for each request, and one for each question to a carrier or message to a subscriber.
+"""OpenTelemetry traces: a span for each request, and one for each call to a carrier or message to a subscriber.
 
-Where they go, how many are taken and what the service is called say the variables OTEL_... that every OpenTelemetry SDK
-reads. Numbers and names are in no span. Nothing of this is imported unless traces are wanted.
+The environment variables OTEL_..., which every OpenTelemetry SDK reads, say where traces go, how many are sampled, and
+what the service is called. No span contains phone numbers or names. This is imported only if traces are wanted.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Makes spans."""
+    """Makes and exports spans."""
 
     def __init__(self) -> None:
         resource = (
@@ -38,18 +38,18 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("numberkeep")
         self._spans: dict[int, Span] = {}
-        """Of requests under way, by the identity of the request."""
+        """The spans of open requests, by the identity of the request."""
 
     def close(self) -> None:
-        """Send what is still to be sent."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
     def watch(self, api: Api) -> "TracedApi":
-        """`api`, all whose requests are traced."""
+        """Wrap `api` so that all its requests are traced."""
         return TracedApi(api, self)
 
     def begin(self, request: Request) -> Span:
-        """A request has come; its trace is that of its sender, if that has one."""
+        """Start the span of a request; it joins its sender's trace, if the sender has one."""
         attributes = {"http.request.method": request.method, "url.scheme": "https" if request.secure else "http"}
         parent = _PROPAGATOR.extract(request.headers)
         span = self._tracer.start_span("request", parent, SpanKind.SERVER, attributes)
@@ -57,14 +57,14 @@ class Tracing:
         return span
 
     def end(self, request: Request, span: Span, response: Response) -> None:
-        """It was answered; what it came to is told next."""
+        """The request was answered: end its span, after `observe` has described its result."""
         span.set_attribute("http.response.status_code", response.status)
         if response.status >= 500:
             span.set_status(StatusCode.ERROR)
         asyncio.get_running_loop().call_soon(self._end, request, span, time_ns())
 
     def give_up(self, request: Request, span: Span) -> None:
-        """It has failed before it could be answered."""
+        """The request failed before it could be answered: end its span with an error."""
         span.set_status(StatusCode.ERROR)
         self._end(request, span, time_ns())
 
@@ -74,25 +74,25 @@ class Tracing:
 
     @contextmanager
     def asking(self, name: str) -> Iterator[Callable[[str], None]]:
-        """While somebody is asked; what it gives is called with the reason if that fails."""
+        """Trace a call to another system; the function that this gives is called with the reason if the call fails."""
         with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT) as span:
             yield lambda why: span.set_status(StatusCode.ERROR, why)
 
     @staticmethod
     def headers() -> Mapping[str, str]:
-        """What tells whoever is asked of the span that is under way."""
+        """The headers that tell another system which span it is called from."""
         headers: dict[str, str] = {}
         _PROPAGATOR.inject(headers)
         return headers
 
     def observe(self, call: ApiCall, result: Result) -> None:
-        """What the API knows of a request."""
+        """Describe a request and its result in its span."""
         span = self._spans.get(id(call.request))
         if span is None:
-            return  # it has failed, and was given up
+            return  # it failed, and its span was ended
         service = _SERVICES.get(call.source, call.source)
         span.set_attributes({"rpc.system": "aws-api", "rpc.service": service, "aws.request_id": call.request_id})
-        # Whatever strangers may ask another service for is no name.
+        # A refused request may name any action of another service: such text must not become the name of a span.
         name = None if call.operation is None and isinstance(result, Refusal) else call.name
         if name:
             span.update_name(f"{service}/{name}")
@@ -106,7 +106,7 @@ class Tracing:
 
 
 class TracedApi:
-    """An API between which and the server every request has a span."""
+    """An API whose requests are traced."""
 
     def __init__(self, api: Api, tracing: Tracing) -> None:
         self._api = api
@@ -114,7 +114,7 @@ class TracedApi:
         self.refuse = api.refuse
 
     def handle(self, request: Request, reply: Reply) -> None:
-        """As `Api.handle`."""
+        """Like `Api.handle`."""
         span = self._tracing.begin(request)
 
         def end(response: Response) -> None:

@@ -1,7 +1,7 @@
-"""Where the trail's records go: standard output, a file that is turned over when it is full, or both.
+"""Writes the trail's records to standard output, to a file that is rotated when it is full, or to both.
 
-Records that come within a moment go together. A thread writes them, so that a slow disk holds up no request; if it
-falls far behind, requests are refused meanwhile, since none is to go without its record.
+Records that arrive close together are written together. A thread writes them, so that a slow disk delays no request;
+if it falls far behind, requests are refused until it catches up, since none may go unrecorded.
 """
 
 import asyncio
@@ -20,24 +20,24 @@ from queue import SimpleQueue
 log = logging.getLogger(__name__)
 
 GATHERING_SECONDS = 0.05
-"""How long a record waits for others."""
+"""How long a record waits for others to be written with it."""
 WAITING_BYTES = 32 * 1024 * 1024
-"""How much may wait to be written; beyond it, requests are answered 503 until it is less."""
+"""How much may wait to be written; while it is more, requests are answered 503."""
 RETRY_SECONDS = 0.5
-"""After how long it is tried again to write what could not be."""
+"""How long to wait before a failed write is retried."""
 CLOSING_SECONDS = 5
-"""How long the end of the program waits for what waits."""
+"""How long the end of the program waits for the records that are still to be written."""
 
 
 class File:
-    """A file that is appended to; when it holds `most_bytes`, it becomes FILE.1, FILE.1 becomes FILE.2, and so on.
+    """A file that records are appended to, and that is rotated when it is full.
 
-    Several processes may write the same one: each locks it for as long as that takes, and then has to see whether it
-    is still the file of that name.
+    When it would exceed `most_bytes`, it becomes FILE.1, FILE.1 becomes FILE.2, and so on. Several processes may write
+    the same file: each locks it while it writes, and first checks that it is still the file of that name.
     """
 
     def __init__(self, path: Path, most_bytes: int, kept: int) -> None:
-        """`kept` is how many full files stay. Raises OSError if the file cannot be written."""
+        """`kept` is how many full files are kept. Raises OSError if the file cannot be written."""
         self._path = path
         self._most_bytes = most_bytes
         self._kept = kept
@@ -52,12 +52,12 @@ class File:
         self._file = file
 
     def write(self, chunk: bytes | bytearray) -> None:
-        """Append `chunk`. Raises OSError if that cannot be; the next one may be able to."""
+        """Append `chunk`. Raises OSError if that fails; it may be called again."""
         while not self._append(chunk):
             self._open_anew()
 
     def _append(self, chunk: bytes | bytearray) -> bool:
-        """Whether it was done, or another file has to be opened for it first."""
+        """Append `chunk`, and return True; or return False if the file has to be opened again first."""
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             status = os.fstat(self._file.fileno())
@@ -68,11 +68,11 @@ class File:
                 return False
             view = memoryview(chunk)
             try:
-                while view:  # unbuffered: a call may write a part
+                while view:  # unbuffered: a call may write only a part
                     view = view[self._file.write(view) :]
             except OSError:
-                with suppress(OSError):  # what is no file of its own has no size
-                    os.ftruncate(self._file.fileno(), status.st_size)  # no record is left that ends in the middle
+                with suppress(OSError):  # a device or a pipe has no size
+                    os.ftruncate(self._file.fileno(), status.st_size)  # so that no incomplete record is left
                 raise
             return True
         finally:
@@ -96,7 +96,7 @@ class File:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
 
     def left_of(self, chunk: bytes | bytearray) -> bytes | bytearray:
-        """As of `StandardOutput`: here, all of it."""
+        """Like `StandardOutput.left_of`; here it is all of the chunk."""
         return chunk
 
     def close(self) -> None:
@@ -108,27 +108,28 @@ def _for_the_owner(path: str, flags: int) -> int:
 
 
 class StandardOutput:
-    """The program's standard output."""
+    """The program's standard output, which several processes may share."""
 
     def __init__(self, lock_fd: int | None = None) -> None:
-        """Whoever else writes to it locks the file behind `lock_fd` for as long as that takes."""
+        """Everyone who writes to the same standard output locks the file behind `lock_fd` meanwhile."""
         self._lock_fd = lock_fd
         self._chunk: bytes | bytearray = b""
         self._done = 0
         """How many bytes of the chunk have been written."""
 
     def write(self, chunk: bytes | bytearray) -> None:
-        """Write `chunk`. Raises OSError if that cannot be; one that is tried again goes on with the first record that
-        has not been written to its end."""
-        # lockf, whose locks are a process's own: flock's belong to the open file, which all have from their supervisor.
+        """Write `chunk`. Raises OSError if that fails; a retry with the same chunk goes on with the first record that
+        has not been written completely."""
+        # lockf, whose locks belong to a process: flock's belong to the open file, which all inherit from their
+        # supervisor.
         if self._lock_fd is not None:
             fcntl.lockf(self._lock_fd, fcntl.LOCK_EX)
         try:
-            output = sys.stdout.fileno()  # unbuffered: what a buffer keeps it would write once more
+            output = sys.stdout.fileno()  # unbuffered: a buffer would write what it holds a second time
             if self._chunk is not chunk:
                 self._chunk, self._done = chunk, 0
             elif (begin := self._begin_of_rest()) < self._done:
-                os.write(output, b"\n")  # another process may have written since, and its record is a line of its own
+                os.write(output, b"\n")  # another process may have written since, and records must not share a line
                 self._done = begin
             view = memoryview(chunk)
             while self._done < len(view):
@@ -142,19 +143,19 @@ class StandardOutput:
                 fcntl.lockf(self._lock_fd, fcntl.LOCK_UN)
 
     def left_of(self, chunk: bytes | bytearray) -> bytes | bytearray:
-        """The records of `chunk` that have not been written to their end."""
+        """The records of `chunk` that have not been written completely."""
         return chunk[self._begin_of_rest() :] if self._chunk is chunk else chunk
 
     def _begin_of_rest(self) -> int:
-        """Where the first record begins that has not been written to its end."""
+        """Where the first record begins that has not been written completely."""
         return self._chunk.rfind(b"\n", 0, self._done) + 1
 
     def close(self) -> None:
-        """Standard output is not ours to close."""
+        """Do nothing: standard output is not ours to close."""
 
 
 class Trail:
-    """Takes records, and writes them soon."""
+    """Takes records, and writes them soon, on a thread of its own."""
 
     def __init__(self, outputs: Sequence[File | StandardOutput]) -> None:
         self._outputs = outputs
@@ -167,18 +168,18 @@ class Trail:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Take a record; to be called on the event loop."""
+        """Take a record. Must be called on the event loop."""
         if not self._gathered:
             asyncio.get_running_loop().call_later(GATHERING_SECONDS, self._hand_over)
         self._gathered += line
         self._taken_bytes += len(line)
 
     def is_behind(self) -> bool:
-        """Whether so much waits to be written that there should be no more for now."""
+        """Whether so much waits to be written that no further requests should be accepted."""
         return self._taken_bytes - self._written_bytes > WAITING_BYTES
 
     def close(self) -> None:
-        """Write what has been taken, as far as somebody takes it in CLOSING_SECONDS."""
+        """Write the remaining records, waiting at most CLOSING_SECONDS, and close the outputs."""
         self._hand_over()
         self._chunks.put(None)
         self._closing.set()
@@ -201,7 +202,8 @@ class Trail:
             self._written_bytes += len(chunk)
 
     def _append(self, output: File | StandardOutput, chunk: bytearray) -> None:
-        """Write, as soon as that can be; meanwhile what comes waits, until there is too much of it."""
+        """Write `chunk`, retrying until it succeeds; meanwhile new records wait. At the end of the program, what still
+        cannot be written goes to standard error."""
         failed = False
         while True:
             try:

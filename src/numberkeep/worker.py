@@ -1,8 +1,8 @@
-"""Finishes what operations began.
+"""The background worker: finishes the changes that operations began, and delivers messages.
 
-There are no timers: whatever a carrier has still to settle is a pending change with a moment at which it is due.
-The worker claims it, asks the carrier outside of any transaction, and settles it. Any number of workers may share a
-store: what one has claimed the others leave alone.
+There are no timers: whatever a carrier still has to settle is a pending change with a due time. The worker claims a
+due change, asks the carrier outside of any transaction, and settles the change. Any number of workers may share a
+store: a worker leaves alone what another one has claimed.
 """
 
 import asyncio
@@ -34,28 +34,30 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Claimed = PendingChange | Delivery
 Asking = Callable[[str], AbstractContextManager[Callable[[str], None]]]
-"""What stands around a question, by its name; what it gives is called with the reason if there is no answer."""
+"""A context manager around one call to a carrier or subscriber, made from the call's name. It gives a function that is
+called with the reason if the call fails."""
 
 POLL_SECONDS = 0.1
-"""How long something that has become due waits at most to be noticed."""
+"""The longest time until the worker notices that something has become due."""
 BATCH_CHANGES = 256
-"""How many changes are worked off side by side in this process, without anybody else."""
+"""How many changes without a receiver (of simulated and manual carriers) this process works on at once."""
 PLACES_OF_A_RECEIVER = 64
-"""How much may be under way to one receiver; what is due beyond that waits in its queue."""
+"""How many changes and messages may be in progress for one receiver at once; the rest wait in its queue."""
 CARRIER_SECONDS = 30
-"""How long a carrier has to answer: less than a claim lasts, or two workers would ask by turns for ever."""
+"""How long a carrier has to answer: less than a claim lasts, or two workers would keep asking it in turns."""
 TELL_SECONDS = 60
-"""How long the log does not tell again that a receiver fails: of each of a hundred thousand messages it is no news."""
+"""How long the log stays silent about a receiver after reporting that it fails: with a hundred thousand messages
+waiting for it, each failure is no news."""
 
 
 class Endpoint(Protocol):
-    """Where messages go."""
+    """Where a subscriber's messages go."""
 
     async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes: ...
 
 
 class Worker:
-    """Works off what is due, of all accounts."""
+    """Works on the due changes and messages of all accounts."""
 
     def __init__(
         self,
@@ -67,8 +69,8 @@ class Worker:
         metrics: Metrics | None = None,
         asking: Asking = lambda name: nullcontext(lambda why: None),
     ) -> None:
-        """`carrier_of` tells which carrier serves a number: by its account, and the number itself; `endpoint_of`
-        where the messages of a subscriber go; `poll_seconds` how long what has become due waits at most."""
+        """`carrier_of` returns the carrier that serves a number, given the account and the number; `endpoint_of`
+        returns where a subscriber's messages go. `poll_seconds` is the longest time until something due is noticed."""
         self._poll_seconds = poll_seconds
         self._store = store
         self._carrier_of = carrier_of
@@ -76,21 +78,21 @@ class Worker:
         self._world = world
         self._metrics = metrics or Metrics()
         self._under_way: Counter[str] = Counter()
-        """How many messages are on their way to each receiver."""
+        """How many changes and messages are in progress for each receiver."""
         self._in_vain: Counter[str] = Counter()
-        """How often each receiver was asked in vain since the log told that it fails."""
+        """How many calls to each failing receiver have failed since the log reported that it fails."""
         self._told_at: dict[str, float] = {}
-        """When that was."""
+        """When that was reported."""
         self._asking = asking
         self._working = asyncio.Lock()
 
     async def run(self) -> None:
-        """Work until cancelled. What fails is logged and tried again."""
+        """Work until cancelled. Failures are logged and retried."""
         while True:
             try:
                 await self.run_due()
             except ServiceUnavailable:
-                await asyncio.sleep(1)  # which the store has said
+                await asyncio.sleep(1)  # the store has logged why
             except Exception:
                 log.exception("the worker failed and goes on")
                 await asyncio.sleep(1)
@@ -116,7 +118,7 @@ class Worker:
                         raise
                 if not under_way:
                     return
-                # A carrier that takes its time holds up nobody else's changes.
+                # Does not wait for all: a slow carrier must not hold up other carriers' changes.
                 done, _ = await asyncio.wait(under_way, timeout=self._poll_seconds, return_when=wait_for)
                 for task in done:
                     del under_way[task]
@@ -125,7 +127,7 @@ class Worker:
             await self._give_back(under_way)
 
     async def _give_back(self, under_way: Mapping[asyncio.Task[None], Claimed]) -> None:
-        """Leave to others what was claimed and cannot be finished."""
+        """Release the claims on what cannot be finished, so that other workers can take it."""
         for task in under_way:
             task.cancel()
         results = await asyncio.gather(*under_way, return_exceptions=True)
@@ -138,29 +140,30 @@ class Worker:
                 raise result
 
     async def _claim(self) -> tuple[list[Claimed], bool]:
-        """What is due, as far as no other worker is at it, and as there are places; and whether more may be."""
+        """Claim what is due and unclaimed, as far as there are places for it; and tell whether more may be due."""
         until = later(self._world.now(), seconds=CLAIM_SECONDS)
         return await self._store.transact_locking(NOBODY, None, settling.claim, self._places, until)
 
     def _places(self, receiver: str) -> int:
-        """How much more may be sent to a receiver now; to nobody, as far as that is known, if the name is empty."""
+        """How many more changes or messages may be started for a receiver now. The empty name stands for no receiver,
+        or one that is not known yet."""
         return (PLACES_OF_A_RECEIVER if receiver else BATCH_CHANGES) - self._under_way[receiver]
 
     async def _in_turn(
         self, claimed: Claimed, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run ``function(tx, ...)`` in a transaction in which nobody else changes the number."""
+        """Run ``function(tx, ...)`` in a transaction that holds the lock on the claimed change's number."""
         caller = worker_of(claimed.account_id)
         return await self._store.transact_locking(caller, claimed.e164_phone_number, function, *args, **kwargs)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Nothing is worked off meanwhile."""
+        """Wait until the worker is idle, and keep it so during the block."""
         async with self._working:
             yield
 
     async def advance(self, seconds: float) -> None:
-        """Move the service's time forward, stopping wherever something is due, to have it happen at its moment."""
+        """Move the service's clock forward, stopping wherever something is due, so that it happens at its time."""
         async with self._working:
             await self._run_due()
             target = later(self._world.now(), seconds=seconds)
@@ -171,13 +174,14 @@ class Worker:
             await self._run_due()
 
     async def _move_to(self, moment: Timestamp) -> None:
-        """The offset is kept before anything happens under it, so that no restart leads back behind that."""
+        """Move the clock to `moment`. The offset is stored before anything happens under it, so that a restart never
+        moves the clock back."""
         offset = self._world.offset_seconds + max(0.0, seconds_of(moment) - seconds_of(self._world.now()))
         await self._store.transact(NOBODY, store.put, store.CLOCK_OFFSET_SECONDS, str(offset))
         self._world.offset_seconds = offset
 
     async def _work_off(self, claimed: Claimed) -> None:
-        """What fails of it is logged and tried again, whatever it is: the others go on."""
+        """Finish one claimed change or message. Any failure is logged and retried, and does not stop the others."""
         try:
             receiver = self._receiver_of(claimed)
             if receiver and self._places(receiver) <= 0:
@@ -195,7 +199,7 @@ class Worker:
             await self._fail(claimed, Failed(f"it could not be worked off: {error}"))
 
     async def _fail(self, claimed: Claimed, failed: Failed) -> None:
-        """Count the attempt; if even that fails, the claim has to run out."""
+        """Count the attempt as failed; if even that fails, the claim has to expire before a retry."""
         dice = self._world.random.random()
         try:
             if isinstance(claimed, Delivery):
@@ -207,7 +211,7 @@ class Worker:
             log.warning("%s is left for a while: %r", claimed.e164_phone_number, error)
 
     def _receiver_of(self, claimed: Claimed) -> str:
-        """Whom a message has to reach for this; nobody, and the name is empty, for what is done in this process."""
+        """The system that has to be called for this; the empty string if it is done in this process."""
         if isinstance(claimed, Delivery):
             return claimed.receiver
         return self._carrier_of(claimed.account_id, claimed.e164_phone_number).receiver or ""
@@ -241,7 +245,7 @@ class Worker:
         await self._in_turn(delivery, settling.settle_delivery, delivery, status, failed, dice)
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint) -> Failed | None:
-        """Deliver a message; what went wrong, if anything did."""
+        """Deliver a message. Returns what went wrong, or None."""
         data = msgspec.Raw(delivery.data.encode())
         sending = endpoint.send(delivery.message_id, delivery.type, delivery.created_at, data)
         with self._asking(f"deliver {delivery.type}") as has_failed:
@@ -256,7 +260,7 @@ class Worker:
                 answer = await asking
         except Exception as error:
             why = f"it has not answered in {CARRIER_SECONDS} s" if limit.expired() else str(error) or repr(error)
-            trace = None if isinstance(error, OSError) else error  # which a TimeoutError is too
+            trace = None if isinstance(error, OSError) else error  # a TimeoutError is one too
             failed = Failed(why)
             now = self._world.steady_seconds()
             if whom not in self._in_vain and now - self._told_at.get(whom, -TELL_SECONDS) >= TELL_SECONDS:

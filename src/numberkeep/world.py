@@ -1,7 +1,7 @@
-"""The only clock and dice.
+"""The only clock and the only source of randomness.
 
-Everything that happens to a number happens at `World.now`, a moment that can be moved forward; only signatures
-are checked against `World.real_seconds`. With a seed and a clock of its own, a world repeats exactly.
+Everything that happens to a number happens at `World.now`, a time that can be moved forward; only signatures are
+checked against `World.real_seconds`. With a seed and a clock of its own, a world repeats exactly.
 """
 
 import random
@@ -16,7 +16,7 @@ _CODE_CHARACTERS = string.ascii_lowercase + string.digits
 
 
 def change_id_at(real_seconds: float) -> int:
-    """What the ids of changes are above that are made from that moment on, by the machine's clock."""
+    """A lower bound for the ids of changes made from that moment on (by the machine's clock)."""
     return int(real_seconds * 1000) << 20
 
 
@@ -31,19 +31,19 @@ class World:
     ) -> None:
         self._clock = clock
         self.steady_seconds = steady_seconds
-        """Seconds since some moment, by a clock that is never set: for how long something is kept."""
+        """A monotonic clock, in seconds since an arbitrary moment: for how long something is kept."""
         self._turn = threading.Lock()
         self._latest = -1.0
         self._now = ""
         self._change_id = 0
         self._second = -1
         self.offset_seconds = 0.0
-        """How far the service's time is ahead of the real one."""
+        """How far the service's time is ahead of the real time."""
         self.random = random.Random(seed)  # noqa: S311 - identifiers here name things, they keep no secret
         self._entropy = random.SystemRandom() if seed is None else self.random
 
     def now(self) -> Timestamp:
-        """The service's time. It never runs backwards, whatever the machine's clock does."""
+        """The service's time. It never runs backwards, whatever the machine's clock does, unless `reset` sets it."""
         if self._clock() + self.offset_seconds - self._latest >= 0.001:
             with self._turn:
                 latest = max(self._latest, self._clock() + self.offset_seconds)
@@ -52,14 +52,14 @@ class World:
         return self._now
 
     def second(self) -> Timestamp:
-        """The service's time to the second, ``2019-08-12T22:10:20Z``: for what is noted of every request."""
+        """The service's time to the second, such as ``2019-08-12T22:10:20Z``: for records of requests."""
         second = int(self._clock() + self.offset_seconds)
         if second != self._second:
             self._second, self._second_text = second, moment(second)[:19] + "Z"
         return self._second_text
 
     def reset(self, offset_seconds: float = 0.0) -> None:
-        """Back to the real time, or to what is so far ahead of it."""
+        """Set the service's time to the real time plus an offset, even if that is earlier than before."""
         self._latest, self.offset_seconds = -1.0, offset_seconds
 
     def real_seconds(self) -> float:
@@ -67,28 +67,28 @@ class World:
         return self._clock()
 
     def new_dice(self) -> random.Random:
-        """Dice for one purpose: those of a world with a seed fall the same way, however often other dice are thrown
-        meanwhile."""
+        """A random generator for one purpose: in a world with a seed, its numbers do not depend on how often other
+        generators are used."""
         return random.Random(self.random.getrandbits(64))  # noqa: S311
 
     def new_id(self) -> str:
         """A random UUID (version 4) in lower case."""
         digits = self.random.randbytes(16).hex()
-        # The variant of RFC 9562 leaves two bits open at the front of the fourth group; they are not needed.
+        # The variant field of RFC 9562 leaves two bits of the fourth group free; they are not needed.
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
     def new_code(self, length: int) -> str:
-        """So many random lower-case letters and digits, as AWS names Voice Connectors."""
+        """A random code of `length` lower-case letters and digits, as in the ids that AWS gives Voice Connectors."""
         return "".join(self.random.choices(_CODE_CHARACTERS, k=length))
 
     def new_change_id(self) -> int:
-        """A number of at most 63 bits, larger than all before: the time in milliseconds, and below it 20 random bits,
-        so that several processes do not meet."""
+        """A number of at most 63 bits, larger than all before: the time in milliseconds, followed by 20 random bits, so
+        that several processes do not make the same one."""
         fresh = change_id_at(self._clock()) + self.random.getrandbits(20)
         with self._turn:
             self._change_id = max(self._change_id + 1, fresh)
             return self._change_id
 
     def new_secret(self) -> str:
-        """32 random bytes in hexadecimal: the operating system's, unless the world has a seed."""
+        """32 random bytes in hexadecimal, from the operating system unless the world has a seed."""
         return f"{self._entropy.getrandbits(256):064x}"

@@ -1,4 +1,4 @@
-"""For people and test suites, on a port of its own."""
+"""The admin port: health, metrics, the console, and in dev the controls, for people and test suites."""
 
 import asyncio
 import contextlib
@@ -21,31 +21,31 @@ from .console.guard import Guard
 from .control import Controls
 
 STOP_SECONDS = 2
-"""How long requests under way have when the port is closed."""
+"""How long open requests have to finish when the port is closed."""
 _STATUSES = {NotFound: 404, ServiceFailure: 500, ServiceUnavailable: 503}
 
 
 def refused(request: Request, error: Exception) -> JSONResponse:
-    """What is answered to input that breaks a rule, or while the store is out of reach."""
+    """The answer to input that breaks a rule, or while the store is unavailable."""
     status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 400)
     return JSONResponse({"message": str(error)}, status)
 
 
 def misused(request: Request, error: Exception) -> JSONResponse:
-    """What is answered to another method than a path has."""
+    """The answer to a method that a path does not have."""
     allowed = getattr(error, "headers", None)
     return JSONResponse({"message": f"{request.url.path} cannot be asked by {request.method}."}, 405, allowed)
 
 
 def gone(request: Request, error: Exception) -> Response:
-    """What is answered when a body has not come to its end, should anybody still hear."""
+    """The answer to a request whose body never arrived completely, in case the sender still listens."""
     return Response(status_code=408)
 
 
 def application(
     controls: Controls, answers: Callbacks, pages: Console, *, dev: bool, more: Sequence[Route] = ()
 ) -> Starlette:
-    """The admin port's pages; the controls are there only in `dev`, for who names this machine as the host."""
+    """Build the admin port's application. The controls exist only in `dev`, where the Host must be this machine."""
 
     async def missing(request: Request, error: Exception) -> Response:
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
@@ -64,7 +64,7 @@ def application(
 
 
 class AdminServer(uvicorn.Server):
-    """Serves the admin port on the running loop; signals are left to the program around it."""
+    """Serves the admin port on the running event loop, and leaves signals to the program around it."""
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         config = uvicorn.Config(
@@ -85,7 +85,7 @@ class AdminServer(uvicorn.Server):
         self.port: int = listener.getsockname()[1]
 
     async def start(self) -> None:
-        """Returns once requests are answered. Raises what keeps it from that."""
+        """Start, and return once requests are answered. Raises what kept the server from starting."""
         self._serving = asyncio.create_task(self.serve([self._listener]))
         while not self.started:
             if self._serving.done():
@@ -94,12 +94,12 @@ class AdminServer(uvicorn.Server):
             await asyncio.sleep(0.002)
 
     def leave(self) -> None:
-        """Accept no more connections: another process with the same socket does."""
+        """Accept no more connections: other processes with the same socket go on accepting them."""
         for server in self.servers:
             server.close()
 
     async def stop(self) -> None:
-        """Finish the requests under way and close the port; nothing happens if it was not started."""
+        """Finish the open requests and close the port. Does nothing if the server was not started."""
         self.should_exit = True
         if self._serving:
             await self._serving

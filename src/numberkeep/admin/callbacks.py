@@ -1,4 +1,4 @@
-"""/_numberkeep/carriers/NAME/answers: where a carrier says later what came of a change that it was asked for."""
+"""/_numberkeep/carriers/NAME/answers: where a carrier calls back with the outcome of a change."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,14 +15,14 @@ LONGEST_ANSWER = 64 * 1024
 
 
 class Callbacks:
-    """Keeps what carriers call back with."""
+    """Handles the callbacks of carriers."""
 
     def __init__(self, storage: Driver, carriers: Carriers) -> None:
         self._storage = storage
         self._carriers = carriers
 
     async def answered(self, request: Request) -> Response:
-        """Settle the change; only who has the carrier's secret can have it settled."""
+        """Settle the change that a callback is about; it must be signed with the carrier's secret."""
         name = request.path_params["name"]
         carrier = self._carriers.webhook(name)
         body = await _body(request)
@@ -51,5 +51,5 @@ async def _body(request: Request) -> bytes:
 
 
 def routes(callbacks: Callbacks) -> list[Route]:
-    """The path."""
+    """The route of the callbacks."""
     return [Route("/_numberkeep/carriers/{name}/answers", callbacks.answered, methods=["POST"])]

@@ -1,4 +1,4 @@
-"""A connection to the admin port: what somebody sends who has not signed in is bounded, and has its time."""
+"""A connection to the admin port, with limits on the size and time of what a client sends before it has signed in."""
 
 import asyncio
 
@@ -6,16 +6,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 15
-"""From the last answer, or the opening of the connection, to the end of the next head; and for which an answer may be
-left unread."""
+"""The time limit from the opening of the connection, or from the last answer, to the end of the next head; and for
+leaving an answer unread."""
 LAST_REQUEST_SECONDS = 0.5
-"""For which a connection that is idle is kept when the port is closed: who asks then could not know."""
+"""How long an idle connection stays open when the port is closed: a client that sends a request could not know."""
 MOST_CONNECTIONS = 512
-"""Open at once: requests on more are answered 503, and beyond twice as many they are closed."""
+"""Open connections; requests on more are answered 503, and beyond twice as many they are closed."""
 
 
 class Connection(H11Protocol):
-    """One of uvicorn's that is closed when no request comes of it, and when its answers are not read."""
+    """A connection of uvicorn's that is closed if no request arrives on it, or if its answers are not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -37,7 +37,7 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def shutdown(self) -> None:
-        """Close after one more answer, or when none is asked for in a moment."""
+        """Close after one more answer, or soon if no request comes."""
         self._is_last = True
         if self.cycle is None or self.cycle.response_complete:
             self._waiting.cancel()

@@ -1,4 +1,4 @@
-"""/_numberkeep/: what a test suite does to the world: turn the clock, put numbers in, begin anew. In dev only."""
+"""/_numberkeep/: the controls for test suites, such as moving the clock, adding numbers and resetting. In dev only."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -35,7 +35,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 
 
 class Controls:
-    """The world, the store and the worker, for those who may turn them."""
+    """What test suites can do to the world, the store and the worker."""
 
     def __init__(
         self,
@@ -47,36 +47,36 @@ class Controls:
         requests: RequestLog,
         operations: Collection[str],
     ) -> None:
-        """`operations` are the names of all that can be asked for."""
+        """`operations` are the names of all operations that requests can be for."""
         self.operations = operations
         self.faults = faults
         self.requests = requests
         self.snapshots: dict[str, Snapshot] = {}
         self.rewound = 0
-        """How often what had happened was forgotten, for another past."""
+        """How often the past was replaced by another one, by a reset or by restoring a snapshot."""
         self._world = world
         self._storage = storage
         self._worker = worker
         self._demonstration = demonstration
 
     async def health(self) -> Timestamp:
-        """The service's time, once the store has been read. Raises ServiceUnavailable if it cannot be."""
+        """The service's time, once the store has been read. Raises ServiceUnavailable if it cannot be read."""
         await self._storage.ask(NOBODY, settling.next_due_at)
         return self._world.now()
 
     async def advance(self, seconds: float) -> Timestamp:
-        """Move the clock, and return the time when all that has become due is done."""
+        """Move the clock forward, and return the time once all that has become due is done."""
         await self._worker.advance(seconds)
         return self._world.now()
 
     async def reset(self) -> None:
-        """Forget everything but the keys, faults too, and begin with the demonstration inventory at the real time."""
+        """Delete all but the access keys, faults too; begin again with the demonstration inventory at the real time."""
         async with self._at(None):
             await self._storage.transact(root_of(DEFAULT_ACCOUNT_ID), _begin_anew, self._demonstration)
         self.faults.put([])
 
     async def take_snapshot(self, name: str) -> Snapshot:
-        """Keep all that `reset` forgets, and the time, under a name. Raises BadRequest if that is none."""
+        """Keep all that `reset` deletes, and the time, under a name. Raises BadRequest if the name is not valid."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise BadRequest(
                 "name must be 1 to 64 letters, digits, dots, hyphens and underscores, and begin with no sign."
@@ -87,15 +87,14 @@ class Controls:
         return snapshot
 
     async def restore_snapshot(self, name: str) -> None:
-        """Have everything as it was when the snapshot was taken, the time too. Raises NotFound, which names those that
-        there are."""
+        """Restore everything from a snapshot, the time too. Raises NotFound, which lists the existing snapshots."""
         snapshot = self._snapshot(name)
         async with self._at(snapshot.time) as offset_seconds:
             await self._storage.transact(NOBODY, store.load, snapshot.rows, offset_seconds)
         self.faults.put(snapshot.faults)
 
     def remove_snapshot(self, name: str) -> None:
-        """Raises NotFound, which names those that there are."""
+        """Forget a snapshot. Raises NotFound, which lists the existing ones."""
         del self.snapshots[self._snapshot(name).name]
 
     def _snapshot(self, name: str) -> Snapshot:
@@ -105,8 +104,8 @@ class Controls:
 
     @asynccontextmanager
     async def _at(self, time: Timestamp | None) -> AsyncIterator[float]:
-        """Have it be that time, or the real one, and nothing worked off meanwhile; how far that is ahead of the real
-        one. If the block raises an `Error`, time goes on as before."""
+        """Pause the worker and set the clock to `time`, or to the real time; gives the offset from the real time. If
+        the block raises an `Error`, the clock is as before."""
         async with self._worker.paused():
             before = self._world.offset_seconds
             offset_seconds = seconds_of(time) - self._world.real_seconds() if time else 0.0
@@ -119,11 +118,11 @@ class Controls:
             self.rewound += 1
 
     async def begin(self) -> None:
-        """Put the demonstration inventory into a store that is new."""
+        """Put the demonstration inventory into a new store."""
         await self._storage.transact(root_of(DEFAULT_ACCOUNT_ID), _begin, self._demonstration)
 
     async def seed(self, account_id: str, body: bytes) -> list[str]:
-        """Put numbers into an account's inventory; all of them or, with a BadRequest, none."""
+        """Put numbers into an account's inventory: all of them or, if one is not valid, none. Raises BadRequest."""
         try:
             seeds = _decode_seeds(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -131,12 +130,12 @@ class Controls:
         return await self._storage.transact(root_of(account_id), _seed, seeds)
 
     async def history(self, account_id: str, e164: str) -> list[phone_numbers.Change]:
-        """All that has happened to an account's number, the latest first."""
+        """All that happened to an account's number, the latest first."""
         return await self._storage.ask(root_of(account_id), phone_numbers.history, e164)
 
 
 def routes() -> list[Route]:
-    """The controls' paths."""
+    """The routes of the controls."""
     return [
         Route("/_numberkeep/clock", _tell_time, methods=["GET"]),
         Route("/_numberkeep/clock", _not_for_pages(_turn_clock), methods=["POST"]),
@@ -161,7 +160,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def _not_for_pages(control: Handler) -> Handler:
-    """A browser says where what is no GET comes from: a page that somebody visits must not reset his inventory."""
+    """Refuse requests with an Origin header, which browsers send with all but GET: a web page that somebody visits must
+    not be able to reset their inventory."""
 
     async def guarded(request: Request) -> Response:
         if "origin" in request.headers:
@@ -272,14 +272,14 @@ async def _remove_snapshot(request: Request) -> Response:
 
 
 def _query(request: Request, *allowed: str) -> dict[str, str]:
-    """What the query has. Raises BadRequest if that is more than it can have."""
+    """The parameters of the query. Raises BadRequest if there are others than the allowed ones."""
     if unknown := set(request.query_params) - set(allowed):
         raise BadRequest(f"The query has {', '.join(sorted(unknown))}; it can have {', '.join(allowed)} alone.")
     return dict(request.query_params)
 
 
 def _number(query: dict[str, str]) -> str:
-    """The number in a query, in which a plus sign that was not written as %2B is a space."""
+    """The number in a query, where a plus sign that was not written as %2B arrives as a space."""
     return normalize_id(query["number"].replace(" ", "+"))
 
 
@@ -292,7 +292,7 @@ class _Name(Struct, forbid_unknown_fields=True):
 
 
 def seconds_in(duration: str) -> float:
-    """How long ``72h`` is, or ``1h30m``. Raises BadRequest."""
+    """The seconds in a duration such as ``72h`` or ``1h30m``. Raises BadRequest."""
     parts = _DURATION.findall(duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise BadRequest('advance must be a duration such as "72h", "7d" or "1h30m"; units are d, h, m and s.')

@@ -1,4 +1,4 @@
-"""Faults on request: what is to go wrong, with whose requests or numbers, and how often."""
+"""Faults on request: what is to go wrong, for which requests or numbers, and how often."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -35,18 +35,18 @@ COMMON_ERRORS = {
     "ThrottlingException": 400,
     "UnrecognizedClientException": 403,
 }
-"""What AWS's framework in front of every service answers, with its HTTP status."""
+"""The errors of AWS's framework, which every service can answer, with their HTTP status."""
 DROPS = ("before", "after")
 CHANGES: tuple[str, ...] = get_args(ChangeKind)
 CARRIER_FAULTS = ("refuse", "time_out", "answer_twice", "never_answer")
 ANY = "*"
 LONGEST_DELAY_MS = 600_000
 NEVER_ANSWERED_HOURS = 1
-"""After how long a carrier that never answers is asked again."""
+"""After how long a carrier with the fault never_answer is asked again."""
 
 
 class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What goes wrong with requests for an `operation`, or with a `change` that a carrier is asked for."""
+    """What goes wrong with requests for an `operation`, or when a carrier is asked for a `change`."""
 
     operation: str | None = None
     change: str | None = None
@@ -59,25 +59,25 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     delay_ms: Annotated[int, Meta(ge=1, le=LONGEST_DELAY_MS)] | None = None
     carrier: str | None = None
     count: Annotated[int, Meta(ge=1)] | None = None
-    """How often it fires; None is without end."""
+    """How many times the fault fires; None is without limit."""
     probability: Annotated[float, Meta(gt=0, le=1)] | None = None
-    """How likely it fires at what it is for."""
+    """How likely the fault is to fire when it could; None is always."""
 
 
 class Armed(Struct, frozen=True):
-    """A fault that waits for what it is for, and how often it has fired."""
+    """A fault in force, and how often it has fired."""
 
     id: str
     fault: Fault
     fired: int = 0
 
     def told(self) -> dict[str, Any]:
-        """As the admin port tells it."""
+        """The fault as the admin port shows it."""
         return {"id": self.id, **msgspec.to_builtins(self.fault), "fired": self.fired}
 
 
 class Faults:
-    """Those that are in force, in the order in which they were added."""
+    """The faults in force, in the order in which they were added."""
 
     def __init__(
         self,
@@ -86,8 +86,9 @@ class Faults:
         struck: Callable[[Request, Armed], None],
         struck_carrier: Callable[[CarrierRequest, Armed], None],
     ) -> None:
-        """`flavours` tell which operations and exceptions there are, `dice` whether a fault fires that may not.
-        `struck` is called for every fault that fires at a request, `struck_carrier` at what a carrier is asked for."""
+        """`flavours` give the existing operations and exceptions; `dice` decides whether a fault with a probability
+        fires. `struck` is called for every fault that fires at a request, `struck_carrier` for every one at a call to a
+        carrier."""
         self._dice = dice
         self._struck = struck
         self._struck_carrier = struck_carrier
@@ -102,7 +103,7 @@ class Faults:
                     self._statuses[name] = operation.shapes[name]["error"]["httpStatusCode"]
 
     def add(self, fault: Fault) -> Armed:
-        """Have `fault` fire from now on. Raises BadRequest, which names the rule that it breaks."""
+        """Put `fault` in force. Raises BadRequest, which names the rule that it breaks."""
         if (fault.operation is None) == (fault.change is None):
             raise BadRequest("A fault has an operation, or a change for a carrier's, and not both.")
         if fault.account is not None:
@@ -140,16 +141,16 @@ class Faults:
 
     @property
     def operations(self) -> list[str]:
-        """What a fault can be for."""
+        """The operations that a fault can be for."""
         return [ANY, *sorted(self._declared)]
 
     @property
     def errors(self) -> list[str]:
-        """What can be answered to some operation."""
+        """The errors that a fault can have, for any operation."""
         return sorted(self._errors_of(ANY))
 
     def _errors_of(self, operation: str) -> set[str]:
-        """What can be answered to an operation."""
+        """The errors that requests for an operation can be answered with."""
         declared = self._declared.values() if operation == ANY else [self._declared.get(operation, set())]
         return set().union(COMMON_ERRORS, *declared)
 
@@ -157,18 +158,18 @@ class Faults:
         return iter(self._armed.values())
 
     def remove(self, id: str) -> None:
-        """Raises NotFound, which names those that there are."""
+        """Remove a fault. Raises NotFound, which lists the existing ones."""
         if self._armed.pop(id, None) is None:
             raise NotFound(f"There is no fault {id}; there is {', '.join(self._armed) or 'none'}.")
 
     def put(self, armed: Iterable[Armed]) -> None:
-        """Have these, and no others, in force."""
+        """Replace all faults in force by these."""
         self._armed = {one.id: one for one in armed}
 
     def strike(
         self, request: Request, operation: Operation, account_id: str, parameters: Mapping[str, str]
     ) -> Strike | None:
-        """What befalls a request: delays add up, and the first error or drop is the last."""
+        """Fire the faults that match a request: delays add up, and the first error or drop is the last to fire."""
         delay_ms, fired = 0, None
         for armed in tuple(self._armed.values()):
             fault = armed.fault
@@ -202,7 +203,7 @@ class Faults:
         return Refusal(self._statuses[error], error, message, code)
 
     def at_carrier(self, request: CarrierRequest) -> str | None:
-        """How the carrier fails that is asked for this."""
+        """Fire the first fault that matches a call to a carrier. Returns how the carrier fails; None if it does not."""
         for armed in tuple(self._armed.values()):
             fault = armed.fault
             if (
@@ -226,7 +227,7 @@ class Faults:
 
 
 class FaultyCarrier:
-    """A carrier that fails as it is asked to, and else does what the one behind it does."""
+    """A carrier that fails as the faults in force ask, and otherwise passes calls on to the real one."""
 
     def __init__(self, carrier: Carrier, faults: Faults, storage: Driver) -> None:
         self._carrier = carrier
@@ -258,7 +259,7 @@ class FaultyCarrier:
         return answer
 
     async def _tell(self, request: CarrierRequest, answer: Done | Refused) -> None:
-        """Have the answer settle the change as if the carrier had told it of itself, before it is given."""
+        """Settle the change with the answer, as if the carrier had called back before it answered."""
         caller = worker_of(request.account_id)
         e164 = request.e164_phone_number
         await self._storage.transact_locking(caller, e164, settle_now, e164, answer, request.kind, request.id)
@@ -269,7 +270,7 @@ class _Item(Struct):
 
 
 class _Named(Struct):
-    """Where a body names phone numbers."""
+    """The members of a body that name phone numbers."""
 
     one: str | None = msgspec.field(name="E164PhoneNumber", default=None)
     several: list[str] | None = msgspec.field(name="E164PhoneNumbers", default=None)
@@ -281,9 +282,9 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def numbers_of(parameters: Mapping[str, str], body: bytes) -> set[str]:
-    """The phone numbers that a request names in its path or its body, in E.164."""
+    """The phone numbers, in E.164, that a request names in its path or its body."""
     names = [parameters.get("PhoneNumberId")]
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # which the operation will refuse
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the operation will refuse such a body
         named = _decode_named(body or b"{}")
         names += [named.one, *(named.several or ()), *(named.ids or ())]
         names += [item.phone_number_id for item in named.items or ()]

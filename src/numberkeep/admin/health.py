@@ -1,4 +1,4 @@
-"""/_numberkeep/health and /_numberkeep/ready: whether the process lives, and whether it can be asked now."""
+"""/_numberkeep/health and /_numberkeep/ready: whether the process works, and whether it can serve requests now."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from ..storage.driver import Driver
 from ..world import World
 
 KEPT_SECONDS = 1
-"""For how long the store is not tried again, however many ask."""
+"""How long a result is kept before the store is tried again, however many clients ask."""
 PATIENCE_SECONDS = 5
-"""How long the store has to answer."""
+"""How long the store may take to answer."""
 
 
 class Health:
-    """How the process is."""
+    """The health of the process."""
 
     def __init__(self, storage: Driver, world: World, is_behind: Callable[[], bool] | None = None) -> None:
-        """`is_behind` tells whether the trail cannot be kept."""
+        """`is_behind` tells whether the trail is too far behind for requests to be served."""
         self.reason: str | None = None
-        """Why nobody should be sent here, whatever the store says; None if there is no reason."""
+        """Why the process is not ready, whatever the state of the store; None if there is no such reason."""
         self.working: asyncio.Task[None] | None = None
-        """What finishes the changes that were begun: it never ends by itself."""
+        """The task of the worker, which never ends by itself."""
         self._storage = storage
         self._world = world
         self._is_behind = is_behind
@@ -37,14 +37,14 @@ class Health:
         self._known: str | None = None
 
     async def tell_health(self, request: Request) -> JSONResponse:
-        """200 while the process does its work, whether or not the store is there."""
+        """200 while the process works, whether or not the store is available; 503 if the worker has ended."""
         time = self._world.now()
         if self.working and self.working.done() and self.reason is None:
             return JSONResponse({"status": "broken", "time": time, "message": "The worker has ended."}, 503)
         return JSONResponse({"status": "ok", "time": time})
 
     async def tell_ready(self, request: Request) -> JSONResponse:
-        """200 while requests are served; else 503, and why they are not."""
+        """200 while requests are served; otherwise 503, with the reason."""
         why = await self._why_not()
         if why:
             return JSONResponse({"status": "not ready", "message": why}, 503)
@@ -64,7 +64,7 @@ class Health:
     async def _try_store(self) -> str | None:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                if self._storage.is_lost:  # so something is written, to see whether that works again
+                if self._storage.is_lost:  # write something, to see whether that works again
                     await self._storage.transact(NOBODY, store.put, store.TRIED_AT, self._world.now())
                 else:
                     await self._storage.transact_locking(NOBODY, None, store.lock)
@@ -76,5 +76,5 @@ class Health:
 
 
 def routes(health: Health) -> list[Route]:
-    """The paths."""
+    """The routes."""
     return [Route("/_numberkeep/health", health.tell_health), Route("/_numberkeep/ready", health.tell_ready)]

@@ -1,4 +1,4 @@
-"""/metrics: for Prometheus."""
+"""/metrics: the metrics for Prometheus."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from ..storage.driver import Driver
 from ..storage.survey import Survey, survey
 
 KEPT_SECONDS = 5
-"""For how long what is in the store is not counted again,"""
+"""For how many seconds a count of the store's contents is used at least."""
 KEPT_TIMES = 20
-"""and how many times as long as it took to count it: so that takes a twentieth of one core at most."""
+"""A count is used for this many times as long as it took, so that counting takes a twentieth of a core at most."""
 PATIENCE_SECONDS = 5
-"""How long a page waits for a count; then it tells the one before. Prometheus waits for ten by default."""
+"""How long a page waits for a count before it shows the previous one. Prometheus waits for ten seconds by default."""
 
 
 class Surveys:
-    """Counts what is in the store: seldom, and beside everything else."""
+    """Counts the contents of the store, seldom and without delaying anything else."""
 
     def __init__(self, storage: Driver, steady_seconds: Callable[[], float]) -> None:
         self._storage = storage
@@ -32,7 +32,7 @@ class Surveys:
         self._counting: asyncio.Task[None] | None = None
 
     async def latest(self) -> Survey | None:
-        """What there is, or was a moment ago; None if the store could not be read."""
+        """The latest count, a few moments old at most; None if the store could not be read."""
         if self._counting is None and self._steady_seconds() >= self._good_until:
             self._counting = asyncio.create_task(self._count())
         if self._counting:
@@ -52,7 +52,7 @@ class Surveys:
 
 
 def routes(counted: Callable[[], Counted], surveys: Surveys) -> list[Route]:
-    """The path; `counted` gives what all processes have counted."""
+    """The route; `counted` gives the counts of all processes."""
 
     async def tell(request: Request) -> Response:
         found = await surveys.latest()
@@ -64,6 +64,6 @@ def routes(counted: Callable[[], Counted], surveys: Surveys) -> list[Route]:
 
 
 def _page(counted: Counted, found: Survey | None, accept: str) -> tuple[bytes, str]:
-    from .prometheus import page  # it takes its time to import
+    from .prometheus import page  # slow to import
 
     return page(counted, found, accept)

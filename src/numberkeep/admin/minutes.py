@@ -1,4 +1,4 @@
-"""The last hours minute by minute: how many requests came, how many were refused or failed, and how long they took."""
+"""The last hours, minute by minute: how many requests were served, refused or failed, and how long they took."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ KEPT_MINUTES = 180
 
 
 class Sample(Struct, frozen=True):
-    """What had been counted at a moment."""
+    """The totals at one moment."""
 
     real_seconds: float
     served: int = 0
@@ -24,21 +24,21 @@ class Sample(Struct, frozen=True):
 
 
 class Minute(Struct, frozen=True):
-    """What came from one moment to another."""
+    """The requests between two samples, about a minute apart."""
 
     begins_at: Timestamp
     served: int
-    """Answered as it was asked for: status 200 to 399."""
+    """Requests answered with a status below 400."""
     refused: int
-    """400 to 499."""
+    """Requests answered 400 to 499."""
     failed: int
-    """500 to 599."""
+    """Requests answered 500 or above."""
     durations: Sequence[int]
-    """How many took how long: by the bounds `REQUEST_SECONDS`, and those that took longer."""
+    """How many requests took how long, by the bounds `REQUEST_SECONDS`; the last count is of those that took longer."""
 
     def seconds_of(self, share: float) -> float | None:
-        """How long that share of the requests took at most (0.99 is the 99th percentile), as far as the bounds tell:
-        between two of them, evenly spread. None if there was none."""
+        """How long that share of the requests took at most (0.99 is the 99th percentile), interpolated between two
+        bounds; never more than the last bound. None if there were no requests."""
         rest = share * sum(self.durations)
         if not rest:
             return None
@@ -51,20 +51,20 @@ class Minute(Struct, frozen=True):
 
 
 class Minutes:
-    """Remembers what was counted every minute, when `note` is called."""
+    """Keeps the totals of each minute; `note` must be called once a minute."""
 
     def __init__(self, counted: Callable[[], Counted], real_seconds: Callable[[], float]) -> None:
-        """`counted` gives what all processes of this service have counted."""
+        """`counted` gives the counts of all processes of this service."""
         self._counted = counted
         self._real_seconds = real_seconds
         self._samples = deque([self._sample()], maxlen=KEPT_MINUTES)
 
     def note(self) -> None:
-        """A minute is over."""
+        """End the present minute."""
         self._samples.append(self._sample())
 
     def latest(self) -> list[Minute]:
-        """The minutes that are remembered, and the one that is running."""
+        """The minutes that are kept, and the present one."""
         return [_between(before, after) for before, after in pairwise([*self._samples, self._sample()])]
 
     def _sample(self) -> Sample:

@@ -1,4 +1,4 @@
-"""What was counted, in Prometheus's words. It takes its time to import, and not everybody asks."""
+"""Formats the metrics for Prometheus. A module of its own, as it is slow to import and not always needed."""
 
 import platform
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from ..storage.survey import Survey
 
 
 def page(counted: Counted, survey: Survey | None, accept: str) -> tuple[bytes, str]:
-    """The page and its content type, one that `accept` names if that can be; None is a store that cannot be read."""
+    """The page and its content type, chosen by `accept` if possible. `survey` is None if the store cannot be read."""
     encode, content_type = choose_encoder(accept)
     return encode(_Collector(counted, survey)), content_type
 

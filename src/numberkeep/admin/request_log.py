@@ -1,4 +1,4 @@
-"""The last requests: what was asked, what was answered, and what was wrong with it."""
+"""The last requests: what was asked for, what was answered, and which rule a refused one broke."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -21,26 +21,26 @@ from .faults import Armed, numbers_of
 
 MOST_REQUESTS = 1000
 MOST_BYTES = 32 * 1024 * 1024
-"""Of memory for all of them: before there are so many, the oldest go if they and their answers are long."""
+"""The memory for all of them: if they and their answers are long, the oldest are dropped before MOST_REQUESTS."""
 OVERHEAD_BYTES = 3000
-"""Which one takes besides its body, its path and its answer."""
+"""The memory of one request besides its body, its path and its answer."""
 
 
 MOST_LATEST = 300
 """How many requests `LatestRequests` keeps."""
 LONGEST_LATEST_BODY = 8192
-"""A longer body is not kept there."""
+"""Longer bodies are not kept there."""
 
 
 class Api(Protocol):
-    """What can be watched."""
+    """An API whose requests can be logged."""
 
     def handle(self, request: Request, reply: Reply) -> None: ...
     def refuse(self, error: Exception) -> Response: ...
 
 
 class _Entry(Struct):
-    """One request, without its headers, and what is known of it yet."""
+    """One request, without its headers, and what is known of it so far."""
 
     call: ApiCall
     began_at: Timestamp
@@ -52,12 +52,12 @@ class _Entry(Struct):
 
     @property
     def size(self) -> int:
-        """How many bytes of memory it takes, about."""
+        """About how many bytes of memory it takes."""
         request, answer = self.call.request, self.response.body if self.response else b""
         return OVERHEAD_BYTES + len(request.path) + len(request.query) + len(request.body) + len(answer)
 
     def is_of(self, account_id: str | None, operation: str | None, number: str | None) -> bool:
-        """Whether it is the account's, for the operation, and names the number; None for any."""
+        """Whether it is of the account, for the operation, and names the number; None matches any."""
         call = self.call
         return (
             (account_id is None or (call.identity is not None and call.identity.caller.account_id == account_id))
@@ -66,7 +66,7 @@ class _Entry(Struct):
         )
 
     def told(self) -> dict[str, Any]:
-        """As the admin port tells it."""
+        """The entry as the admin port shows it."""
         call, request = self.call, self.call.request
         caller = call.identity.caller if call.identity else None
         response = None if self.response is DROPPED else self.response
@@ -91,7 +91,7 @@ class _Entry(Struct):
         }
 
     def _error(self) -> tuple[str | None, str | None]:
-        """The type of the error, if the request was refused, and the rule that it broke."""
+        """The type of the error and the rule that was broken, if the request was refused."""
         result, operation = self.result, self.call.operation
         if isinstance(result, Refusal):
             return result.shape or None, str(result)
@@ -108,7 +108,7 @@ class _Entry(Struct):
         return _redacted(operation.shapes, operation.input_shape, located)
 
     def _answer(self, body: bytes) -> Any:
-        if isinstance(self.result, Mapping):  # what may be seen of another service's answer, which is no JSON
+        if isinstance(self.result, Mapping):  # the visible part of another service's answer, which is not JSON
             return self.result
         if isinstance(self.result, bytes) and self.call.operation:
             return self._seen(body, self.call.operation.output_shape)
@@ -119,7 +119,7 @@ class _Entry(Struct):
 
 
 class _CarrierFault(Struct):
-    """A fault that fired when a carrier was asked for something: no request, but a reason for what comes of one."""
+    """A fault that fired when a carrier was asked for something. It is no request, but explains what comes of one."""
 
     began_at: Timestamp
     asked: CarrierRequest
@@ -127,14 +127,14 @@ class _CarrierFault(Struct):
     size: int = OVERHEAD_BYTES
 
     def is_of(self, account_id: str | None, operation: str | None, number: str | None) -> bool:
-        """Whether the carrier was asked for the account and the number; no operation asks a carrier."""
+        """Whether the carrier was asked for the account and the number. An entry like this is of no operation."""
         asked = self.asked
         return (
             operation is None and account_id in (None, asked.account_id) and number in (None, asked.e164_phone_number)
         )
 
     def told(self) -> dict[str, Any]:
-        """As the admin port tells it: with the members of a request, most of which it lacks."""
+        """The entry as the admin port shows it: with the members of a request, most of them empty."""
         asked = self.asked
         return {
             **dict.fromkeys(_MEMBERS),
@@ -166,13 +166,13 @@ _MEMBERS = (
 
 
 class _Noted(Request, frozen=True, kw_only=True):
-    """A request that knows its place in the log."""
+    """A request that carries its entry in the log."""
 
     entry: _Entry
 
 
 class RequestLog:
-    """Keeps the last requests of `dev`, whole."""
+    """The complete last requests of `dev`, with their answers."""
 
     def __init__(self, now: Callable[[], Timestamp], steady_seconds: Callable[[], float]) -> None:
         self._now = now
@@ -181,17 +181,17 @@ class RequestLog:
         self._bytes = 0
 
     def watch(self, api: Api) -> "WatchedApi":
-        """`api`, all whose requests are noted."""
+        """Wrap `api` so that all its requests are logged."""
         return WatchedApi(api, self)
 
     def begin(self, request: Request) -> _Noted:
-        """Take note of a request that has come."""
+        """Make the entry of a request that has arrived."""
         call = ApiCall(replace(request, headers={}), "")
         entry = _Entry(call, self._now(), self._steady_seconds(), [])
         return _Noted(*astuple(request), entry=entry)
 
     def end(self, request: _Noted, response: Response) -> None:
-        """Keep it, now that it has its answer."""
+        """Keep the entry, now that the request is answered."""
         entry = request.entry
         entry.response = response
         entry.milliseconds = round((self._steady_seconds() - entry.began_seconds) * 1000, 3)
@@ -204,32 +204,32 @@ class RequestLog:
             self._bytes -= self._entries.popleft().size
 
     def struck(self, request: Request, armed: Armed) -> None:
-        """A fault has fired at a request."""
+        """Add a fault that fired at a request to its entry."""
         assert isinstance(request, _Noted)
         request.entry.faults.append(armed.told())
 
     def struck_carrier(self, asked: CarrierRequest, armed: Armed) -> None:
-        """A fault has fired at what a carrier was asked for."""
+        """Log a fault that fired when a carrier was asked for something."""
         self._keep(_CarrierFault(self._now(), asked, armed.told()))
 
     def observe(self, call: ApiCall, result: Result) -> None:
-        """What the API knows of a request."""
+        """Add what the API knows about a request to its entry."""
         assert isinstance(call.request, _Noted)
         entry = call.request.entry
         entry.call, entry.result = replace(call, request=entry.call.request), result
 
     def find(self, account_id: str | None, operation: str | None, number: str | None) -> Iterator[dict[str, Any]]:
-        """Those of an account, an operation and a number, None for any; the newest first."""
+        """The entries of an account, an operation and a number (None matches any), the newest first."""
         return (entry.told() for entry in reversed(self._entries) if entry.is_of(account_id, operation, number))
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Delete all entries."""
         self._entries.clear()
         self._bytes = 0
 
 
 class WatchedApi:
-    """An API between which and the server every request is noted."""
+    """An API whose requests are logged."""
 
     def __init__(self, api: Api, log: RequestLog) -> None:
         self._api = api
@@ -237,7 +237,7 @@ class WatchedApi:
         self.refuse = api.refuse
 
     def handle(self, request: Request, reply: Reply) -> None:
-        """As `Api.handle`."""
+        """Like `Api.handle`."""
         noted = self._log.begin(request)
 
         def end(response: Response) -> None:
@@ -248,7 +248,7 @@ class WatchedApi:
 
 
 class LatestRequests:
-    """The last few requests of `serve`: without answers, durations and long bodies, so that they cost next to
+    """The last few requests of `serve`: without answers, durations and long bodies, so that keeping them costs next to
     nothing."""
 
     def __init__(self, now: Callable[[], Timestamp]) -> None:
@@ -256,13 +256,13 @@ class LatestRequests:
         self._latest: deque[tuple[Timestamp, ApiCall, Result]] = deque(maxlen=MOST_LATEST)
 
     def observe(self, call: ApiCall, result: Result) -> None:
-        """What the API knows of a request."""
+        """Keep a request and its result."""
         if len(call.request.body) > LONGEST_LATEST_BODY:
             call = replace(call, request=replace(call.request, body=b""))
         self._latest.append((self._now(), call, result if isinstance(result, (Error, Refusal)) else b""))
 
     def find(self, account_id: str | None, operation: str | None, number: str | None) -> Iterator[dict[str, Any]]:
-        """As `RequestLog.find`."""
+        """Like `RequestLog.find`."""
         for time, call, result in reversed(self._latest):
             response = Response(_status(call.operation, result), b"", b"")
             entry = _Entry(call, time, response=response, result=result)
@@ -279,7 +279,7 @@ def _status(operation: Operation | None, result: Result) -> int:
 
 
 def _decoded(text: bytes) -> Any:
-    """What JSON says; None if it is none."""
+    """The value of a JSON text; None if it is not JSON."""
     try:
         return msgspec.json.decode(text) if text else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -287,7 +287,7 @@ def _decoded(text: bytes) -> Any:
 
 
 def _redacted(shapes: Shapes, name: str | None, value: Any) -> Any:
-    """`value`, in which what the model takes for sensitive is hidden; what the model does not know stays."""
+    """`value` with members hidden that the model marks as sensitive; members that the model does not have stay."""
     if name is None or value is None:
         return value
     shape = shapes[name]

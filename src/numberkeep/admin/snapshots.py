@@ -1,4 +1,4 @@
-"""Snapshots: a world that tests come back to."""
+"""Snapshots: states of the world that tests return to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from .faults import Armed
 
 
 class Snapshot(Struct, frozen=True):
-    """All that accounts have, and the faults in force, at one moment."""
+    """All data of all accounts, and the faults in force, at one moment."""
 
     name: str
     time: Timestamp
     rows: Mapping[str, Sequence[Row]]
-    """By table."""
+    """The rows of each table."""
     faults: tuple[Armed, ...]
 
     def told(self) -> dict[str, Any]:
-        """As the admin port tells it."""
+        """The snapshot as the admin port shows it."""
         return {"name": self.name, "time": self.time, "numbers": len(self.rows["phone_numbers"])}
 
 
 def take(tx: Tx, name: str, faults: tuple[Armed, ...]) -> Snapshot:
-    """The world as it is."""
+    """Take a snapshot of the world as it is."""
     return Snapshot(name, tx.now, store.dump(tx), faults)

@@ -1,7 +1,7 @@
-"""Who really owns the numbers.
+"""Carriers: the systems that really own the numbers, and how they are asked.
 
-A carrier is asked outside of any transaction. It may be asked the same thing again, after a crash, because it failed,
-or because it answered `Pending`: `Request.id` tells that it is the same change, which it must not make twice.
+A carrier is asked outside of any transaction. It may be asked the same thing again: after a crash, because it failed,
+or because it answered `Pending`. `Request.id` shows that it is the same change, which it must not make twice.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Refused(Struct, frozen=True):
 
 
 class Pending(Struct, frozen=True):
-    """The carrier is at it; ask again at that moment, unless it tells of itself before."""
+    """The carrier is working on it: ask again at `ask_at`, unless it calls back before."""
 
     ask_at: Timestamp
 
@@ -33,39 +33,39 @@ Answer = Done | Refused | Pending
 
 
 class Request(Struct, frozen=True):
-    """What a carrier is asked to do."""
+    """A change that a carrier is asked to make."""
 
     id: str
-    """The idempotency key: that of the change, however often it is asked for."""
+    """The idempotency key: the same however often the change is asked for."""
     account_id: str
     e164_phone_number: str
     kind: ChangeKind
-    """Which method of `Carrier` it is for."""
+    """The method of `Carrier` that takes this request."""
     requested_at: Timestamp
     now: Timestamp
     attempts: int = 0
-    """How often the carrier has failed to answer this."""
+    """How many times the carrier has failed to answer this."""
     calling_name: str = ""
-    """For `Carrier.set_calling_name`: the name to be shown to whom the number calls; empty for none."""
+    """For `Carrier.set_calling_name`: the name to show to people that the number calls; empty for none."""
     product_type: str = ""
-    """For `Carrier.order`, as is `order_id`: what the number is for."""
+    """For `Carrier.order`, like `order_id`: what the number is for."""
     order_id: str | None = None
 
 
 def message_type(kind: ChangeKind) -> str:
-    """What a message is called that asks a carrier for a change."""
+    """The type of the message that asks a carrier for a change."""
     return f"number.{kind}"
 
 
 class Carrier(Protocol):
-    """One carrier. Whatever a question raises is a failure to answer: it is put again later."""
+    """One carrier. An exception from any of its methods is a failure to answer; the call is retried later."""
 
     @property
     def receiver(self) -> str | None:
-        """The name under which what it is asked is noted as messages; None if it is asked in another way."""
+        """The name under which calls to it are recorded as messages; None if it is not called by message."""
 
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """The numbers for sale that meet all filters, in the order of E.164, those after the text `after`."""
+        """The numbers for sale that meet all filters, in the order of E.164, that come after the text `after`."""
 
     async def order(self, request: Request) -> Answer:
         """Provide a number."""

@@ -1,4 +1,4 @@
-"""A carrier that a person deals with: every change waits until `numberkeep pending settle` says what came of it."""
+"""A carrier that a person works for: every change waits until `numberkeep pending settle` says what came of it."""
 
 from collections.abc import Iterator
 
@@ -6,16 +6,16 @@ from ..domain.moment import later
 from . import Answer, Pending, Request
 
 LOOK_AGAIN_HOURS = 1
-"""After how long it is looked again whether the number is another carrier's by now."""
+"""How often a waiting change is looked at again, in case its number is another carrier's by now."""
 
 
 class ManualCarrier:
-    """Does nothing by itself."""
+    """Does nothing by itself: every change stays pending."""
 
     receiver = None
 
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """Nothing is known to be for sale; a number that is may be ordered all the same."""
+        """Return nothing: no number is known to be for sale. One can be ordered all the same."""
         return iter(())
 
     async def order(self, request: Request) -> Answer:

@@ -1,14 +1,14 @@
-"""Which carrier serves which number: by account and by range, as a file says.
+"""The file that says which carrier serves which number, by account and by range, and who subscribes to events.
 
 ```toml
-default = "acme"                     # serves what no route names
+default = "acme"                     # serves the numbers that no route matches
 
 [carriers.acme]
 kind = "webhook"
 url = "https://numbers.example.com/numberkeep"
 secret_file = "/etc/numberkeep/acme.secret"
 
-[[routes]]                           # the first one that fits
+[[routes]]                           # the first one that matches counts
 account = "123456789012"
 numbers = "+1206"
 carrier = "desk"
@@ -40,7 +40,7 @@ from . import Carrier
 from .manual import ManualCarrier
 from .simulated import SimulatedCarrier
 
-if TYPE_CHECKING:  # it takes its time to import, and not everybody has webhooks
+if TYPE_CHECKING:  # slow to import, and not every setup has webhooks
     from .webhook import Endpoint, WebhookCarrier, Webhooks
 
 T = TypeVar("T")
@@ -50,13 +50,13 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]\S*$")]
 Timeout = Annotated[float, Meta(gt=0, le=25)]
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$")]
 Range = Annotated[str, Meta(pattern=r"^\+[0-9]{0,15}$")]
-"""How numbers begin."""
+"""The prefix that a range of numbers has in common."""
 ANY = "+"
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class Simulated(Struct, frozen=True, tag_field="kind", tag="simulated", forbid_unknown_fields=True):
-    """A `SimulatedCarrier` and its scenario."""
+    """The settings of a `SimulatedCarrier`: its scenario."""
 
     order_seconds: Seconds = 4
     calling_name_hours: Annotated[float, Meta(ge=0, le=24 * 365)] = 72
@@ -66,23 +66,23 @@ class Simulated(Struct, frozen=True, tag_field="kind", tag="simulated", forbid_u
 
 
 class Manual(Struct, frozen=True, tag_field="kind", tag="manual", forbid_unknown_fields=True):
-    """A `ManualCarrier`."""
+    """The settings of a `ManualCarrier`, which has none."""
 
 
 class Webhook(Struct, frozen=True, tag_field="kind", tag="webhook", forbid_unknown_fields=True):
-    """A `WebhookCarrier`: a system of the operator's own."""
+    """The settings of a `WebhookCarrier`: a system of the operator's own."""
 
     url: Url
     secret_file: str
-    """Holds what messages are signed with, base64 after ``whsec_``; named from the directory of the file that tells of
-    it."""
+    """The file with the secret that signs messages: ``whsec_`` and base64. A relative path starts at the directory of
+    the carriers file."""
     timeout_seconds: Timeout = 10
     sells: bool = False
-    """It is asked what it has for sale."""
+    """Whether the carrier is asked what it has for sale."""
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose numbers of which range a carrier serves."""
+    """Which numbers of which account a carrier serves."""
 
     carrier: str
     account: Account | None = None
@@ -90,7 +90,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subscriber(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is told of what happens to numbers."""
+    """A system that is told what happens to numbers."""
 
     url: Url
     secret_file: str
@@ -104,17 +104,17 @@ class Subscriber(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Routing(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file says."""
+    """The contents of the file."""
 
     default: str
-    """The carrier that serves what no route names."""
+    """The carrier that serves the numbers that no route matches."""
     carriers: Mapping[Name, Simulated | Manual | Webhook]
     routes: Sequence[Route] = ()
     subscribers: Mapping[Name, Subscriber] = {}
 
     @property
     def has_webhooks(self) -> bool:
-        """Whether messages go out."""
+        """Whether any messages are sent: to subscribers or to webhook carriers."""
         return bool(self.subscribers) or any(isinstance(told, Webhook) for told in self.carriers.values())
 
     def name_of(self, account_id: str, e164: str) -> str:
@@ -122,11 +122,11 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
         return next(name for begin, name in self.ranges(account_id) if e164.startswith(begin))
 
     def is_manual(self, name: str) -> bool:
-        """Whether the carrier of that name is a person."""
+        """Whether a person does the work of the carrier of that name."""
         return isinstance(self.carriers[name], Manual)
 
     def ranges(self, account_id: str) -> Iterator[tuple[str, str]]:
-        """How numbers begin, and the name of the carrier that serves those for the account; the first that fits."""
+        """Pairs of a prefix and the carrier that serves it for the account; the first prefix that matches counts."""
         for route in self.routes:
             if route.account in (None, account_id):
                 yield route.numbers, route.carrier
@@ -139,21 +139,21 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def subscribers_text(subscribers: Mapping[str, Subscriber]) -> str:
-    """The subscribers as `subscribers_from` reads them."""
+    """The subscribers as text, which `subscribers_from` reads."""
     return _encode(subscribers).decode()
 
 
 def subscribers_from(text: str | None) -> Mapping[str, Subscriber]:
-    """None is nobody."""
+    """Read the subscribers from the text of `subscribers_text`; None means that there are none."""
     return msgspec.json.decode(text or "{}", type=dict[str, Subscriber])
 
 
 class RoutingError(Exception):
-    """The file cannot be used; the text says where and why."""
+    """The carriers file cannot be used; the text says where and why."""
 
 
 class Carriers:
-    """All carriers, and who of them serves a number; and who is told of what happens to it."""
+    """All carriers and subscribers, and which of them a number concerns."""
 
     def __init__(
         self,
@@ -162,36 +162,35 @@ class Carriers:
         webhooks: "Mapping[str, WebhookCarrier] | None" = None,
         endpoints: "Mapping[str, Endpoint] | None" = None,
     ) -> None:
-        """`webhooks` are those of the carriers that are systems of the operator's own; `endpoints` are where the
-        subscribers' messages go."""
+        """`webhooks` are the carriers that are called by webhook; `endpoints` are where subscribers' messages go."""
         self._carriers = carriers
         self._webhooks = webhooks or {}
         self.routing = routing
         self.subscribers_text = subscribers_text(routing.subscribers)
         self.subscribers = subscribers_of(routing.subscribers)
-        """Tells who is told of an event; None if nobody is told of anything."""
+        """Returns the names of the subscribers to an event; None if there are no subscribers at all."""
         self.endpoint_of = (endpoints or {}).get
-        """Where the messages of a subscriber go; None if there is no such subscriber."""
+        """Returns where a subscriber's messages go; None if there is no such subscriber."""
 
     def of(self, account_id: str, e164: str) -> Carrier:
         """The carrier that serves an account's number."""
         return self._carriers[self.routing.name_of(account_id, e164)]
 
     def webhook(self, name: str) -> "WebhookCarrier | None":
-        """The carrier of that name, if it is one that may call back."""
+        """The webhook carrier of that name, which may call back; None if there is none."""
         return self._webhooks.get(name)
 
     @property
     def are_asked_for_offers(self) -> bool:
-        """Whether some have to be asked what they have for sale before `search` can tell."""
+        """Whether some carriers have to be asked what they sell before `search` can answer."""
         return any(carrier.sells for carrier in self._webhooks.values())
 
     def have_offers(self, account_id: str, **filters: str | None) -> bool:
-        """Whether `search` can tell."""
+        """Whether `search` can answer with these filters, without a `fetch` first."""
         return all(seller.has_offers(**filters) for seller in self._sellers(account_id))
 
     async def fetch(self, account_id: str, **filters: str | None) -> None:
-        """Ask those who have to be asked."""
+        """Ask the carriers that `search` needs the offers of."""
         asked = [seller for seller in self._sellers(account_id) if not seller.has_offers(**filters)]
         await asyncio.gather(*[seller.fetch(**filters) for seller in asked])
 
@@ -200,7 +199,7 @@ class Carriers:
         return [carrier for name, carrier in self._webhooks.items() if carrier.sells and name in names]
 
     def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """What an account's carriers have for sale of what each of them would be asked for."""
+        """The numbers that the account's carriers have for sale, in order; of each, only those it would serve."""
 
         def offers(begin: str, carrier: Carrier, others: Sequence[str]) -> Iterator[str]:
             position: str | None = max(after or "", _before(begin))
@@ -211,7 +210,7 @@ class Carriers:
                         return
                     other = next((one for one in others if e164.startswith(one)), None)
                     if other is not None:
-                        position = other + _PAST_DIGITS  # however many these are
+                        position = other + _PAST_DIGITS  # past all numbers with this prefix, however many digits follow
                         break
                     yield e164
 
@@ -226,7 +225,7 @@ _PAST_DIGITS = ":"
 
 
 def _before(begin: str) -> str:
-    """A text before all numbers that begin so, and after all other numbers that are before them."""
+    """A text that sorts before all numbers with this prefix, and after all smaller numbers."""
     return "" if begin == ANY else f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}{_PAST_DIGITS}"
 
 
@@ -234,7 +233,7 @@ Told = Callable[[str, str, EventType], Sequence[str]]
 
 
 def subscribers_of(subscribers: Mapping[str, Subscriber]) -> Told | None:
-    """Who is told of an event, by account, number and what it is called; None if nobody is told of anything."""
+    """Make a function that gives the subscribers to an event, by account, number and event; None if there are none."""
     if not subscribers:
         return None
     return lambda account_id, e164, event: [
@@ -243,12 +242,12 @@ def subscribers_of(subscribers: Mapping[str, Subscriber]) -> Told | None:
 
 
 def simulated_only(order_seconds: float) -> Routing:
-    """The simulated carrier serves all."""
+    """A routing in which the simulated carrier serves everything."""
     return Routing("simulated", {"simulated": Simulated(order_seconds=order_seconds)})
 
 
 def read_routing(path: Path) -> Routing:
-    """What a file says. Raises RoutingError."""
+    """Read a carriers file. Raises RoutingError."""
     try:
         said = tomllib.loads(path.read_text())
         _check_each(path, said, "carriers", Simulated | Manual | Webhook)
@@ -272,7 +271,7 @@ def read_routing(path: Path) -> Routing:
 
 
 def _check_each(path: Path, said: Mapping[str, Any], kind: str, type: Any) -> None:
-    """Raises RoutingError that names the first carrier, or subscriber, that is none."""
+    """Raise RoutingError that names the first carrier, or subscriber, whose settings are not valid."""
     named = said.get(kind)
     for name, told in named.items() if isinstance(named, dict) else ():
         try:
@@ -282,21 +281,21 @@ def _check_each(path: Path, said: Mapping[str, Any], kind: str, type: Any) -> No
 
 
 def _choices(error: str) -> str:
-    """What there is to choose from where an error says that something else was chosen."""
+    """The valid choices, as an addition to an error about a wrong one."""
     if re.search(r"[$.`]kind\b", error):
         return "; there are " + ", ".join(str(one.__struct_config__.tag) for one in (Simulated, Manual, Webhook))
     return f"; there are {', '.join(EVENT_TYPES)}" if "$.events[" in error else ""
 
 
 def _beside(path: Path, told: T) -> T:
-    """With the secret's file where the file at `path` means it: from its own directory."""
+    """Resolve the path of the secret file from the directory of the file at `path`."""
     if isinstance(told, Webhook | Subscriber):
         return replace(told, secret_file=str(path.parent / told.secret_file))
     return told
 
 
 def carriers_of(routing: Routing, webhooks: "Webhooks | None" = None) -> Carriers:
-    """The carriers and subscribers that a file names; `webhooks` if it has some. Raises RoutingError."""
+    """Make the carriers and subscribers of a routing; `webhooks` is needed if it has any. Raises RoutingError."""
     made: dict[str, Carrier] = {}
     those: dict[str, WebhookCarrier] = {}
     endpoints: dict[str, Endpoint] = {}

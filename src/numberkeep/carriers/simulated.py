@@ -1,8 +1,8 @@
-"""A carrier that exists in this process only: the service's clock is all that it waits for.
+"""A carrier that exists in this process only; it waits for nothing but the service's clock.
 
-It provides any valid number of a supported country, and sets any calling name, after the times of its scenario. What it
-does not do is known beforehand, so that a test can ask for it: by the ending of a number, by a calling name, or by the
-scenario's shares, which hit the same changes each time that the same ids come.
+It provides any valid number of a supported country and sets any calling name, after the times of its scenario. Its
+failures are predictable, so that a test can ask for them: by the ending of a number, by a calling name, or by the
+scenario's shares, which hit the same changes whenever these have the same ids.
 """
 
 from collections.abc import Iterator
@@ -12,22 +12,22 @@ from ..domain.moment import Timestamp, later
 from . import Answer, Done, Pending, Refused, Request, simulated_pool
 
 REFUSED_ENDING = "0199"
-"""It never provides a number that ends so."""
+"""It refuses to provide a number with this ending."""
 ENDLESS_ENDING = "0198"
-"""It is at such a number for ever: an order of one stays in Processing."""
+"""It never finishes with a number with this ending: its order stays in Processing."""
 REFUSED_NAME_ENDING = "0197"
-"""It refuses such a number any calling name."""
+"""It refuses any calling name for a number with this ending."""
 KEPT_ENDING = "0196"
-"""It does not take such a number back."""
+"""It refuses to take back a number with this ending."""
 SILENT_ENDING = "0195"
-"""It never answers when such a number is ordered."""
+"""It never answers when a number with this ending is ordered."""
 REFUSED_CALLING_NAME = "REFUSED"
 MAGIC_ENDINGS = (REFUSED_ENDING, ENDLESS_ENDING, REFUSED_NAME_ENDING, KEPT_ENDING, SILENT_ENDING)
 ENDLESS_HOURS = 24
 
 
 class SimulatedCarrier:
-    """Behaves as its scenario says."""
+    """A carrier that behaves as its scenario says."""
 
     receiver = None
 
@@ -40,8 +40,9 @@ class SimulatedCarrier:
         refused: float = 0,
         failing: float = 0,
     ) -> None:
-        """How long it takes to provide a number, to set a calling name, and to take a number back. It refuses a share
-        `refused` of the changes, and fails to answer a share `failing` of the questions, both from 0 to 1."""
+        """The first three are how long it takes to provide a number, to set a calling name, and to take a number back.
+        `refused` is the share of changes that it refuses, `failing` the share of calls that it fails to answer: 0 to
+        1."""
         self._order_seconds = order_seconds
         self._calling_name_hours = calling_name_hours
         self._release_seconds = release_seconds
@@ -49,7 +50,7 @@ class SimulatedCarrier:
         self._failing = failing
 
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """The numbers of the pool that it can provide as if they were any others."""
+        """The numbers in the pool, without those whose ending makes it fail."""
         pool = simulated_pool.search(after=after, **{name: value for name, value in filters.items() if value})
         return (e164 for e164 in pool if not e164.endswith(MAGIC_ENDINGS))
 

@@ -1,9 +1,9 @@
-"""The numbers that the simulated carrier has to sell.
+"""The numbers that the simulated carrier has for sale.
 
-They are those that a country's regulator keeps for fiction, so that no one has them, where libphonenumber
-takes those for valid; elsewhere the hundred numbers around libphonenumber's example. None is ever dialled.
+They are the numbers that a country's regulator reserves for fiction, which nobody owns, if libphonenumber considers
+them valid; elsewhere the hundred numbers around libphonenumber's example. None of them is ever dialled.
 
-A number is held as the integer of its E.164 digits, so that a block of consecutive numbers is a `range`.
+A number is stored as the integer of its E.164 digits, so that a block of consecutive numbers is a `range`.
 """
 
 from bisect import bisect_right
@@ -46,8 +46,8 @@ _STOCK: dict[tuple[str, str], tuple[range, ...]] = {
     ("DK", "TollFree"): (range(4580123400, 4580123500),),
     ("FI", "Local"): (range(358131234500, 358131234600),),
     ("FI", "TollFree"): (range(358800123400, 358800123500),),
-    # Ofcom, "Telephone numbers for use in TV and radio drama programmes"; libphonenumber does not take
-    # Nottingham's (0115 496 0xxx) and the fictitious area's (01632 960xxx) for valid.
+    # Ofcom, "Telephone numbers for use in TV and radio drama programmes"; libphonenumber does not consider
+    # Nottingham's (0115 496 0xxx) and the fictitious area's (01632 960xxx) valid.
     ("GB", "Local"): (
         range(441134960000, 441134961000),  # Leeds
         range(441144960000, 441144961000),  # Sheffield
@@ -87,19 +87,19 @@ _STOCK: dict[tuple[str, str], tuple[range, ...]] = {
 """The blocks of the countries outside the NANP."""
 
 _TOLL_FREE_NPAS = ("833", "844", "855", "866", "877", "888")
-"""The toll-free area codes of the NANP with numbers left; of 800, Amazon Chime has none to sell."""
+"""The toll-free area codes of the NANP that still have numbers; Amazon Chime has none of 800 to sell."""
 
 
 class _AreaCode(msgspec.Struct, frozen=True):
-    """Where a geographic area code of the US is."""
+    """The place of a geographic area code of the US."""
 
     state: str
     cities: tuple[str, ...]
-    """Empty for an overlay whose numbers libphonenumber places in the state only."""
+    """Empty for an overlay whose numbers libphonenumber can only place in the state."""
 
 
 class _AreaCodes(msgspec.Struct, frozen=True, rename="upper"):
-    """The geographic area codes by country: nanp.json, which scripts/make-number-plan writes."""
+    """The geographic area codes by country, from nanp.json, which scripts/make-number-plan writes."""
 
     us: dict[str, _AreaCode]
     ca: tuple[str, ...]
@@ -116,28 +116,28 @@ def search(
     toll_free_prefix: str | None = None,
     after: str | None = None,
 ) -> Iterator[str]:
-    """The numbers to sell that meet every filter, in E.164 and in the order of that text, after `after`.
+    """The numbers for sale that meet every filter: E.164, in the order of that text, those that come after `after`.
 
-    The filters are those of SearchAvailablePhoneNumbers; an empty one is none. One that nothing meets, such
-    as an unknown city, gives no numbers. Numbers are made as they are asked for.
+    The filters are those of SearchAvailablePhoneNumbers; an empty one is ignored. One that matches nothing, such as an
+    unknown city, gives no numbers. Numbers are generated one by one.
     """
     blocks: list[range] = []
     if phone_number_type != "TollFree" and not toll_free_prefix:
         blocks += _local(country, area_code, city, state)
     if phone_number_type != "Local" and not (area_code or city or state):
         blocks += _toll_free(country, toll_free_prefix)
-    # Blocks in the order of their text hold numbers in that order, as no number begins with another block's.
+    # Sorted by their text, blocks hold their numbers in order too, as no number begins with another block's.
     blocks.sort(key=lambda block: _e164(block[0]))
     after = after or ""
     for block in blocks[bisect_right(blocks, after, key=lambda block: _e164(block[-1])) :]:
-        # An installed libphonenumber older than this stock knows less: what is found must be orderable.
+        # An installed libphonenumber that is older than this stock knows fewer numbers: those found must be orderable.
         if sells(_e164(block[0])):
             for number in block[bisect_right(block, after, key=_e164) :]:
                 yield _e164(number)
 
 
 def sells(e164: str) -> bool:
-    """Whether the number can be ordered: any that some product may have, for tests order what they like."""
+    """Whether the number can be ordered: any that is valid for some product, since tests order what they like."""
     try:
         number_plan.check_order(e164, "SipMediaApplicationDialIn")
     except BadRequest:
@@ -176,9 +176,9 @@ def _us_area_codes(area_code: str | None, city: str | None, state: str | None) -
 
 
 def _for_fiction(npa: str) -> range:
-    """555-0100 to 555-0199 of an area code, which the NANP keeps for fiction.
+    """The numbers 555-0100 to 555-0199 of an area code.
 
-    It does so in the geographic ones; in the toll-free ones they are in use for it by custom only.
+    The NANP reserves them for fiction in geographic area codes; in toll-free ones they are used for it by custom only.
     """
     first = int(f"1{npa}5550100")
     return range(first, first + 100)

@@ -1,7 +1,7 @@
-"""Messages to systems of the operator's own, signed as Standard Webhooks has it; and a carrier that is such a system.
+"""Messages to the operator's own systems, signed as Standard Webhooks specifies; and carriers that are such systems.
 
-A carrier's answer to a question is JSON: ``{"status": "done"}``, ``{"status": "refused", "reason": "..."}`` or
-``{"status": "pending"}``, which an empty answer says too; then it calls back, or is asked again.
+A carrier answers in JSON: ``{"status": "done"}``, ``{"status": "refused", "reason": "..."}`` or
+``{"status": "pending"}``, which an empty answer means too; then it calls back, or is asked again.
 """
 
 import asyncio
@@ -21,33 +21,33 @@ from ..domain.moment import Timestamp, later, moment
 from . import Answer, Done, Pending, Refused, Request, message_type
 
 log = logging.getLogger(__name__)
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request, with whatever secrets a URL has
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, with any secrets in its URL
 
 SECRET_BYTES = 24
-"""Which the secret that messages are signed with has at least."""
+"""The smallest length of the secret that signs messages."""
 LONGEST_ANSWER = 1024 * 1024
-"""How many bytes of an answer are read."""
+"""The largest answer that is read, in bytes."""
 ASK_AGAIN_SECONDS = 3600
-"""When a change that is pending is asked for again, unless the carrier says when."""
+"""When a carrier is asked again about a pending change, unless it says when."""
 OFFERS_SECONDS = 30
-"""For how long what a carrier has offered is searched without asking it again."""
+"""For how long a carrier's offers are used before it is asked again."""
 SEARCH_SECONDS = 10
-"""How long a carrier has to say what it sells."""
+"""How long a carrier may take to say what it sells."""
 FAILED_OFFERS_SECONDS = 15
-"""For how long a carrier that has not answered is taken to have nothing: longer than a search waits for the others, or
-it would have to be asked once more before that search could be answered."""
+"""For how long a carrier that did not answer counts as having no offers. Longer than a search waits for the other
+carriers, or it would have to be asked again before that search could be answered."""
 MOST_OFFERS = 1000
 KEPT_SEARCHES = 100
 KEPT_CONNECTIONS = 20
-"""How many connections to a receiver stay open for the next message."""
+"""How many connections to a receiver are kept open for the next message."""
 
 
 class Undelivered(ConnectionError):
-    """The message was not taken, or not answered as it has to be; the text says why."""
+    """The receiver did not accept the message, or its answer is not valid; the text says why."""
 
 
 class Endpoint:
-    """Where messages of one receiver go."""
+    """The address and the secret of one receiver of messages."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Endpoint:
         real_seconds: Callable[[], float],
         more_headers: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`more_headers` gives what else goes along, such as the name of a trace. `secret` is ``whsec_`` and base64, or
-        several such lines while one is exchanged for another: messages are signed with each, and any will do for what
-        comes. Raises ValueError if it is not."""
+        """`secret` is ``whsec_`` and base64, or several such lines while it is rotated: messages are signed with each,
+        and a callback may be signed with any. `more_headers` gives further headers, such as a trace's. Raises
+        ValueError if the secret is not valid."""
         self._url = url
         self._webhooks = [_webhook_of(one) for one in secret.split() or [""]]
         self._client = client
@@ -67,8 +67,7 @@ class Endpoint:
         self._more_headers = more_headers
 
     async def send(self, message_id: str, type: str, timestamp: Timestamp | None, data: object) -> bytes:
-        """Deliver a message, and return what is answered. `timestamp` is when what it tells has happened: now, if it is
-        None. Raises Undelivered."""
+        """Deliver a message, return its answer. `timestamp` is when the event was; None is now. Raises Undelivered."""
         sent_at = datetime.fromtimestamp(int(self._real_seconds()), UTC)
         timestamp = timestamp or moment(sent_at.timestamp())
         body = msgspec.json.encode({"type": type, "timestamp": timestamp, "data": data})
@@ -94,7 +93,7 @@ class Endpoint:
         return bytes(answer)
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> bool:
-        """Whether a message was signed with the receiver's secret, lately."""
+        """Whether a message was signed with the receiver's secret, and recently."""
         return any(_is_signed(webhook, body, headers) for webhook in self._webhooks)
 
 
@@ -126,7 +125,7 @@ class _Answer(Struct, forbid_unknown_fields=True):
 
 
 class Settled(Struct):
-    """What a carrier calls back with: which change, and what came of it."""
+    """What a carrier calls back with: a change, and its outcome."""
 
     id: str
     account_id: str
@@ -152,7 +151,7 @@ Filters = tuple[tuple[str, str | None], ...]
 
 
 class WebhookCarrier:
-    """A carrier behind an endpoint."""
+    """A carrier that is called by webhook."""
 
     def __init__(
         self,
@@ -163,8 +162,8 @@ class WebhookCarrier:
         new_id: Callable[[], str],
         steady_seconds: Callable[[], float],
     ) -> None:
-        """`sells` if it has to be asked what it has for sale. `new_id` names questions, `steady_seconds` is a clock
-        that is never set."""
+        """`sells` means that it is asked what it has for sale. `new_id` makes the ids of these questions;
+        `steady_seconds` is a monotonic clock."""
         self.receiver = receiver
         self.sells = sells
         self._endpoint = endpoint
@@ -174,17 +173,17 @@ class WebhookCarrier:
         self._asking: dict[Filters, asyncio.Task[None]] = {}
 
     def search(self, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """What it has offered when `fetch` asked."""
+        """The numbers that it offered when `fetch` last asked."""
         _, offers = self._offers.get(_named(filters), (0, []))
         return (e164 for e164 in offers if after is None or e164 > after)
 
     def has_offers(self, **filters: str | None) -> bool:
-        """Whether `search` gives what the carrier has for sale."""
+        """Whether its offers for these filters are known and recent, so that `search` can answer."""
         known_until, _ = self._offers.get(_named(filters), (0, []))
         return self._steady_seconds() < known_until
 
     async def fetch(self, **filters: str | None) -> None:
-        """Ask what is for sale that meets all filters. Who does not answer has nothing, and is soon asked again."""
+        """Ask which numbers meeting all filters are for sale. No answer counts as none, and it is soon asked again."""
         name = _named(filters)
         asking = self._asking.get(name)
         if asking is None:
@@ -198,7 +197,7 @@ class WebhookCarrier:
             async with asyncio.timeout(SEARCH_SECONDS):
                 answer = await self._endpoint.send(self._new_id(), "numbers.search", None, data)
             offers, kept_seconds = sorted(set(_decode(answer, _Offers).numbers)), OFFERS_SECONDS
-        except OSError as error:  # which a TimeoutError is too
+        except OSError as error:  # a TimeoutError is one too
             log.warning("%s has not said what it sells: %.300r", self.receiver, error)
             offers, kept_seconds = [], FAILED_OFFERS_SECONDS
         if len(self._offers) >= KEPT_SEARCHES:
@@ -215,11 +214,11 @@ class WebhookCarrier:
         return await self._ask(request)
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> bool:
-        """Whether it is the carrier who calls back."""
+        """Whether a callback comes from this carrier: it must be signed with its secret."""
         return self._endpoint.verify(body, headers)
 
     def settled(self, body: bytes) -> Settled:
-        """What it calls back with. Raises BadRequest."""
+        """Decode a callback. Raises BadRequest."""
         try:
             return msgspec.json.decode(body, type=_Callback).data
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -245,7 +244,7 @@ class WebhookCarrier:
 
 
 class Webhooks:
-    """Makes the endpoints and carriers that a file tells of."""
+    """Makes the endpoints and webhook carriers that a carriers file names."""
 
     def __init__(
         self,
@@ -262,8 +261,8 @@ class Webhooks:
         self._steady_seconds = steady_seconds
 
     def endpoint(self, url: str, secret: str, timeout_seconds: float) -> Endpoint:
-        """One with connections of its own: who does not answer keeps nobody else waiting. Raises ValueError if the
-        secret is none."""
+        """Make an endpoint with its own connections, so that a slow receiver delays no other. Raises ValueError if the
+        secret is not valid."""
         client = httpx.AsyncClient(
             verify=self._trusted,
             timeout=httpx.Timeout(timeout_seconds, pool=None),
@@ -274,18 +273,18 @@ class Webhooks:
 
     @staticmethod
     def check_url(url: str) -> None:
-        """Raises ValueError if nothing can be sent there."""
+        """Raise ValueError if nothing can be sent to this URL."""
         try:
             httpx.Request("POST", url)
         except httpx.InvalidURL as error:
             raise ValueError(str(error)) from error
 
     def carrier(self, name: str, endpoint: Endpoint, *, sells: bool) -> WebhookCarrier:
-        """A carrier behind an endpoint."""
+        """Make a carrier that is called at an endpoint."""
         return WebhookCarrier(name, endpoint, sells=sells, new_id=self._new_id, steady_seconds=self._steady_seconds)
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for client in self._clients:
             await client.aclose()
 

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: its main group, `dev`, `serve`, `worker` and `completion`."""
 
 from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -27,7 +27,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Quota(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
-    """``NAME=COUNT``, of a quota that there is."""
+    """The type of ``NAME=COUNT``, where NAME is an existing quota."""
 
     name = "NAME=COUNT"
 
@@ -41,7 +41,7 @@ class Quota(click.ParamType):  # type: ignore[type-arg]  # older versions take n
 
 
 class Network(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
-    """An address, or a network in CIDR notation."""
+    """The type of an address, or a network in CIDR notation."""
 
     name = "CIDR"
 
@@ -69,11 +69,11 @@ _MODULES = {
     "roles": "access",
     "users": "access",
 }
-"""Where the commands are that are imported when they are asked for: whoever serves waits for none of them."""
+"""The modules of the commands that are imported only when they are used, so that the server does not load them."""
 
 
 class Commands(click.Group):
-    """Those of this module, and the others."""
+    """A group of the commands of this module and those of `_MODULES`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self.commands, *_MODULES})
@@ -125,7 +125,7 @@ def main(context: click.Context, file: Path | None) -> None:
 @traces_option
 @carriers_option
 def dev(data: Path, memory: bool, **settings: Any) -> None:
-    """Serve tests and try-outs, on loopback only: any access key, a clock that can be turned."""
+    """Serve tests and experiments, on loopback only. Any access key is accepted, and the clock can be moved forward."""
     database = None
     if not memory:
         try:
@@ -208,7 +208,7 @@ def serve(
     trail: tuple[str, ...],
     **settings: Any,
 ) -> None:
-    """Serve an organisation's numbers: every request is signed with a key that `keys create` has made."""
+    """Serve an organisation's numbers. Every request must be signed with a key that `keys create` has made."""
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together.")
     targets = tuple(target for target in trail if target != "none")
@@ -225,7 +225,7 @@ def serve(
 
 @main.command(hidden=True)
 def worker() -> None:
-    """Be one of the processes of `serve --workers`, which starts them."""
+    """Run one of the processes of `serve --workers`, which starts them."""
     seat = config.seat()
     if seat is None:
         raise click.UsageError("this is started by `numberkeep serve --workers`.")
@@ -235,7 +235,7 @@ def worker() -> None:
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what has a shell complete commands and options: eval "$(numberkeep completion bash)"."""
+    """Print a script that completes commands and options. Load it with eval "$(numberkeep completion bash)"."""
     made = get_completion_class(shell)
     assert made
     click.echo(made(main, {}, "numberkeep", "_NUMBERKEEP_COMPLETE").source())
@@ -246,6 +246,6 @@ main.add_command(configuration.config_of(serve))
 
 
 def _run(settings: Settings) -> None:
-    from .serving import run  # all of the service, for which no other command should wait
+    from .serving import run  # imports the whole service, for which no other command should wait
 
     run(settings)

@@ -1,4 +1,4 @@
-"""Who may do what: access keys, users, roles, and their policies."""
+"""The commands for access: access keys, users, roles, and their policies."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ MOST_SHOWN = 100_000
 
 
 def read_policy(policy: str) -> AttachedPolicy:
-    """A policy by the name of a managed one, or by the name of a file."""
+    """Return the managed policy of that name, or read a policy from the file of that name."""
     if policy in MANAGED:
         return AttachedPolicy(policy)
     path = Path(policy)
@@ -63,12 +63,12 @@ def read_policy(policy: str) -> AttachedPolicy:
 
 
 def chime_actions() -> set[str]:
-    """The names of all actions of both flavours."""
+    """The names of all actions of both flavours of the API."""
     return {f"chime:{name}" for service in SERVICES for name in load(service)["operations"]}
 
 
 def named_in_vain(policy: AttachedPolicy) -> Iterator[str]:
-    """Resources that a policy names and no request is about, such as a phone number."""
+    """Resources that a policy names but no request is ever about, such as a phone number."""
     statements = msgspec.json.decode(policy.document)["Statement"] if policy.document else []
     for statement in statements if isinstance(statements, list) else [statements]:
         named = statement.get("Resource", ())
@@ -92,13 +92,13 @@ def has_resource(action: str) -> bool:
 
 @click.group()
 def keys() -> None:
-    """Access keys, which requests are signed with."""
+    """Manage access keys, which sign requests."""
 
 
 @keys.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def init(file: Path) -> None:
-    """Make FILE with a new key that the secrets of a store are kept with."""
+    """Create FILE with a new secret key. It seals the secrets of a store."""
     try:
         make_key_file(file)
     except SealError as error:
@@ -116,7 +116,7 @@ def init(file: Path) -> None:
 def create(
     database: Location, secret_key_file: Path | None, account: str, name: str, policy: str | None, output: str
 ) -> None:
-    """Make a key, and show its secret: now, and never again."""
+    """Create an access key. Its secret is shown now, and never again."""
     sealer = refusing(lambda: sealer_of(secret_key_file))
     attached = read_policy(policy) if policy else None
     _show_new(*run(database, account, new_key, sealer, name, attached), output)
@@ -127,7 +127,7 @@ def create(
 @click.option("--name", help="Of this user alone.")
 @output_option
 def list_keys(database: Location, account: str, name: str | None, output: str) -> None:
-    """The keys of an account, never their secrets."""
+    """List the access keys of an account, without their secrets."""
     found = run(database, account, identities.keys, name)
     columns = ("access_key_id", "user_name", "status", "created_at", "last_used_at")
     show(({column: getattr(key, column) for column in columns} for key in found), columns, output)
@@ -137,7 +137,7 @@ def list_keys(database: Location, account: str, name: str | None, output: str) -
 @of_account
 @click.argument("access_key_id")
 def disable(database: Location, account: str, access_key_id: str) -> None:
-    """Have a key not count until it is enabled; a running server knows within a second."""
+    """Disable an access key until it is enabled again. Running servers notice within a second."""
     run(database, account, identities.set_key_status, access_key_id, "Inactive")
 
 
@@ -145,7 +145,7 @@ def disable(database: Location, account: str, access_key_id: str) -> None:
 @of_account
 @click.argument("access_key_id")
 def enable(database: Location, account: str, access_key_id: str) -> None:
-    """Have a disabled key count again."""
+    """Enable a disabled access key."""
     run(database, account, identities.set_key_status, access_key_id, "Active")
 
 
@@ -153,7 +153,7 @@ def enable(database: Location, account: str, access_key_id: str) -> None:
 @of_account
 @click.argument("access_key_id")
 def delete(database: Location, account: str, access_key_id: str) -> None:
-    """Remove a key for good."""
+    """Delete an access key for good."""
     run(database, account, identities.delete_key, access_key_id)
 
 
@@ -164,9 +164,9 @@ def delete(database: Location, account: str, access_key_id: str) -> None:
 @click.argument("access_key_id")
 @facts_output_option
 def rotate(database: Location, secret_key_file: Path | None, account: str, access_key_id: str, output: str) -> None:
-    """Make another key for the user of a key, which goes on counting until it is deleted.
+    """Create another key for an access key's user. The old key works until it is deleted.
 
-    If the user has a second key that is disabled, the new one takes its place.
+    If the user has a second key already and it is disabled, the new key replaces it.
     """
     sealer = refusing(lambda: sealer_of(secret_key_file))
     _show_new(*run(database, account, _rotate, sealer, access_key_id), output)
@@ -180,10 +180,11 @@ def rotate(database: Location, secret_key_file: Path | None, account: str, acces
 @database_option
 @secret_key_option
 def rekey(database: Location, secret_key_file: Path | None) -> None:
-    """Put a new key into the secret key file, and keep all secrets with it from now on.
+    """Rotate the secret key, and seal all secrets with the new one.
 
-    Servers go on: they read the file again. The old key stays in the file, as its second line, for session tokens;
-    remove it when the last of them has expired, 36 hours later, and restart the servers then.
+    It is put into the secret key file. Running servers go on: they read the file again. The old key stays in the file,
+    as its second line, for session tokens; remove it after 36 hours, when the last of them has expired, and restart the
+    servers then.
     """
     if secret_key_file is None:
         raise click.UsageError("rekey needs --secret-key-file: it puts the new key there.")
@@ -229,14 +230,14 @@ def _show_new(key: AccessKey, secret: str, output: str) -> None:
 
 @click.group()
 def users() -> None:
-    """Users of an account."""
+    """Manage the users of an account."""
 
 
 @users.command("create")
 @of_account
 @click.option("--name", required=True, help="The user's name.")
 def create_user(database: Location, account: str, name: str) -> None:
-    """Make a user. The first one of an account may do everything; the others nothing, until a policy allows it."""
+    """Create a user. The first user of an account may do everything, later ones nothing until a policy allows it."""
     click.echo(run(database, account, identities.create_user, name).arn)
 
 
@@ -244,7 +245,7 @@ def create_user(database: Location, account: str, name: str) -> None:
 @of_account
 @output_option
 def list_users(database: Location, account: str, output: str) -> None:
-    """The users of an account, and their policies."""
+    """List the users of an account and their policies."""
     _show_principals(database, account, USERS, "user_name", output)
 
 
@@ -252,13 +253,13 @@ def list_users(database: Location, account: str, output: str) -> None:
 @of_account
 @click.option("--name", required=True, help="The user's name.")
 def delete_user(database: Location, account: str, name: str) -> None:
-    """Remove a user and their keys."""
+    """Delete a user and their access keys."""
     run(database, account, identities.delete_user, name)
 
 
 @click.group()
 def roles() -> None:
-    """Roles, which trusted users can assume for a while."""
+    """Manage roles, which trusted users can assume for a while."""
 
 
 @roles.command("create")
@@ -277,7 +278,8 @@ def roles() -> None:
     help="How long a session may last.",
 )
 def create_role(database: Location, account: str, name: str, trusted: Sequence[str], session_seconds: int) -> None:
-    """Make a role. It may do nothing until a policy allows it; who assumes it needs a policy for sts:AssumeRole."""
+    """Create a role, which may do nothing until a policy allows it. To assume it, a user needs a policy for
+    sts:AssumeRole."""
     click.echo(run(database, account, identities.create_role, name, trusted or (account,), session_seconds).arn)
 
 
@@ -285,7 +287,7 @@ def create_role(database: Location, account: str, name: str, trusted: Sequence[s
 @of_account
 @output_option
 def list_roles(database: Location, account: str, output: str) -> None:
-    """The roles of an account, whom they trust, and their policies."""
+    """List the roles of an account, whom they trust, and their policies."""
     _show_principals(database, account, ROLES, "role_name", output, "trusted")
 
 
@@ -293,7 +295,7 @@ def list_roles(database: Location, account: str, output: str) -> None:
 @of_account
 @click.option("--name", required=True, help="The role's name.")
 def delete_role(database: Location, account: str, name: str) -> None:
-    """Remove a role; its sessions end within a second."""
+    """Delete a role. Its sessions end within a second."""
 
     def delete(tx: Tx) -> None:
         ROLES.get(tx, name)
@@ -315,13 +317,13 @@ def _show_principals(database: Location, account: str, table: Table[Any], name: 
 
 
 def principal_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--user or --role: whose policy it is."""
+    """Add --user and --role, one of which says whose policy it is."""
     function = click.option("--role", help="The role.")(function)
     return click.option("--user", help="The user.")(function)
 
 
 def principal(user: str | None, role: str | None) -> tuple[Table[Any], str]:
-    """Where the user or the role is kept, and its name."""
+    """The table of the user or the role, and its name. Raises click.UsageError unless exactly one is given."""
     if (user is None) == (role is None):
         raise click.UsageError("Give --user or --role.")
     return (USERS, user) if user is not None else (ROLES, str(role))
@@ -329,7 +331,7 @@ def principal(user: str | None, role: str | None) -> tuple[Table[Any], str]:
 
 @click.group()
 def policies() -> None:
-    """What users and roles may do, as IAM policy documents."""
+    """Manage what users and roles may do, as IAM policy documents."""
 
 
 @policies.command()
@@ -337,7 +339,7 @@ def policies() -> None:
 @principal_options
 @click.option("--policy", required=True, help="A file, or the name of a managed policy.")
 def attach(database: Location, account: str, user: str | None, role: str | None, policy: str) -> None:
-    """Give a user or a role a policy; one of the same name is replaced."""
+    """Attach a policy to a user or a role. It replaces one of the same name."""
     table, name = principal(user, role)
     attached = read_policy(policy)
     run(database, account, identities.attach, table, name, attached)
@@ -354,7 +356,7 @@ def attach(database: Location, account: str, user: str | None, role: str | None,
 @principal_options
 @click.option("--policy", required=True, help="The policy's name, as `list` shows it.")
 def detach(database: Location, account: str, user: str | None, role: str | None, policy: str) -> None:
-    """Take a policy away from a user or a role."""
+    """Detach a policy from a user or a role."""
     table, name = principal(user, role)
     run(database, account, identities.detach, table, name, policy)
 
@@ -364,7 +366,7 @@ def detach(database: Location, account: str, user: str | None, role: str | None,
 @principal_options
 @output_option
 def list_policies(database: Location, account: str, user: str | None, role: str | None, output: str) -> None:
-    """The policies of a user or a role."""
+    """List the policies of a user or a role."""
     show(
         (
             {"policy": one.policy_name, "kind": "own" if one.document else "managed"}
@@ -380,7 +382,7 @@ def list_policies(database: Location, account: str, user: str | None, role: str 
 @principal_options
 @click.option("--policy", required=True, help="The policy's name.")
 def show_policy(database: Location, account: str, user: str | None, role: str | None, policy: str) -> None:
-    """The document of a policy of a user's or a role's."""
+    """Print the document of a policy of a user or a role."""
     for one in _principal(database, account, user, role).policies:
         if one.policy_name == policy:
             document = msgspec.json.encode(MANAGED[policy]) if one.document is None else one.document.encode()
@@ -410,7 +412,7 @@ def simulate(
     secure: bool,
     region: str,
 ) -> None:
-    """Say whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny, as the server decides it."""
+    """Tell whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny, as the server decides."""
     try:
         check_actions({"Statement": {"Action": action}}, chime_actions())
     except PolicyError as error:

@@ -1,4 +1,4 @@
-"""What an AWS account has, read through boto3."""
+"""Reads the numbers of an AWS account through boto3."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -15,18 +15,18 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 from ..domain.phone_number import IN_DELETION_QUEUE
 from ..operations.inventory import GivenConnector, GivenGroup, GivenNumber, GivenOrder
 
-logging.getLogger("botocore").setLevel(logging.WARNING)  # where it found credentials is nobody's question
+logging.getLogger("botocore").setLevel(logging.WARNING)  # nobody wants to know where it found credentials
 
 T = TypeVar("T")
 MOST_ATTEMPTS = 10
 PAGE_SIZE = 99
-"""How many are asked for at a time: as many as the API gives."""
+"""How many items are requested at a time: the most that the API returns."""
 
 _MEMBERS = {field.encode_name for field in msgspec.structs.fields(GivenNumber)}
 
 
 class AwsAccount:
-    """An account behind an endpoint. Raises click.ClickException if it cannot be asked, which says what AWS says."""
+    """An AWS account behind an endpoint. Raises click.ClickException with AWS's own message if a call fails."""
 
     def __init__(self, profile: str | None, region: str | None, endpoint_url: str | None) -> None:
         config = Config(retries={"mode": "adaptive", "total_max_attempts": MOST_ATTEMPTS})
@@ -40,7 +40,7 @@ class AwsAccount:
         self._voice, self._chime = _asked(clients)
 
     def numbers(self) -> dict[str, GivenNumber]:
-        """All numbers by E.164, those in the deletion queue too; of Amazon Chime itself, where it still answers."""
+        """All numbers by E.164, also in the deletion queue; those of the API `chime` too, where it still answers."""
         found = {}
         for listed in self._numbers_of(self._voice):
             found[listed.e164_phone_number] = listed
@@ -62,12 +62,12 @@ class AwsAccount:
         return msgspec.convert(list(listed), list[GivenConnector])
 
     def groups(self) -> list[GivenGroup]:
-        """Their groups."""
+        """The Voice Connector groups."""
         listed = _listed(self._voice.list_voice_connector_groups, "VoiceConnectorGroups")
         return msgspec.convert(list(listed), list[GivenGroup])
 
     def orders(self) -> list[GivenOrder]:
-        """The orders of phone numbers."""
+        """The phone number orders."""
         listed = _listed(self._voice.list_phone_number_orders, "PhoneNumberOrders")
         return msgspec.convert(list(listed), list[GivenOrder])
 

@@ -1,4 +1,4 @@
-"""A copy of a store, to be kept."""
+"""The command `backup`."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from .options import database_option, refusing
 @database_option
 @click.option("--force", is_flag=True, help="Replace FILE if there is one.")
 def backup(file: Path, database: Location, force: bool) -> None:
-    """Make FILE a SQLite store with all that is in a store, which may be served meanwhile."""
+    """Back up a store to FILE, a SQLite store. The store may be served meanwhile."""
     with click.progressbar(length=1, label="Backing up", file=sys.stderr) as bar:
 
         def progress(done: int, of: int) -> None:

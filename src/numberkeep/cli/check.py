@@ -1,4 +1,4 @@
-"""Whether a store is sound."""
+"""The command `check`."""
 
 import click
 
@@ -13,7 +13,7 @@ from .options import database_option, output_option, refusing, show
 @output_option
 @click.pass_context
 def check(context: click.Context, database: Location, output: str) -> None:
-    """Look for what breaks a rule in a store, which may be served meanwhile. The exit code is 1 if anything does."""
+    """Check that a store obeys all rules. It may be served meanwhile. The exit code is 1 if a rule is broken."""
     found = refusing(lambda: list(maintenance.check(database)))
     if found or output != "text":
         show((one._asdict() for one in found), Finding._fields, output)

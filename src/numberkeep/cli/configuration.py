@@ -1,6 +1,6 @@
-"""What `serve` is told, by flags, the environment and a file; and where each setting comes from.
+"""The settings of `serve`, from flags, the environment and a file; and the command that shows where each comes from.
 
-A command takes from the file what it takes from the environment: whatever is a setting of `serve` too.
+Other commands take from the file what they take from the environment: all options that `serve` has too.
 """
 
 import tomllib
@@ -24,25 +24,25 @@ _FROM = {
 
 
 def name_of(option: click.Parameter) -> str:
-    """What a setting is called in the file: the option without its dashes."""
+    """The name of a setting in the file: its option without the dashes."""
     return option.opts[0].removeprefix("--")
 
 
 def settings_of(serve: click.Command) -> dict[str, click.Option]:
-    """All settings, by name."""
+    """All settings of `serve`, by name."""
     return {name_of(option): option for option in serve.params if isinstance(option, click.Option)}
 
 
 def give_variables(serve: click.Command) -> None:
-    """Have every option of `serve` be a variable too: --admin-port is NUMBERKEEP_ADMIN_PORT."""
+    """Give every option of `serve` an environment variable: --admin-port is NUMBERKEEP_ADMIN_PORT."""
     for name, option in settings_of(serve).items():
         option.envvar = option.envvar or PREFIX + name.replace("-", "_").upper()
         option.show_envvar = True
 
 
 def defaults_of(context: click.Context, serve: click.Command, file: Path) -> dict[str, Any]:
-    """What the file says, as click's default map for the command that follows. Raises click.UsageError for what it
-    cannot say."""
+    """Read the file as click's default map for the command that follows. Raises click.UsageError for a setting that
+    does not exist or cannot have its value."""
     try:
         said = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -81,7 +81,7 @@ def _for(command: click.Command, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def like_serve(serve: click.Command, name: str, callback: Callable[..., None]) -> click.Command:
-    """A command that takes what `serve` takes, none of it required, and --output."""
+    """Make a command that takes --output and the options of `serve`, none of them required."""
     options = [copy(option) for option in serve.params]
     for option in options:
         option.required = False
@@ -89,12 +89,13 @@ def like_serve(serve: click.Command, name: str, callback: Callable[..., None]) -
 
 
 def config_of(serve: click.Command) -> click.Group:
-    """The commands about the settings of `serve`."""
+    """Make the group `config`, about the settings of `serve`."""
 
     def show_(output: str, **values: object) -> None:
-        """Every setting of `serve`, its value, and where that comes from: default, file, environment or flag.
+        """Show every setting of `serve` and where it comes from.
 
-        It takes the options of `serve`, and shows what they would make of it. Passwords are left out.
+        That is the default, a file, the environment or a flag. Takes the options of `serve`, and shows what `serve`
+        would make of them. Passwords are left out.
         """
         context = click.get_current_context()
         rows = []
@@ -110,14 +111,14 @@ def config_of(serve: click.Command) -> click.Group:
 
 
 def _shown(option: click.Option, value: object) -> object:
-    """A value as one would write it."""
+    """A value in the form in which it is given."""
     if isinstance(value, tuple):
         pair = len(value) == 2 and isinstance(value[1], int)
         return f"{value[0]}={value[1]}" if pair else [_shown(option, one) for one in value]
     if isinstance(option.type, Database) and isinstance(value, Path):
         return f"{SQLITE}{value}"
     if isinstance(value, str) and value.startswith(("postgresql://", "postgres://")):
-        from ..storage.postgres_schema import without_password  # its driver takes its time to import
+        from ..storage.postgres_schema import without_password  # its driver is slow to import
 
         return without_password(value)
     return value if value is None or isinstance(value, (int, float)) else str(value)

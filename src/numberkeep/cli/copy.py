@@ -1,4 +1,4 @@
-"""From one store to another: from a file to PostgreSQL, when one machine is not enough, or back."""
+"""The command `copy`: from a file to PostgreSQL, when one machine is not enough, or back."""
 
 import sys
 
@@ -15,7 +15,7 @@ from .options import Database, output_option, refusing, show
 @click.option("--to", "target", type=Database(), required=True, help="An empty store, or one that is yet to be made.")
 @output_option
 def copy(source: Location, target: Location, output: str) -> None:
-    """Copy a store, and compare the two; what was interrupted goes on when the same is said again."""
+    """Copy a store to another one, and compare the two. To continue an interrupted copy, run the same command again."""
     compared = refusing(lambda: _copy(source, target))
     show((one._asdict() for one in compared), Compared._fields, output)
     click.echo(f"The stores are the same: {sum(one.rows for one in compared)} rows.", err=True)

@@ -1,4 +1,4 @@
-"""The messages that went out to the operator's own systems."""
+"""The commands for the messages to the operator's own systems."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ MESSAGES_AT_ONCE = 1000
 
 @click.group()
 def deliveries() -> None:
-    """Messages to subscribers and webhook carriers."""
+    """Show and resend messages to subscribers and webhook carriers."""
 
 
 @deliveries.command("list")
@@ -41,7 +41,8 @@ def list_(
     limit: int,
     output: str,
 ) -> None:
-    """The messages about the account's numbers, the latest first: of the last seven days, and what is under way."""
+    """List the messages about the account's numbers. The latest come first: all that are still to be delivered, and the
+    others of the last seven days."""
     found: list[Delivery] = ask(database, account, messages.of_account, status, receiver, limit, failing)
     show(map(_row, found), COLUMNS, output)
     if len(found) == limit:

@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, and what to do about it."""
+"""The command `doctor`: finds what is wrong with a set-up, and says what to do about it."""
 
 import asyncio
 import errno
@@ -32,19 +32,19 @@ from ..world import World
 from .options import show
 
 LEAST_FREE_BYTES = 1024**3
-"""Less room than this on the store's disk is worth a warning."""
+"""With less free space than this on the store's disk, there is a warning."""
 MOST_SECONDS_APART = 5.0
-"""How far the clocks of the server and the database may be apart: a signature is good for five minutes."""
+"""How far the clocks of the server and the database may differ; a signature is valid for five minutes."""
 
 
 FEW_DAYS = 14
-"""A certificate that ends in so many days is worth a warning."""
+"""There is a warning about a certificate that expires within so many days."""
 
 Status = Literal["ok", "warning", "problem"]
 
 
 class Result(NamedTuple):
-    """What was looked at, and how it is."""
+    """The result of one check."""
 
     check: str
     status: Status
@@ -53,9 +53,9 @@ class Result(NamedTuple):
 
 
 def doctor(output: str, **settings: Any) -> None:
-    """Look for what is wrong with a set-up; nothing is changed. The exit code is 1 if there is a problem.
+    """Check a set-up for problems, without changing anything. The exit code is 1 if there is a problem.
 
-    It takes the options of `serve`, and looks at what `serve` would use.
+    Takes the options of `serve`, and checks what `serve` would use.
     """
     results = [result for check in _CHECKS for result in check(settings)]
     if output == "text":
@@ -106,7 +106,7 @@ def _ports(settings: dict[str, Any]) -> Iterator[Result]:
 
 
 def _answers(host: str, port: int) -> bool:
-    """Whether it is Numberkeep that answers there."""
+    """Whether Numberkeep answers at that address."""
     try:
         with socket.create_connection((host, port), 2) as connection:
             connection.sendall(f"GET /_numberkeep/health HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
@@ -156,7 +156,7 @@ def _trail(settings: dict[str, Any]) -> Iterator[Result]:
 
 
 def _private(check: str, path: Path, access: int) -> Result:
-    """Whether a file with secrets is the own user's, who can use it, and nobody else's."""
+    """Check that a file with secrets belongs to this user, who can use it, and is closed to others."""
     status = path.stat()
     if not os.access(path, access):
         return Result(check, "problem", f"{path} cannot be used by this user", "Give it to the user that serves.")
@@ -200,7 +200,7 @@ def _tls(settings: dict[str, Any]) -> Iterator[Result]:
         advice = "--tls-cert is the certificate with its chain, --tls-key its key, both in PEM."
         yield Result("certificate", "problem", f"{cert} and {key} cannot be used: {error}", advice)
         return
-    from cryptography.x509 import load_pem_x509_certificate  # it takes its time to import
+    from cryptography.x509 import load_pem_x509_certificate  # slow to import
 
     ends = load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
     left = (ends.timestamp() - World().real_seconds()) / 86400

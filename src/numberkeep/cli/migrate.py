@@ -1,4 +1,4 @@
-"""The store's schema: of which version it is, and how it becomes the newest."""
+"""The commands for the version of the store's schema."""
 
 import click
 import msgspec
@@ -12,14 +12,14 @@ from .options import database_option, facts_output_option, refusing
 
 @click.group()
 def migrate() -> None:
-    """The store's schema. A SQLite file is brought up to date when it is opened; PostgreSQL is when you say so."""
+    """Manage the store's schema. A SQLite file is migrated when it is opened, PostgreSQL only by `migrate up`."""
 
 
 @migrate.command()
 @database_option
 @facts_output_option
 def status(database: Location, output: str) -> None:
-    """The version of the store, the one that this program knows, and the migrations between the two."""
+    """Show a store's version and its pending migrations. Also shows the latest version that this program knows."""
     version = refusing(lambda: schema_version(database))
     pending = [str(one) for one in migrations() if one.version > version]
     if output == "json":
@@ -33,7 +33,7 @@ def status(database: Location, output: str) -> None:
 @migrate.command()
 @database_option
 def up(database: Location) -> None:
-    """Run the migrations that are pending. The servers of the version before go on serving meanwhile."""
+    """Run the pending migrations. Servers of the previous version go on serving meanwhile."""
     done = refusing(lambda: bring_up_to_date(database))
     for name in done:
         click.echo(f"done: {name}")

@@ -1,4 +1,4 @@
-"""The inventory at the shell."""
+"""The commands for the inventory of numbers."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -33,7 +33,7 @@ SHOWN = ("e164_phone_number", "type", "product_type", "status", "calling_name", 
 
 @click.group()
 def numbers() -> None:
-    """Phone numbers."""
+    """Show, import, export and compare phone numbers."""
 
 
 @numbers.command("list")
@@ -56,7 +56,7 @@ def numbers() -> None:
 @click.option("--limit", type=click.IntRange(1), help="How many at most.")
 @output_option
 def list_(database: Location, account: str, search: str, limit: int | None, output: str, **filters: str | None) -> None:
-    """The account's numbers in the order of E.164."""
+    """List the account's numbers in the order of E.164."""
     if search and filters["filter_name"]:
         raise click.UsageError("--search looks at what holds a number by itself: leave --filter-name out.")
     if filters["filter_value"] and not filters["filter_name"]:
@@ -89,7 +89,7 @@ def _facts(number: PhoneNumber) -> dict[str, Any]:
 @click.argument("phone_number")
 @facts_output_option
 def show_(database: Location, account: str, phone_number: str, output: str) -> None:
-    """What a number is, what it is assigned to, and what is pending of it."""
+    """Show a number, its assignment, and what is pending for it."""
 
     def look(tx: Tx) -> tuple[PhoneNumber, list[PendingChange]]:
         number = phone_numbers.get(tx, phone_number)
@@ -110,7 +110,7 @@ def _told(change: PendingChange) -> str:
 @click.argument("phone_number")
 @output_option
 def history(database: Location, account: str, phone_number: str, output: str) -> None:
-    """All that has happened to a number of the account, the latest first: what, when, by whom, by which request."""
+    """Show all changes of a number, the latest first. For each: what, when, by whom, and by which request."""
     e164 = refusing(lambda: normalize_id(phone_number))
     changes = ask(database, account, phone_numbers.history, e164)
     if not changes:
@@ -123,7 +123,7 @@ def history(database: Location, account: str, phone_number: str, output: str) ->
 
 
 def _lines_of(change: Change, *, repeat: bool) -> Iterator[dict[str, Any]]:
-    """A line for each thing that has changed; unless `repeat`, who has changed it, and when, is said once."""
+    """A line for each member that changed. Unless `repeat`, only the first line says who changed it, and when."""
     by = {"when": change.changed_at, "by": change.arn, "request": change.request_id}
     for what, (before, after) in change.change.items():
         if what != "updated_timestamp":

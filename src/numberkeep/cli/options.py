@@ -1,4 +1,4 @@
-"""What several commands have in common: where the store is, whose it is, and how answers are written."""
+"""What commands have in common: options for the store, the account and the output, and how output is written."""
 
 import csv
 import re
@@ -18,18 +18,19 @@ from ..storage.driver import StoreError
 
 SQLITE = "sqlite:///"
 TABLE_ROWS = 1000
-"""How many rows of a table are in memory at a time: columns are as wide as these need."""
+"""How many rows of a table are in memory at a time; columns are as wide as these rows need."""
 PORT = click.IntRange(0, 65535)
 T = TypeVar("T")
 
 
 def _is_postgresql(url: str) -> bool:
-    """Whether libpq understands it, and as it was meant: a password with a sign of its own ends in another part."""
-    import psycopg.conninfo  # which takes its time
+    """Whether libpq understands the URL as it was meant. If a password contains a special sign, it is cut off there,
+    and the rest ends up in another part."""
+    import psycopg.conninfo  # slow to import
 
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.Error:  # whose text may show the password
+    except psycopg.Error:  # its text may show the password
         return False
     ports = str(given.get("port", "")).split(",")
     names = f"{given.get('host', '')}{given.get('dbname', '')}"
@@ -37,7 +38,7 @@ def _is_postgresql(url: str) -> bool:
 
 
 class Postgresql(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
-    """``postgresql://...``, as libpq has it."""
+    """The type of ``postgresql://...``, as libpq understands it."""
 
     name = "URL"
     schemes = ("postgresql://", "postgres://")
@@ -56,7 +57,7 @@ class Postgresql(click.ParamType):  # type: ignore[type-arg]  # older versions t
 
 
 class Database(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
-    """``sqlite:///FILE``, an absolute FILE makes it four slashes; or ``postgresql://...``, as libpq has it."""
+    """The type of ``sqlite:///FILE`` (four slashes for an absolute FILE), or ``postgresql://...`` as for libpq."""
 
     name = "URL"
 
@@ -76,7 +77,7 @@ class Database(click.ParamType):  # type: ignore[type-arg]  # older versions tak
 
 
 class AccountId(click.ParamType):  # type: ignore[type-arg]  # older versions take no argument
-    """Twelve digits."""
+    """The type of an account id: twelve digits."""
 
     name = "ACCOUNT"
 
@@ -87,20 +88,20 @@ class AccountId(click.ParamType):  # type: ignore[type-arg]  # older versions ta
 
 
 def database_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--database, the same for every command."""
+    """Add --database, the same for every command."""
     return click.option(
         "--database",
         type=Database(),
         required=True,
         envvar=DATABASE_VARIABLE,
         show_envvar=True,
-        show_default=False,  # a configuration file's would show its password
+        show_default=False,  # the value from a configuration file could show a password
         help="Where the store is: sqlite:///FILE or postgresql://...",
     )(function)
 
 
 def secret_key_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--secret-key-file, for the commands that read or write secrets."""
+    """Add --secret-key-file, for commands that read or write secrets."""
     return click.option(
         "--secret-key-file",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -111,7 +112,7 @@ def secret_key_option(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--carriers, for who asks carriers or tells what they did."""
+    """Add --carriers, for commands that call carriers or notify subscribers."""
     return click.option(
         "--carriers",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -122,7 +123,7 @@ def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def log_format_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--log-format, for what serves."""
+    """Add --log-format, for commands that serve."""
     return click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),
@@ -132,7 +133,7 @@ def log_format_option(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def traces_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--traces, for what serves."""
+    """Add --traces, for commands that serve."""
     return click.option(
         "--traces",
         is_flag=True,
@@ -141,7 +142,7 @@ def traces_option(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def account_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--account, the same for every command."""
+    """Add --account, the same for every command."""
     return click.option(
         "--account",
         type=AccountId(),
@@ -153,17 +154,17 @@ def account_option(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def of_account(function: click.decorators.FC) -> click.decorators.FC:
-    """Where the store is, and whose part of it is meant."""
+    """Add --database and --account: the store, and the account in it."""
     return database_option(account_option(function))
 
 
 def output_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--output, the same for every command that lists something."""
+    """Add --output, the same for every command that lists things."""
     return _output("text", "json", "csv")(function)
 
 
 def facts_output_option(function: click.decorators.FC) -> click.decorators.FC:
-    """--output, the same for every command that shows one thing."""
+    """Add --output, the same for every command that shows one thing."""
     return _output("text", "json")(function)
 
 
@@ -172,7 +173,7 @@ def _output(*forms: str) -> Callable[[click.decorators.FC], click.decorators.FC]
 
 
 def refusing(act: Callable[[], T]) -> T:
-    """Call `act`; what it refuses is said in one line."""
+    """Call `act`, and turn what it refuses into an error message of one line."""
     try:
         return act()
     except (Error, StartError, StoreError) as error:
@@ -180,7 +181,7 @@ def refusing(act: Callable[[], T]) -> T:
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:
-    """Print `rows` as they come: as JSON with all that they have, or their `columns` as CSV (RFC 4180) or a table."""
+    """Print `rows` as they come: as JSON with all members, or their `columns` as CSV (RFC 4180) or as a table."""
     if output == "json":
         separator = "["
         for row in rows:
@@ -209,7 +210,7 @@ def _show_table(lines: Iterator[list[str]]) -> None:
 
 
 def show_facts(facts: Mapping[str, Any], output: str) -> None:
-    """Print what is true of one thing: as JSON, or a line for each fact."""
+    """Print the facts about one thing: as JSON, or one on each line."""
     if output == "json":
         click.echo(msgspec.json.encode(facts).decode())
         return

@@ -1,4 +1,4 @@
-"""Orders of phone numbers at the shell."""
+"""The commands for orders of phone numbers."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -28,7 +28,7 @@ FACTS = (*PhoneNumberOrder.__struct_fields__, "numbers")
 
 @click.group()
 def orders() -> None:
-    """Orders of phone numbers."""
+    """Show orders of phone numbers."""
 
 
 @orders.command("list")
@@ -36,7 +36,7 @@ def orders() -> None:
 @click.option("--limit", type=click.IntRange(1), help="How many at most.")
 @output_option
 def list_(database: Location, account: str, limit: int | None, output: str) -> None:
-    """The account's orders, the newest first."""
+    """List the account's orders, the newest first."""
     rows = map(_facts, islice(_all(database, account), limit))
     refusing(lambda: show(rows, SHOWN if output == "text" else FACTS, output))
 
@@ -58,7 +58,7 @@ def _facts(order: PhoneNumberOrder) -> dict[str, Any]:
 @click.argument("phone_number_order_id")
 @facts_output_option
 def show_(database: Location, account: str, phone_number_order_id: str, output: str) -> None:
-    """An order, and how far each of its numbers has come."""
+    """Show an order, and the progress of each of its numbers."""
 
     order = ask(database, account, phone_number_orders.get, phone_number_order_id)
     show_facts(msgspec.to_builtins(order), output)

@@ -1,4 +1,4 @@
-"""What carriers have still to do, and what they did, told by hand."""
+"""The commands for pending changes: what carriers still have to do, and what they did, entered by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ COLUMNS = ("e164_phone_number", "kind", "calling_name", "requested_at", "due_at"
 
 @click.group()
 def pending() -> None:
-    """Changes that a carrier has still to make."""
+    """Show, retry and settle changes that carriers have to make."""
 
 
 @pending.command("list")
@@ -45,8 +45,8 @@ def pending() -> None:
 def list_(
     database: Location, account: str, carriers: Path | None, carrier: str | None, asked: bool, output: str
 ) -> None:
-    """What is pending of the account's numbers: what is asked for, since when, when the carrier is asked next, and how
-    it has failed; and by --carriers, whose it is to do."""
+    """List the pending changes of the account's numbers. Shows since when they are pending, when the carrier is asked
+    next, and how it failed; with --carriers, also which carrier has to make them."""
     if carrier and not carriers:
         raise click.UsageError("--carrier needs --carriers, the file that tells which numbers it serves.")
     routing = _routing(carriers, carrier) if carriers else None
@@ -62,7 +62,7 @@ def list_(
             if routing and name:
                 row["carrier"] = name
                 if is_asked and routing.is_manual(name):
-                    row["due_at"] = None  # nobody is asked
+                    row["due_at"] = None  # no carrier is asked
             yield row
 
     refusing(lambda: show(told(), ("carrier", *COLUMNS) if carriers else COLUMNS, output))
@@ -79,7 +79,7 @@ def _routing(carriers: Path, wanted: str | None) -> Routing:
 
 
 def _all(database: Location, account: str) -> Iterator[tuple[PendingChange, PhoneNumber, Timestamp]]:
-    """Each change, with its number, and the moment at which it was read."""
+    """Each change with its number, and the time at which they were read."""
 
     def fetch(tx: Tx, after: tuple[str, str] | None, limit: int) -> list[tuple[PendingChange, PhoneNumber, Timestamp]]:
         changes = pending_changes.page(tx, after or ("", ""), limit)
@@ -94,7 +94,7 @@ def _all(database: Location, account: str) -> Iterator[tuple[PendingChange, Phon
 @click.argument("phone_number", required=False)
 @click.option("--all", "every", is_flag=True, help="Of all numbers.")
 def retry(database: Location, account: str, phone_number: str | None, every: bool) -> None:
-    """Have a carrier asked again now that has failed to answer, in place of later and later."""
+    """Retry changes whose carrier has failed to answer. It is asked now, not after longer and longer pauses."""
     if bool(phone_number) == every:
         raise click.UsageError("Name either a number or, with --all, all of them.")
     e164 = refusing(lambda: normalize_id(phone_number)) if phone_number else None
@@ -127,7 +127,7 @@ def settle(
     change: str | None,
     carriers: Path | None,
 ) -> None:
-    """Say what came of a pending change of a number, for a carrier that does not say so itself."""
+    """Record the outcome of a pending change of a number. Use it for a carrier that does not report it itself."""
     if succeeded == failed:
         raise click.UsageError("Say either --succeed or --fail.")
     if bool(reason) != failed:

@@ -1,4 +1,4 @@
-"""An AWS account's numbers: into a store, and compared with one."""
+"""The commands that read the numbers of an AWS account: into a store, or to compare them with one."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def of_aws(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Which AWS account is meant."""
+    """Add the options that say which AWS account is read."""
     for option in (
         click.option("--endpoint-url", help="Another address than AWS's own."),
         click.option("--region", help="The region that is asked; without it, the profile's."),
@@ -30,7 +30,7 @@ def of_aws(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _account(**options: str | None) -> "AwsAccount":
     try:
-        from .aws_account import AwsAccount  # boto3 takes its time, and need not be there
+        from .aws_account import AwsAccount  # boto3 is slow to import, and optional
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is not there: pip install 'numberkeep[aws]'.") from error
     return AwsAccount(**options)
@@ -41,9 +41,10 @@ def _account(**options: str | None) -> "AwsAccount":
 @of_aws
 @click.pass_context
 def pull(context: click.Context, /, database: Location, account: str, **options: str | None) -> None:
-    """Put what an AWS account has into a store: numbers, settled orders, Voice Connectors and their groups.
+    """Copy what an AWS account has into a store.
 
-    What is there already stays as it is. AWS is only read. The exit code is 1 if a number breaks a rule.
+    That is its numbers, settled orders, Voice Connectors and their groups. What the store has already is left as it is.
+    AWS is only read. The exit code is 1 if a number breaks a rule.
     """
     there = _account(**options)
     numbers, connectors, groups, orders = there.numbers(), there.connectors(), there.groups(), there.orders()
@@ -78,9 +79,9 @@ def _put(session: Session, numbers: Iterator[GivenNumber]) -> Iterator[inventory
 @output_option
 @click.pass_context
 def diff(context: click.Context, /, database: Location, account: str, output: str, **options: str | None) -> None:
-    """Compare a store (here) with an AWS account (there), number by number, but for timestamps.
+    """Compare a store with an AWS account, number by number.
 
-    The exit code is 1 if they differ.
+    Here is the store, there is AWS; timestamps are not compared. The exit code is 1 if they differ.
     """
     there = _account(**options).numbers()
 

@@ -1,4 +1,4 @@
-"""Phone numbers in files: CSV with a header, and JSON, as lines or as one array. No file is in memory as a whole."""
+"""Phone numbers in files: CSV with a header, or JSON as lines or as one array. No file is held in memory as a whole."""
 
 import csv
 import json
@@ -16,29 +16,29 @@ from ..operations.inventory import GivenNumber
 
 Format = Literal["csv", "json"]
 ERROR = "error"
-"""The column, or member, that tells which rule a row breaks; it is ignored where rows are read."""
+"""The column or member that says which rule a row breaks; it is ignored in a file that is read."""
 
 _FIELDS = {field.encode_name: field.name for field in msgspec.structs.fields(GivenNumber)}
 _ASSOCIATION = ("AssociationName", "AssociationValue", "AssociatedTimestamp")
 _NOT_WRITTEN = {"Associations", "PhoneNumberId", "PhoneNumberArn", "Country", "Type", "Capabilities"}
 COLUMNS = (*[name for name in _FIELDS if name not in _NOT_WRITTEN], *_ASSOCIATION)
-"""Those of a CSV file. What a number is assigned to by several names, a user and their account, has them in one cell,
-with a space between."""
+"""The columns of a CSV file. If a number is assigned by several names (a user and their account), they share a cell,
+separated by a space."""
 _WRITTEN = [name for column, name in _FIELDS.items() if column not in _NOT_WRITTEN]
 _KNOWN_COLUMNS = {*COLUMNS, *_NOT_WRITTEN, ERROR} - {"Associations"}
 
 _CHUNK_CHARACTERS = 65_536
 _LONGEST_ITEM_CHARACTERS = 1_048_576
 _NO_TEXT = re.compile("[\udc80-\udcff]")
-"""What stands for a byte that is not UTF-8."""
+"""Stands for a byte that is not UTF-8."""
 _GAP = re.compile(r"[\s,]*")
 
 Raw = Any
-"""A row as it stands in the file: the cells of CSV, or what JSON says."""
+"""A row as it is in the file: the cells of CSV, or a value of JSON."""
 
 
 def format_of(path: Path, given: str | None) -> Format:
-    """Which format a file has: the one that is `given`, or what its name says."""
+    """The format of a file: the one that is `given`, or the one that its name says."""
     if given:
         return "csv" if given == "csv" else "json"
     suffix = path.suffix.lower()
@@ -50,31 +50,31 @@ def format_of(path: Path, given: str | None) -> Format:
 
 
 class Reader(ABC):
-    """The rows of a file. Raises click.ClickException for one that cannot be read on."""
+    """Reads the rows of a file. Raises click.ClickException if the file cannot be read any further."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     @abstractmethod
     def rows(self) -> Iterator[Raw]:
-        """Each as it stands in the file."""
+        """Each row as it is in the file."""
 
     @abstractmethod
     def parse(self, raw: Raw) -> GivenNumber:
-        """What a row says. Raises ValueError, which tells what is wrong with it."""
+        """The number that a row describes. Raises ValueError, which says what is wrong with the row."""
 
     @abstractmethod
     def errors_to(self, path: Path) -> "Errors":
-        """Where rows are kept that break a rule, in the same format."""
+        """A file, in the same format, for the rows that break a rule."""
 
     @property
     def position(self) -> int:
-        """How many bytes of the file have been read; 0 of a pipe, which does not know."""
+        """How many bytes of the file have been read; 0 for a pipe, where this is unknown."""
         return self._file.tell() if self._file.seekable() else 0
 
 
 class CsvReader(Reader):
-    """CSV whose header names members of PhoneNumber, in any order; an empty cell says nothing."""
+    """Reads CSV whose header names members of PhoneNumber, in any order; an empty cell is ignored."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -130,16 +130,16 @@ def _associations(names: Sequence[str], values: Sequence[str], timestamps: Seque
 
 
 class _Unread(str):
-    """A line that is no JSON, with another sign for what is not UTF-8, which JSON cannot hold."""
+    """A line that is not JSON. Bytes that are not UTF-8, which JSON cannot hold, are replaced by another sign."""
 
 
 class JsonReader(Reader):
-    """JSON: objects like PhoneNumber, one on each line, or an array of them."""
+    """Reads JSON: objects like PhoneNumber, one on each line, or one array of them."""
 
     def rows(self) -> Iterator[Any]:
         first = self._file.peek(_CHUNK_CHARACTERS).lstrip()  # type: ignore[attr-defined]
         if first.startswith(b"["):
-            self._text = TextIOWrapper(self._file, "utf-8")  # which closes the file when it goes
+            self._text = TextIOWrapper(self._file, "utf-8")  # it closes the file when it is collected
             yield from _items(self._text)
             return
         for line in self._file:
@@ -160,7 +160,7 @@ class JsonReader(Reader):
 
 
 def _items(text: TextIO) -> Iterator[Any]:
-    """What is in an array, which is read by and by."""
+    """The items of an array, which is read piece by piece."""
     decode = json.JSONDecoder().raw_decode
     buffer, place = _more_of(text), 0
     place = buffer.index("[") + 1
@@ -190,19 +190,19 @@ def _more_of(text: TextIO) -> str:
 
 
 def reader_of(file: BinaryIO, format: Format) -> Reader:
-    """Reads a file of that format."""
+    """Make a reader for a file of that format."""
     return CsvReader(file) if format == "csv" else JsonReader(file)
 
 
 class Errors(ABC):
-    """A file of the rows that break a rule, which is made when there is one."""
+    """A file for the rows that break a rule; it is created with the first of them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[str] | None = None
 
     def write(self, raw: Raw, error: str) -> None:
-        """Keep a row as it was, with what is wrong with it."""
+        """Write a row as it was, with what is wrong with it."""
         if self._file is None:
             self._file = self.path.open("w", encoding="utf-8", newline="", errors="surrogateescape")
             self._begin(self._file)
@@ -243,7 +243,7 @@ class _JsonErrors(Errors):
 
 
 def write(file: IO[str], numbers: Iterator[GivenNumber], format: Format) -> int:
-    """Write numbers as `Reader` reads them; JSON as lines. How many there were."""
+    """Write numbers in the form that `Reader` reads, JSON as lines. Returns how many there were."""
     count = 0
     if format == "json":
         for count, number in enumerate(numbers, 1):  # noqa: B007

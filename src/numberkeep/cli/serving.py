@@ -1,4 +1,4 @@
-"""A program that serves: from its first word to the signal that ends it."""
+"""Runs a service from its start to the signal that ends it."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Serve until told to stop, by several processes if there shall be several. Raises click.ClickException."""
+    """Serve until told to stop, with several processes if the settings ask for them. Raises click.ClickException."""
     if settings.workers > 1 and settings.seat is None:
         _supervise(settings)
     else:
@@ -38,7 +38,7 @@ def _run(settings: Settings) -> None:
 
 
 def _failure(settings: Settings, text: str) -> Exception:
-    """Ends the program, and says why in the format that was asked for."""
+    """Return the exception that ends the program; the reason is shown in the chosen log format."""
     if settings.log_format == "text":
         return click.ClickException(text)
     log.error("%s", text)
@@ -47,7 +47,7 @@ def _failure(settings: Settings, text: str) -> Exception:
 
 def _say(settings: Settings, text: str) -> None:
     if settings.log_format == "text":
-        click.echo(text, err=not settings.dev)  # what serve says on standard output is the trail
+        click.echo(text, err=not settings.dev)  # the standard output of serve is for the trail
     else:
         for line in text.splitlines():
             log.info("%s", line)
@@ -57,7 +57,7 @@ def _supervise(settings: Settings) -> None:
     logs.configure(settings.log_format)
     try:
         with ExitStack() as stack:
-            listen(settings.host, settings.port, "--port").close()  # or other servers' workers would share it
+            listen(settings.host, settings.port, "--port").close()  # or workers of another server could share it
             first = stack.enter_context(listen(settings.host, settings.port, "--port", shared=True))
             port = first.getsockname()[1]
             others = [listen(settings.host, port, "--port", shared=True) for _ in range(settings.workers - 1)]
@@ -75,7 +75,7 @@ def _supervise(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    gc.disable()  # what the start makes stays
+    gc.disable()  # objects that the start creates stay
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     replaced = False
@@ -88,18 +88,18 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     reloading = asyncio.Event()
-    loop.add_signal_handler(signal.SIGHUP, reloading.set)  # else it would end a process that is about to serve
+    loop.add_signal_handler(signal.SIGHUP, reloading.set)  # otherwise the signal would end a process that is starting
     async with App(settings) as running:
         loop.add_signal_handler(signal.SIGHUP, running.reload)
         if reloading.is_set():
             running.reload()
-        # Collecting garbage need not look at it again, nor so often.
+        # The garbage collector need not look at these objects again, nor run so often.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
         if settings.seat:
             lifeline = socket.socket(fileno=settings.seat.lifeline_fd)
-            loop.add_reader(lifeline, stopped.set)  # there is nothing to read but that the supervisor has gone
+            loop.add_reader(lifeline, stopped.set)  # readable only when the supervisor has gone
             loop.add_signal_handler(REPLACED, replace)
             lifeline.sendall(READY)
         else:

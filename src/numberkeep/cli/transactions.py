@@ -1,4 +1,4 @@
-"""What most commands do: one transaction on an account's part of a store."""
+"""Runs one transaction on an account's part of a store, as most commands do."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +12,10 @@ T = TypeVar("T")
 
 
 def run(database: Location, account_id: str, function: Callable[..., T], *args: Any, carriers: Path | None = None) -> T:
-    """Run ``function(tx, ...)`` on the store, which is made if it is absent; what it refuses is said in one line.
+    """Run ``function(tx, ...)`` on the store, which is created if absent; a refusal becomes an error message of one
+    line.
 
-    Subscribers are told of what it does, as `open_session` has it.
+    Subscribers are notified of the changes, as by `open_session`.
     """
 
     def once() -> T:
@@ -25,7 +26,7 @@ def run(database: Location, account_id: str, function: Callable[..., T], *args: 
 
 
 def ask(database: Location, account_id: str, function: Callable[..., T], *args: Any) -> T:
-    """`run` for what writes nothing, and makes no store."""
+    """Like `run`, for a function that writes nothing; creates no store."""
 
     def once() -> T:
         with open_session(database, account_id) as session:

@@ -1,4 +1,4 @@
-"""Numbers out of a store into a file, and out of a file into a store."""
+"""The commands that export numbers to a file, and import them from one."""
 
 import os
 import re
@@ -25,7 +25,7 @@ from .options import carriers_option, of_account, refusing
 from .rows import Errors, Format, Raw, Reader
 
 BATCH_ROWS = 500
-"""How many rows are imported in one transaction, for which others who write have to wait."""
+"""How many rows are imported in one transaction, during which other writers wait."""
 
 format_option = click.option(
     "--format", type=click.Choice(get_args(Format)), help="What the file is, if its name does not say so."
@@ -37,9 +37,9 @@ format_option = click.option(
 @click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Where to; without it, standard output.")
 @format_option
 def export(database: Location, account: str, file: Path | None, format: str | None) -> None:
-    """Write all numbers of the account, those in the deletion queue too, as `numbers import` reads them.
+    """Export all numbers of the account. This includes those in the deletion queue; `numbers import` reads the result.
 
-    JSON is one object on each line. Without a file, and so without a name, it is CSV.
+    JSON is one object on each line. Without --file, the format is CSV unless --format says otherwise.
     """
     wanted = rows.format_of(file, format) if file else rows.format_of(Path(".csv"), format or "csv")
 
@@ -60,7 +60,7 @@ def export(database: Location, account: str, file: Path | None, format: str | No
 
 @contextmanager
 def _written(file: Path) -> Iterator[TextIO]:
-    """A file that takes the place of `file` once all is in it; what is no regular file is written as it is."""
+    """A file that replaces `file` once it is complete; a device or a pipe is written directly."""
     file = file.resolve()
     if file.exists() and not file.is_file():
         with file.open("w", encoding="utf-8", newline="") as target:
@@ -80,7 +80,7 @@ def _written(file: Path) -> Iterator[TextIO]:
 
 
 def every(session: Session) -> Iterator[PhoneNumber]:
-    """All numbers of the account, those in the deletion queue too."""
+    """All numbers of the account, including those in the deletion queue."""
     nothing: dict[str, Any] = dict.fromkeys(("status", "product_type", "filter_name", "filter_value"))
 
     def fetch(tx: Tx, after: str | None, limit: int) -> list[PhoneNumber]:
@@ -112,12 +112,13 @@ def import_(
     errors_path: Path | None,
     carriers: Path | None,
 ) -> None:
-    """Put the numbers of FILE into the account's inventory; those that are there already, as FILE has them, stay.
+    """Import the numbers in FILE into the account's inventory. Those that are there already, as in FILE, are left
+    alone.
 
-    FILE is - for standard input; --format says what that is.
+    FILE is - for standard input, which needs --format.
 
-    What was interrupted goes on when the same is said again. Rows that break a rule are written to a file of their
-    own, which can be mended and imported; the exit code is 1 if there are any.
+    To continue an interrupted import, run the same command again. Rows that break a rule are written to a file of their
+    own, to be corrected and imported; the exit code is 1 if there are any.
     """
     wanted = rows.format_of(file, format)
     is_file = file.is_file() and not str(file).startswith(("/dev/", "/proc/"))
@@ -153,7 +154,7 @@ def import_(
 
 
 def _errors_beside(file: Path, format: Format) -> Path:
-    """A file that is not there yet: somebody may be mending those of an earlier import."""
+    """A file that does not exist yet, since somebody may be correcting the rows of an earlier import."""
     ending = "csv" if format == "csv" else "jsonl"
     names = chain([f"{file.name}.errors"], (f"{file.name}.errors-{n}" for n in count(2)))
     return next(path for name in names if not (path := file.with_name(f"{name}.{ending}")).exists())
@@ -196,7 +197,7 @@ def _outcomes(session: Session, reader: Reader, batch: Sequence[Raw], dry_run: b
 
 
 def put_batch(session: Session, given: Sequence[GivenNumber], dry_run: bool = False) -> list[Outcome]:
-    """Put numbers into the account's inventory, and tell of each what became of it."""
+    """Put numbers into the account's inventory, and return the outcome for each."""
 
     def put(tx: Tx, numbers: Sequence[GivenNumber]) -> list[Outcome]:
         return inventory.put(tx, numbers, dry_run=dry_run)
@@ -204,7 +205,7 @@ def put_batch(session: Session, given: Sequence[GivenNumber], dry_run: bool = Fa
     run = session.ask if dry_run else session.transact
     try:
         return run(put, given)
-    except (BadRequest, ServiceFailure) as error:  # of one of them, for none of the others
+    except (BadRequest, ServiceFailure) as error:  # about one of them; the others may be valid
         if len(given) == 1:
             return [BadRequest(str(error))]
         return [outcome for one in given for outcome in put_batch(session, [one], dry_run)]
@@ -218,7 +219,7 @@ _NAMES = {"ProductType": ProductType, "Status": Status, "CallingNameStatus": Cal
 
 
 def _why(error: ValueError) -> str:
-    """What is wrong with a row; of a name that is none, those that there are."""
+    """What is wrong with a row; if a name is not valid, also which names are."""
     text = str(error)
     for member, rule in _RULES.items():
         if f"`$.{member}`" in text:

@@ -1,7 +1,7 @@
 """The web console: pages for people, on the admin port.
 
-They are drawn here and need no build step; htmx renews parts of them, and without it they are links and forms. What
-they change they ask of the API (`calls`); what they show they read in surveys, so that nobody waits for them.
+Pages are rendered here and need no build step. htmx refreshes parts of them; without it they are plain links and forms.
+Changes are requests to the API (see `calls`); data is read in surveys, so that no other request waits for a page.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ _STATIC = Path(__file__).with_name("static")
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The paths of all pages."""
+    """The routes of all pages."""
 
     def get(path: str, handler: Handler, action: str = "") -> Route:
         return Route(path, console.page(handler, action), methods=["GET"])
@@ -67,7 +67,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def no_page(console: Console, request: Request) -> Response:
-    """What is answered to who asks for a page that is not there; who has not signed in is not told which are."""
+    """The answer to a request for a page that does not exist. Without signing in, nobody learns which pages do."""
 
     async def tell(visit: Visit) -> Response:
         return visit.refused(404, f"There is no page {visit.request.url.path}.")

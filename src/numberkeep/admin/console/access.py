@@ -1,4 +1,4 @@
-"""Access: who may sign requests, with which keys, and what they may do. Never a secret."""
+"""The page Access: who may sign requests, with which keys, and what they may do. It shows no secrets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ PAGE_USERS = 100
 
 
 class Known(Struct, frozen=True):
-    """Some users of an account with their keys, and its roles."""
+    """A page of an account's users, with their keys, and its roles."""
 
     users: list[User]
     keys: Mapping[str, Sequence[AccessKey]]
@@ -27,7 +27,7 @@ class Known(Struct, frozen=True):
 
 
 async def show(visit: Visit) -> Response:
-    """Users, keys, roles and policies."""
+    """Show users, keys, roles and policies."""
     known = await visit.survey(_know, visit.query("after"))
     return visit.page("access.html", title="Access", known=known, document=_document)
 
@@ -44,6 +44,6 @@ def _know(tx: Tx, after: str) -> Known:
 
 
 def _document(policy: AttachedPolicy) -> str:
-    """What a policy says."""
+    """The text of a policy's document."""
     document: Any = MANAGED[policy.policy_name] if policy.document is None else msgspec.json.decode(policy.document)
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()

@@ -1,4 +1,4 @@
-"""What the console changes, it asks of the API as any client does: the same checks, policies, trail and faults."""
+"""Makes the console's changes through the API, like any client: the same checks, policies, trail and faults."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -23,20 +23,20 @@ from ...storage.driver import Driver
 
 USER_AGENT = "numberkeep-console"
 SOURCE = "numberkeep"
-"""What the trail calls the service that takes what the API does not."""
+"""The name, in the trail, of the service that handles what the API has no operation for."""
 SETTLE = "SettlePendingChange"
 
 
 class Answer(Struct, frozen=True):
-    """What the API has answered."""
+    """An answer of the API."""
 
     status: int
     body: dict[str, Any]
-    """By AWS's names."""
+    """Named as AWS names them."""
 
     @property
     def refusal(self) -> str:
-        """The rule that the call broke; empty if it was done."""
+        """Why the call was refused; empty if it was done."""
         if 200 <= self.status < 300:
             return ""
         if not self.status:
@@ -51,7 +51,7 @@ class Handler(Protocol):
 
 
 ApiOf = Callable[[Callable[[Request], Identity]], Handler]
-"""The API, whose callers are told by a function."""
+"""Makes the API, given the function that identifies its callers."""
 
 
 class Calls:
@@ -62,18 +62,18 @@ class Calls:
         self._operations = operations
 
     def is_of_resource(self, operation: str) -> bool:
-        """Whether a policy can name what an operation is about, so that only a request tells whether it is allowed."""
+        """Whether policies can name an operation's resource: only a request can then tell whether it is allowed."""
         return self._operations[operation].resource is not None
 
     async def call(self, identity: Identity, source_ip: str, secure: bool, name: str, **members: Any) -> Answer:
-        """Call the operation of that name with its `members`, by AWS's names, as `identity`."""
+        """Call an operation with its `members` (by AWS's names) as `identity`."""
         request = request_of(self._operations[name], members, source_ip, secure)
         return await _ask(self._api_of(lambda _: identity), request)
 
 
 class Settlements:
-    """Takes what somebody says came of a pending change. The API has no operation for that; it is asked for, refused
-    and recorded like one all the same."""
+    """Settles pending changes with an outcome that a person gives. The API has no operation for that, but it is
+    requested, refused and recorded like one."""
 
     def __init__(
         self,
@@ -83,8 +83,8 @@ class Settlements:
         watched: Callable[[Any], Handler],
         is_behind: Callable[[], bool] | None,
     ) -> None:
-        """`watched` has requests seen on their way, as those to the API are; while the trail `is_behind`, nothing is
-        settled."""
+        """`watched` wraps an API so that requests are logged and traced like others. While the trail `is_behind`,
+        nothing is settled."""
         self._storage = storage
         self._observers = observers
         self._new_id = new_id
@@ -94,7 +94,7 @@ class Settlements:
     async def settle(
         self, identity: Identity, source_ip: str, secure: bool, e164: str, answer: Done | Refused, id: str, denied: str
     ) -> Answer:
-        """Settle the change of that `id`, unless it is `denied`, which says why."""
+        """Settle the change with that `id`; if `denied` is not empty, refuse it for that reason."""
 
         def handle(request: Request, reply: Reply) -> None:
             if self._is_behind and self._is_behind():
@@ -132,7 +132,7 @@ async def _ask(api: Handler, request: Request) -> Answer:
 
 
 def request_of(operation: Operation, members: Mapping[str, Any], source_ip: str, secure: bool) -> Request:
-    """The request for an operation with its `members`; what is None is left out."""
+    """Make the request for an operation with its `members`; those that are None are left out."""
     left = {name: value for name, value in members.items() if value is not None}
     path, _, query = operation.uri.partition("?")
     for place, member in operation.uri_members.items():

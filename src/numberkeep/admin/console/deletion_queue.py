@@ -1,4 +1,4 @@
-"""The deletion queue: what leaves the account, when, and how it is kept."""
+"""The page Deletion queue: which numbers will leave the account, when, and how to keep them."""
 
 from starlette.responses import Response
 
@@ -12,7 +12,7 @@ from .visit import Visit
 
 
 async def show(visit: Visit) -> Response:
-    """The numbers in it, the one that leaves first before the others."""
+    """Show the numbers in the queue; the first one to leave comes first."""
     time, _, e164 = visit.query("after").partition(" ")
     numbers, now = await visit.survey(_page, (time, e164))
     numbers, has_after = numbers[:PAGE_NUMBERS], len(numbers) > PAGE_NUMBERS
@@ -32,7 +32,7 @@ def _page(tx: Tx, after: tuple[str, str]) -> tuple[list[PhoneNumber], Timestamp]
 
 
 async def restore(visit: Visit) -> Response:
-    """Take the selected numbers out of it, and tell of each what came of it."""
+    """Restore the selected numbers, and show the result for each."""
     results = []
     for e164 in selected_numbers(visit):
         answer = await visit.call("RestorePhoneNumber", PhoneNumberId=e164)

@@ -1,4 +1,4 @@
-"""Dev: turn the clock, ask for faults, take and restore snapshots. The controls of /_numberkeep/, as buttons."""
+"""The page Dev: buttons for the controls of /_numberkeep/: the clock, faults, and snapshots."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,11 +12,11 @@ from ..faults import ANY, CARRIER_FAULTS, CHANGES, DROPS, Fault
 from .visit import Visit
 
 TURNS = ("1h", "24h", "72h", "7d")
-"""How far the clock is turned by a button."""
+"""How far the buttons move the clock."""
 
 
 async def show(visit: Visit) -> Response:
-    """The controls."""
+    """Show the controls."""
     return _show(visit)
 
 

@@ -1,5 +1,5 @@
-"""What stands before every request to the admin port: in dev, whose name it came by; on every page, what a browser may
-do with it."""
+"""Guards every request to the admin port: in dev by its Host header, always by a time limit and by headers that
+restrict what a browser does with a page."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_SECONDS = 30
-"""How long a body may take to arrive; then its sender counts as gone."""
+"""How long a body may take to arrive; after that its sender counts as gone."""
 _LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.I)
 
 PAGE_HEADERS = (
@@ -26,16 +26,16 @@ PAGE_HEADERS = (
 
 
 class Guard:
-    """An application behind its door."""
+    """Wraps an ASGI application."""
 
     def __init__(self, app: ASGIApp, *, loopback_only: bool) -> None:
-        """`loopback_only`: a request must name this machine as its host. A web page whose own name was made to point
-        here, which a browser would let read every answer, does not."""
+        """With `loopback_only`, the Host of a request must be this machine. This keeps out web pages whose own name
+        resolves to this machine, to which a browser would show every answer."""
         self._app = app
         self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Handle a request, as ASGI specifies."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""A number: what it is, what happened to it, and what can be done to it now."""
+"""The page of one number: what it is, what happened to it, and what can be done with it now."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,17 +22,17 @@ from .calls import Answer
 from .visit import Visit
 
 MOST_CHANGES = 200
-"""Of the history, that are shown."""
+"""How many changes of the history are shown."""
 MOST_HOLDERS = 100
-"""Voice Connectors, and groups, to choose from."""
+"""How many Voice Connectors, and how many groups, there are to choose from."""
 
 
 class Known(Struct, frozen=True):
-    """All that there is to know of a number."""
+    """All that there is to know about a number."""
 
     e164: str
     number: PhoneNumber | None
-    """None if it has left the account."""
+    """None if the number has left the account."""
     pending: list[PendingChange]
     history: list[Change]
     connectors: list[VoiceConnector]
@@ -56,7 +56,7 @@ def _know(tx: Tx, e164: str) -> Known:
 
 
 async def show(visit: Visit) -> Response:
-    """The number."""
+    """Show the number."""
     return await _show(visit, normalize_id(visit.request.path_params["e164"]))
 
 
@@ -93,7 +93,7 @@ def _reasons(visit: Visit, number: PhoneNumber, now: Timestamp) -> dict[str, Any
 
 
 def _holder(number: PhoneNumber) -> Association | None:
-    """What an action of the number's own can take it away from."""
+    """The association that the number can be released from on its own page; None if there is none."""
     return next((one for one in number.associations if one.name in _FREE), None)
 
 
@@ -104,7 +104,7 @@ def _why_not_unassign(number: PhoneNumber) -> str:
 
 
 async def change(visit: Visit) -> Response:
-    """Do one thing to it."""
+    """Carry out one action on the number."""
     e164 = normalize_id(visit.request.path_params["e164"])
     action = _ACTIONS.get(visit.request.path_params["action"])
     if action is None:
@@ -118,7 +118,7 @@ async def change(visit: Visit) -> Response:
 
 
 Done = tuple[Answer, str]
-"""What was answered, and what to tell if it was done."""
+"""The API's answer, and what to say if it succeeded."""
 
 
 async def _product_type(visit: Visit, e164: str) -> Done:
@@ -177,7 +177,7 @@ _FREE: dict[str, Callable[[Mapping[str, str], str], tuple[str, dict[str, Any]]]]
         {"AccountId": held_by["AccountId"], "UserId": held_by["UserId"]},
     ),
 }
-"""By what holds a number: the call that takes it away."""
+"""By the name of an association: the call that removes it."""
 
 _ACTIONS = {
     "product-type": _product_type,

@@ -1,4 +1,4 @@
-"""Numbers: find them, and change many."""
+"""The page Numbers: find numbers, and change many at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,14 +26,14 @@ from .possible import (
 from .visit import Visit
 
 PAGE_NUMBERS = BATCH_PHONE_NUMBERS
-"""Numbers on a page: so many can be changed by one request."""
+"""How many numbers are on a page: as many as one request can change."""
 STATUSES = tuple(dict.fromkeys(status for status, _ in MOVES))
 TYPES = ("Local", "TollFree")
 COUNTRIES = tuple(country for country, _ in supported_countries("SipMediaApplicationDialIn"))
 
 
 class Page(Struct, frozen=True):
-    """Some of the numbers that were looked for."""
+    """A page of the numbers that were found."""
 
     numbers: list[PhoneNumber]
     has_before: bool
@@ -41,7 +41,7 @@ class Page(Struct, frozen=True):
 
 
 async def show(visit: Visit) -> Response:
-    """The numbers that are looked for, a page of them."""
+    """Show a page of the numbers that match a search."""
     search = Search(**{name: visit.query(name).strip() for name in Search.__struct_fields__})
     found, counts = await asyncio.gather(
         visit.survey(_look, search, visit.query("after"), visit.query("before")), visit.survey(inventory.counts)
@@ -49,7 +49,7 @@ async def show(visit: Visit) -> Response:
     wanted = {name: value for name in Search.__struct_fields__ if (value := getattr(search, name))}
 
     def address(**more: str) -> str:
-        """Where these numbers are, but for what `more` says."""
+        """The address of these numbers, with the parameters in `more` changed."""
         return "/numbers?" + urlencode({name: value for name, value in {**wanted, **more}.items() if value})
 
     return visit.page(
@@ -78,11 +78,11 @@ def _look(tx: Tx, search: Search, after: str, before: str) -> Page:
 
 
 class Kind(Struct, frozen=True):
-    """Something that can be done to many numbers."""
+    """A change that can be made to many numbers."""
 
     operation: str
     member: str
-    """Of the number's request that holds the new value; empty if there is none."""
+    """The member of each number's request item that holds the new value; empty if there is none."""
     done: str
     why_not: Callable[[PhoneNumber, Timestamp], str]
 
@@ -103,7 +103,7 @@ KINDS = {
 
 
 async def selected(visit: Visit) -> Response:
-    """What can be done to the numbers that were selected."""
+    """Show what can be done with the selected numbers."""
     e164s = selected_numbers(visit)
     numbers, now = await visit.survey(_several, e164s)
     ways: dict[str, dict[str, Any]] = {}
@@ -126,7 +126,7 @@ def _several(tx: Tx, e164s: list[str]) -> tuple[list[PhoneNumber], Timestamp]:
 
 
 async def change(visit: Visit) -> Response:
-    """Change the numbers that were selected, and tell of each what came of it."""
+    """Change the selected numbers, and show the result for each."""
     kind = KINDS.get(visit.text("change"))
     if kind is None:
         raise BadRequest(f"A change is one of {', '.join(KINDS)}.")
@@ -149,7 +149,7 @@ async def change(visit: Visit) -> Response:
 
 
 def selected_numbers(visit: Visit) -> list[str]:
-    """The numbers that are ticked in a form. Raises BadRequest for none, or too many."""
+    """The numbers that are selected in a form. Raises BadRequest if there are none, or too many."""
     e164s = list(dict.fromkeys(normalize_id(e164) for e164 in visit.form.get("number", ())))
     if not 1 <= len(e164s) <= PAGE_NUMBERS:
         raise BadRequest(f"Select 1 to {PAGE_NUMBERS} numbers; {len(e164s)} are selected.")

@@ -1,4 +1,4 @@
-"""Orders: search the pool, pick, order, and watch it settle."""
+"""The pages for orders: search for numbers, select some, order them, and watch the order settle."""
 
 from urllib.parse import urlencode
 
@@ -21,11 +21,11 @@ FILTERS = {
     "state": "State",
     "toll_free_prefix": "TollFreePrefix",
 }
-"""What numbers for sale are looked for by: the form's name, and AWS's."""
+"""The filters for numbers for sale: their names in the form, and AWS's."""
 
 
 async def show(visit: Visit) -> Response:
-    """The orders, the newest first."""
+    """Show the orders, the newest first."""
     time, _, id = visit.query("before").partition(" ")
     orders = await visit.survey(_page, (time, id) if id else None)
     return visit.page(
@@ -42,7 +42,7 @@ def _page(tx: Tx, before: tuple[str, str] | None) -> list[PhoneNumberOrder]:
 
 
 async def new(visit: Visit) -> Response:
-    """Numbers that are for sale, and the order."""
+    """Show the numbers that are for sale, and the form for an order."""
     return await _offer(visit)
 
 
@@ -77,7 +77,7 @@ async def _offer(visit: Visit, wrong: str = "") -> Response:
 
 
 async def create(visit: Visit) -> Response:
-    """Order the numbers that were picked."""
+    """Order the selected numbers."""
     picked = [*visit.form.get("number", ()), *visit.text("others").replace(",", " ").split()]
     answer = await visit.call(
         "CreatePhoneNumberOrder",
@@ -91,6 +91,6 @@ async def create(visit: Visit) -> Response:
 
 
 async def order(visit: Visit) -> Response:
-    """One order, and how far it has come."""
+    """Show one order and its progress."""
     found = await visit.survey(phone_number_orders.get, visit.request.path_params["id"])
     return visit.page("order.html", title="Order", order=found)

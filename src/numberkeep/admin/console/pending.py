@@ -1,4 +1,4 @@
-"""What carriers have to do now; and, for one that does not say so itself, what came of it."""
+"""The page Pending: what carriers have to do now, and where a person enters the outcome for one that cannot."""
 
 from starlette.responses import Response
 
@@ -18,14 +18,14 @@ from .visit import Visit
 PAGE_CHANGES = 50
 ROWS_AT_ONCE = 500
 SETTLE = f"{calls.SOURCE}:{calls.SETTLE}"
-"""What policies call to say what came of a change, for which the API has no operation."""
+"""The action, in policies, of giving the outcome of a change: the API has no operation for it."""
 
 Waiting = tuple[PendingChange, PhoneNumber, str]
 """A change, its number, and the name of its carrier."""
 
 
 async def show(visit: Visit) -> Response:
-    """What is pending, number by number."""
+    """Show what is pending, in the order of the numbers."""
     return await _show(visit)
 
 
@@ -52,7 +52,7 @@ async def _show(visit: Visit, wrong: str = "") -> Response:
 
 
 def _page(tx: Tx, routing: Routing, carrier: str, after: tuple[str, str]) -> tuple[list[Waiting], Timestamp]:
-    """One more than a page has, if there are so many."""
+    """The changes of a page, and one more if there is one."""
     found: list[Waiting] = []
     while len(found) <= PAGE_CHANGES and (changes := pending_changes.page(tx, after, ROWS_AT_ONCE)):
         for change, number in pending_changes.with_numbers(tx, changes):
@@ -68,13 +68,13 @@ def _denied(visit: Visit) -> str:
 
 
 async def settle(visit: Visit) -> Response:
-    """Say what came of a change."""
+    """Settle a change with the outcome in the form."""
     try:
         e164, reason = normalize_id(visit.text("number")), visit.text("reason").strip()
         has_failed = visit.text("outcome") == "failed"
         if has_failed and not reason:
             raise BadRequest("Say why it has failed: this is kept in the number's history.")
-        if reason and not has_failed:  # who has written why it has failed, and pressed Enter
+        if reason and not has_failed:  # somebody wrote why it failed, and pressed Enter
             raise BadRequest("What is done has no reason. Leave it empty, or say that it has failed.")
     except BadRequest as error:
         return await _show(visit, str(error))

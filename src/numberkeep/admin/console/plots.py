@@ -1,4 +1,4 @@
-"""Plots as the pages draw them: where in a picture each column and each line is, and the same figures as a table."""
+"""Plots for the pages: the place of every column and line in the picture, and the same figures as a table."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil, floor, log10
@@ -10,20 +10,20 @@ T = TypeVar("T")
 
 WIDTH, HEIGHT = 720, 240
 LEFT, RIGHT, TOP, BOTTOM = 64, 8, 10, 24
-"""What is kept free around the figures, for the scales."""
+"""The margins around the figures, for the scales."""
 MOST_STEPS = 5
 """Of the scale at the left."""
 LABEL = 80
-"""What a label below takes."""
+"""The width of a label below the picture."""
 FEWEST_MOMENTS = 30
-"""For how many there is room at least."""
+"""There is always room for this many moments."""
 
 Figures = Mapping[str, tuple[int, Sequence[T]]]
-"""Each series by its name: its colour, which the style sheet has, and a figure for each moment."""
+"""By the name of each series: the number of its colour in the style sheet, and one figure for each moment."""
 
 
 class Bar(Struct, frozen=True):
-    """One figure as a piece of a column."""
+    """One figure, as a segment of a column."""
 
     colour: int
     x: float
@@ -34,25 +34,25 @@ class Bar(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """Figures that follow each other."""
+    """Consecutive figures of a series."""
 
     colour: int
     points: str
-    """As SVG has them."""
+    """In the syntax of SVG."""
 
 
 class Plot(Struct, frozen=True):
-    """A picture."""
+    """A picture of some figures, and the figures themselves."""
 
     title: str
     scale: Sequence[tuple[float, str]]
-    """How high a figure stands."""
+    """The marks at the left: height and text."""
     labels: Sequence[tuple[float, str]]
-    """Where a moment stands."""
+    """The marks below: place and moment."""
     series: Sequence[tuple[str, int]]
-    """Name and colour."""
+    """The name and colour of each series."""
     rows: Sequence[tuple[str, Sequence[str]]]
-    """The figures in words: of each moment, by series."""
+    """The figures as text: for each moment, one of each series."""
     bars: Sequence[Bar] = ()
     lines: Sequence[Line] = ()
     width: int = WIDTH
@@ -61,7 +61,7 @@ class Plot(Struct, frozen=True):
 
 
 def columns(title: str, moments: Sequence[str], figures: Figures[int]) -> Plot:
-    """A column for each moment, in which the series stand on each other."""
+    """Plot a column for each moment, in which the series are stacked."""
     heights = map(sum, zip(*(values for _, values in figures.values()), strict=True))
     step = _step_of(max(heights, default=0), whole=True)
     width = _width_of(moments)
@@ -80,7 +80,7 @@ def columns(title: str, moments: Sequence[str], figures: Figures[int]) -> Plot:
 
 
 def lines(title: str, moments: Sequence[str], figures: Figures[float | None]) -> Plot:
-    """A line for each series; where there is no figure it is broken."""
+    """Plot a line for each series, which is broken where there is no figure."""
     highest = max((value for _, values in figures.values() for value in values if value is not None), default=0)
     step = _step_of(highest, whole=False)
     width = _width_of(moments)
@@ -91,7 +91,7 @@ def lines(title: str, moments: Sequence[str], figures: Figures[float | None]) ->
             if value is not None:
                 points.append(f"{LEFT + (index + 0.425) * width:.1f},{_y(value, step)}")
             elif points:
-                if len(points) == 1:  # which would not be seen
+                if len(points) == 1:  # a single point would be invisible
                     x, y = points[0].split(",")
                     points.append(f"{float(x) + 2:.1f},{y}")
                 found.append(Line(colour, " ".join(points)))
@@ -112,7 +112,7 @@ def _width_of(moments: Sequence[str]) -> float:
 
 
 def _step_of(highest: float, *, whole: bool) -> float:
-    """Of the scale: 1, 2 or 5, and zeros."""
+    """The step of the scale: 1, 2 or 5 times a power of ten."""
     least = max(highest / MOST_STEPS, 1e-3)
     power = 10.0 ** floor(log10(least))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999999)

@@ -1,4 +1,4 @@
-"""Requests: what was asked lately, what was answered, and the rule that each refusal broke."""
+"""The page Requests: the latest requests, their answers, and the rule that each refused one broke."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -14,7 +14,7 @@ MOST_SHOWN = 100
 
 
 async def show(visit: Visit) -> Response:
-    """The last requests of the account; in dev, on demand, those of everybody."""
+    """Show the last requests of the account; in dev, if asked for, of all accounts."""
     wanted = {name: visit.query(name).strip() for name in ("operation", "number", "only", "of")}
     everybody = visit.console.dev and wanted["of"] == "everybody"
     number = normalize_id(wanted["number"]) if wanted["number"] else None
@@ -28,7 +28,7 @@ async def show(visit: Visit) -> Response:
 
 
 def _shown(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """With what was sent and answered as text."""
+    """The requests, with what was sent and answered as text."""
     for request in found:
         details = {name: _text(request[name]) for name in ("parameters", "body", "answer", "faults") if request[name]}
         yield {**request, "details": details}

@@ -1,4 +1,4 @@
-"""In and out, whose account is looked at in dev, and light or dark."""
+"""Signing in and out, choosing an account in dev, and the light or dark theme."""
 
 from hmac import compare_digest
 
@@ -11,20 +11,20 @@ from ...storage import inventory
 from .visit import COOKIE, THEME_COOKIE, THEMES, Visit, patiently
 
 MOST_ACCOUNTS = 100
-"""That can be chosen from."""
+"""How many accounts there are to choose from."""
 _SIGN_IN = "sign in"
 _THEME_SECONDS = 365 * 86400
 
 
 async def show(visit: Visit) -> Response:
-    """Where one signs in."""
+    """Show the sign-in form."""
     if visit.identity:
         return visit.go("/numbers")
     return _ask(visit)
 
 
 async def sign_in(visit: Visit) -> Response:
-    """Sign in with an access key of a user's."""
+    """Sign in with a user's access key."""
     console = visit.console
     access_key_id, secret = visit.text("access_key_id").strip(), visit.text("secret_access_key").strip()
     try:
@@ -32,7 +32,7 @@ async def sign_in(visit: Visit) -> Response:
     except Throttled:
         return _ask(visit, 429, "There were too many attempts from this address. Try again in half a minute.")
     key = None
-    if access_key_id.startswith("AKIA"):  # a temporary one would need its token too
+    if access_key_id.startswith("AKIA"):  # a temporary key would need its session token too
         key = await patiently(console.keyring, access_key_id, None)
     known = key.secret_access_key if key else ""
     if not compare_digest(known.encode(), secret.encode()) or key is None or not secret:
@@ -48,14 +48,14 @@ def _ask(visit: Visit, status: int = 200, wrong: str = "") -> Response:
 
 
 async def sign_out(visit: Visit) -> Response:
-    """Forget who it was."""
+    """Sign out: delete the cookie."""
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(COOKIE)
     return response
 
 
 async def theme(visit: Visit) -> Response:
-    """Have pages light, dark, or as the browser is set."""
+    """Set the theme of all pages: light, dark, or as the browser prefers."""
     chosen = visit.text("theme")
     response = RedirectResponse(_back(visit), 303)
     if chosen in THEMES:
@@ -64,19 +64,19 @@ async def theme(visit: Visit) -> Response:
 
 
 def _back(visit: Visit) -> str:
-    """The page that a form was on; a path of this console's, whatever the form says."""
+    """The page that a form was on: always a path of this console, whatever the form says."""
     path = visit.text("back")
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/numbers"
 
 
 async def accounts(visit: Visit) -> Response:
-    """In dev: whose numbers there are."""
+    """Show which accounts have numbers. In dev only."""
     found = await visit.survey(inventory.accounts, MOST_ACCOUNTS)
     return visit.page("accounts.html", title="Accounts", accounts=found)
 
 
 async def switch(visit: Visit) -> Response:
-    """In dev: look at another account's."""
+    """Switch to another account. In dev only."""
     if not visit.console.dev:
         raise BadRequest("An access key is of one account; sign in with one of another's.")
     account_id = check_account_id(visit.text("account").strip())

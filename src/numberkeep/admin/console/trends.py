@@ -1,4 +1,4 @@
-"""Trends: how many numbers there were of each status, how many requests came, and how long they took."""
+"""The page Trends: how many numbers had each status, how many requests came, and how long they took."""
 
 import asyncio
 from collections import Counter, OrderedDict
@@ -21,20 +21,20 @@ from .words import apart
 
 DAYS = 30
 PAGE_CHANGES = 10_000
-"""How many changes are read at a time, while other surveys wait."""
+"""How many changes are read at a time; other surveys wait meanwhile."""
 PATIENCE_SECONDS = 1.0
-"""How long a page waits until all are read; then it tells how far that is, and asks again."""
+"""How long a page waits until all changes are read; after that it shows how many have been, and asks again."""
 KNOWN_ACCOUNTS = 100
-"""Of how many accounts it is remembered what has been read."""
+"""For how many accounts the changes that were read are remembered."""
 SETTLED_SECONDS = 120
-"""When a change is so old, none that was made before it has still to be seen: transactions end in seconds, and the
-clocks of several servers are not a minute apart."""
+"""At this age of a change, no change from before it can still appear: transactions end in seconds, and the clocks of
+several servers are less than a minute apart."""
 SHARES = {"half of them": (3, 0.5), "95 of 100": (2, 0.95), "99 of 100": (0, 0.99)}
-"""Of requests, with the colour of each."""
+"""The shares of requests whose durations are shown, and the colour of each."""
 
 
 class _Known:
-    """What has been read of the changes of one account."""
+    """What has been read of one account's changes."""
 
     def __init__(self, after: int) -> None:
         self.moves = Moves(after)
@@ -42,7 +42,7 @@ class _Known:
 
 
 class Trends:
-    """How many numbers accounts had, by what has happened since; and what the service had to do."""
+    """Computes how many numbers accounts had in the past, and what the service had to do."""
 
     def __init__(self, world: World, minutes: Minutes) -> None:
         self._world = world
@@ -50,9 +50,9 @@ class Trends:
         self._known: OrderedDict[tuple[str, int], _Known] = OrderedDict()
 
     async def show(self, visit: Visit) -> Response:
-        """The page."""
+        """Show the page."""
         numbers = await self._numbers(visit)
-        is_part = "hx-request" in visit.request.headers  # which has no use for the rest
+        is_part = "hx-request" in visit.request.headers  # htmx renews only the plot of the numbers
         service = self._service() if visit.allows("cloudtrail:LookupEvents") and not is_part else []
         return visit.page("trends.html", title="Trends", numbers=numbers, days=DAYS, service=service)
 
@@ -79,7 +79,7 @@ class Trends:
         return [requests, durations]
 
     async def _numbers(self, visit: Visit) -> Plot | int:
-        """The plot; or how many changes have been read, if there are more."""
+        """The plot of the numbers; or, if there are more changes to read, how many have been read."""
         past = visit.console.controls.rewound
         known = self._of(visit.caller.account_id, past)
         until = self._world.steady_seconds() + PATIENCE_SECONDS
@@ -93,14 +93,15 @@ class Trends:
                 if self._world.steady_seconds() > until:
                     return known.moves.read
             counts, recent, now = await visit.survey(_present, known.moves.last)
-            if past != visit.console.controls.rewound:  # what was read is of two pasts
+            if past != visit.console.controls.rewound:  # what was read mixes two pasts
                 return known.moves.read
             return _plot(counts, known.moves.and_then(recent).by_day, now)
 
     def _of(self, *past: *tuple[str, int]) -> _Known:
         known = self._known.get(past)
         if known is None:
-            # A change is as old by the service's time as by the real one, or older, unless that was set back.
+            # By the service's time a change is at least as old as by the real time, unless the service's clock was set
+            # back.
             since = self._world.real_seconds() + min(0.0, self._world.offset_seconds) - (DAYS + 1) * 86400
             known = self._known[past] = _Known(change_id_at(since))
             if len(self._known) > KNOWN_ACCOUNTS:
@@ -114,7 +115,7 @@ def _present(tx: Tx, after: int) -> tuple[dict[str, int], Moves, Timestamp]:
 
 
 def _plot(counts: Mapping[str, int], by_day: Counter[tuple[str, str]], now: Timestamp) -> Plot:
-    """From how many there are back to how many there were, day by day."""
+    """Plot the numbers of each day, computed backwards from the present counts."""
     today = date.fromisoformat(now[:10])
     days = [str(today - timedelta(days=ago)) for ago in range(DAYS)]
     figures: dict[str, tuple[int, list[int]]] = {}

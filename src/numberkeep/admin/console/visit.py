@@ -1,4 +1,4 @@
-"""One request of a browser's: who it is of, what they may do, and how it is answered."""
+"""One request of a browser: who sent it, what they may do, and how it is answered."""
 
 import asyncio
 import logging
@@ -58,16 +58,16 @@ PLACES = (
     ("/access", "Access", "iam:ListUsers"),
     ("/dev", "Dev", ""),
 )
-"""The pages to go to from every other: address, name, and the action that must be allowed; if that is empty, it is for
-dev."""
+"""The links to pages that every page has: address, name, and the action that must be allowed; if that is empty, the
+page exists in dev only."""
 SIGN_INS_AT_ONCE = 5
 SIGN_INS_A_SECOND = 1 / 30
-"""How often an address may try to sign in, once it has failed so often."""
+"""How often an address may try to sign in after SIGN_INS_AT_ONCE failures."""
 
 
 @cache
 def _pages() -> "Environment":
-    import jinja2  # it takes its time, and who has no console open need not wait
+    import jinja2  # slow to import, and most services have no console open
 
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or ""),
@@ -81,7 +81,7 @@ def _pages() -> "Environment":
 
 
 class Console:
-    """What the pages are made from."""
+    """All that the pages are made from."""
 
     def __init__(
         self,
@@ -115,8 +115,7 @@ class Console:
         self.settlements = settlements
 
     def page(self, handler: "Handler", action: str = "") -> Callable[[Request], Awaitable[Response]]:
-        """What answers a request for a page, of those alone whose policies allow `action`; of anybody who has signed
-        in, if that is empty."""
+        """Make a page's handler, for callers whose policies allow `action`; without one, for all who signed in."""
 
         async def answer(request: Request) -> Response:
             visit = await self.begin(request)
@@ -135,7 +134,7 @@ class Console:
         return _answered(answer)
 
     async def begin(self, request: Request) -> "Visit":
-        """Find out who it is of. Raises _Refused if it changes something, and is no form of the session's."""
+        """Find out who sent a request. Raises _Refused for a POST that is not a form of the sender's session."""
         peer = request.client.host if request.client else ""
         address, secure = peer, request.url.scheme == "https"
         if self.proxies.trusts(peer):
@@ -163,7 +162,7 @@ class Console:
 
 
 class Visit:
-    """One request."""
+    """One request of a browser, and its answer in the making."""
 
     def __init__(
         self,
@@ -182,31 +181,31 @@ class Visit:
         self.secure = secure
         self.form: Mapping[str, Sequence[str]] = {}
         self.is_changed = False
-        """Whether the browser has yet to be given the session."""
+        """Whether the session has changed, so that the browser has to be sent it."""
 
     @property
     def caller(self) -> Caller:
-        """Who has signed in."""
+        """The caller who has signed in."""
         assert self.identity
         return self.identity.caller
 
     @property
     def places(self) -> list[tuple[str, str]]:
-        """The pages that there are for who has signed in: address and name."""
+        """The pages that the caller may see: address and name."""
         return [
             (address, name) for address, name, action in PLACES if (self.allows(action) if action else self.console.dev)
         ]
 
     def text(self, name: str) -> str:
-        """What a form has under `name`; the empty string if it has nothing."""
+        """The value of a form's field `name`; empty if there is none."""
         return next(iter(self.form.get(name, ())), "")
 
     def query(self, name: str) -> str:
-        """The same of the address."""
+        """The value of the query parameter `name`; empty if there is none."""
         return self.request.query_params.get(name, "")
 
     def allows(self, action: str, resource: str = "*") -> bool:
-        """Whether the policies of who has signed in allow `action`, such as ``chime:GetPhoneNumber``."""
+        """Whether the caller's policies allow `action`, such as ``chime:GetPhoneNumber``."""
         if self.identity is None or self.identity.policy is None:
             return self.identity is not None
         context = Context(
@@ -219,31 +218,30 @@ class Visit:
         return self.identity.policy.decide(action, resource, context) == "Allow"
 
     def why_denied(self, operation: str) -> str:
-        """Why the policies do not allow an operation of the API's; empty if they do, or if that depends on what it is
-        asked for."""
+        """Why the caller's policies deny an API operation; empty if they allow it, or it depends on the resource."""
         action = f"chime:{operation}"
         return "" if self.console.calls.is_of_resource(operation) or self.allows(action) else self.denial(action)
 
     def denial(self, action: str) -> str:
-        """Why something cannot be done that the policies do not allow."""
+        """The message that the caller's policies do not allow an action."""
         return f"No policy of {self.caller.user_name or self.caller.arn} allows {action}."
 
     async def survey(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`Driver.survey`, as who has signed in."""
+        """`Driver.survey` with the caller who has signed in."""
         return await self.console.storage.survey(self.caller, function, *args, **kwargs)
 
     async def call(self, operation: str, **members: Any) -> Answer:
-        """Call an operation of the API's, as who has signed in."""
+        """Call an operation of the API as the caller who has signed in."""
         assert self.identity
         return await self.console.calls.call(self.identity, self.address, self.secure, operation, **members)
 
     async def settle(self, e164: str, answer: Done | Refused, id: str, denied: str) -> Answer:
-        """`Settlements.settle`, as who has signed in."""
+        """`Settlements.settle` as the caller who has signed in."""
         assert self.identity
         return await self.console.settlements.settle(self.identity, self.address, self.secure, e164, answer, id, denied)
 
     def page(self, template: str, status: int = 200, **details: Any) -> Response:
-        """A page."""
+        """Render a page."""
         theme = self.request.cookies.get(THEME_COOKIE, "")
         said, self.session = self.session.said, replace(self.session, said="")
         self.is_changed = self.is_changed or bool(said)
@@ -265,23 +263,23 @@ class Visit:
         return self.with_session(HTMLResponse(text, status))
 
     def refused(self, status: int, why: str) -> Response:
-        """The page that says what went wrong."""
+        """Render the page that says why something was not done."""
         return self.page("refused.html", status, title="Not done", why=why)
 
     def go(self, path: str, said: str = "") -> Response:
-        """On to another page, which tells what was done."""
+        """Redirect to another page, which shows the message `said`."""
         self.session = replace(self.session, said=said)
         self.is_changed = True
         return self.with_session(RedirectResponse(path, 303))
 
     def to_sign_in(self) -> Response:
-        """To the sign-in; a part of a page cannot hold it."""
+        """Redirect to the sign-in form; if htmx asked for a part of a page, have it load the whole page again."""
         if "hx-request" in self.request.headers:
             return Response(headers={"HX-Refresh": "true"})
         return RedirectResponse("/sign-in", 303)
 
     def with_session(self, response: Response) -> Response:
-        """Have the browser keep the session as it is now."""
+        """Add the cookie to a response if the session has changed."""
         if self.is_changed:
             response.set_cookie(
                 COOKIE,
@@ -300,7 +298,7 @@ _STATUSES: dict[type[Error], int] = {NotFound: 404, Throttled: 429, ServiceFailu
 
 
 class _Refused(Exception):
-    """A request goes no further."""
+    """Ends a request early, with this response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -308,7 +306,7 @@ class _Refused(Exception):
 
 
 def open_page(console: Console, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """What answers a request of anybody, whether they have signed in or not."""
+    """Make the handler of a page that is open to all, signed in or not."""
 
     async def answer(request: Request) -> Response:
         return await handler(await console.begin(request))
@@ -327,7 +325,7 @@ def _answered(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
 
 
 async def patiently(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `function` gives, when what it waits for has been read."""
+    """Call `function`, again when needed, until what it has to wait for has been read. Returns its result."""
     found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def attempt() -> None:
@@ -336,7 +334,7 @@ async def patiently(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         try:
             found.set_result(function(*args, **kwargs))
         except Awaited as awaited:
-            awaited.resume_with(attempt)  # what was read is there while it is called, and not for long
+            awaited.resume_with(attempt)  # what was read is only there during this call
         except Exception as error:
             found.set_exception(error)
 
@@ -345,7 +343,7 @@ async def patiently(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 def _headers(request: Request) -> dict[str, str]:
-    """Each header once, with the values of all its lines: proxies may add one to what they were sent."""
+    """Each header once, with the values of all its lines joined: a proxy may add a line instead of extending one."""
     joined: dict[str, str] = {}
     for name, value in request.headers.items():
         joined[name] = f"{joined[name]},{value}" if name in joined else value

@@ -1,4 +1,4 @@
-"""Voice Connectors, their groups and SIP rules: what is tied to what."""
+"""The pages for Voice Connectors, their groups, and SIP rules: which of them belong together."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -20,21 +20,21 @@ T = TypeVar("T", bound=Struct)
 
 
 class Tied(Struct, frozen=True):
-    """Voice Connectors and groups, and how many numbers each holds."""
+    """Voice Connectors and groups, with how many numbers each holds."""
 
     connectors: list[VoiceConnector]
     groups: list[VoiceConnectorGroup]
     names: Mapping[str, str]
-    """Of the Voice Connectors that the groups have, by id."""
+    """The names of the groups' Voice Connectors, by id."""
     groups_of: Mapping[str, list[str]]
-    """By Voice Connector's id, the ids of the groups that have it."""
+    """By the id of a Voice Connector: the ids of the groups it is in."""
     rules_of: Mapping[str, list[str]]
-    """By Voice Connector's id, the ids of the SIP rules that its host name triggers."""
+    """By the id of a Voice Connector: the ids of the SIP rules that its host name triggers."""
     counts: Mapping[tuple[str, str], int]
 
 
 async def show(visit: Visit) -> Response:
-    """Voice Connectors and groups."""
+    """Show Voice Connectors and groups."""
     tied, after, group_after = await visit.survey(_tie, visit.query("after"), visit.query("group_after"))
     return visit.page(
         "voice_connectors.html", title="Voice Connectors", tied=tied, after=after, group_after=group_after
@@ -60,22 +60,22 @@ def _tie(tx: Tx, after: str, group_after: str) -> tuple[Tied, str, str]:
 
 
 def _page(tx: Tx, table: Table[T], after: str) -> tuple[list[T], str]:
-    """Some of a table's, and where the next ones begin."""
+    """A page of the rows of a table, and where the next page begins; that is empty for the last one."""
     found = table.page(tx, after, PAGE_ITEMS + 1)
     return found[:PAGE_ITEMS], table.id_of(found[PAGE_ITEMS - 1]) if len(found) > PAGE_ITEMS else ""
 
 
 class Called(Struct, frozen=True):
-    """SIP rules, and what they call."""
+    """SIP rules, and the applications that they call."""
 
     rules: list[SipRule]
     applications: list[SipMediaApplication]
     names: Mapping[str, str]
-    """Of the applications and Voice Connectors that the rules name, by id."""
+    """The names of the applications and Voice Connectors that the rules refer to, by id."""
 
 
 async def sip(visit: Visit) -> Response:
-    """SIP rules and the applications that they call."""
+    """Show SIP rules and the applications that they call."""
     return await _sip(visit)
 
 
@@ -106,7 +106,7 @@ def _call(tx: Tx, after: str, application_after: str) -> tuple[Called, str, str]
 
 
 async def change_rule(visit: Visit) -> Response:
-    """Enable a SIP rule, or disable it."""
+    """Enable or disable a SIP rule."""
     id, disabled = visit.request.path_params["id"], visit.text("disabled") == "true"
     rule = await visit.survey(SIP_RULES.get, id)
     targets = [

@@ -1,4 +1,4 @@
-"""How pages put things: times, durations, and names that people read."""
+"""How pages write times, durations and names."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from ...domain.moment import Timestamp, seconds_of
 
 
 def when(timestamp: Timestamp | None) -> Markup:
-    """A moment, in UTC, to the second."""
+    """A time in UTC, to the second."""
     if not timestamp:
         return Markup("—")
     text = f"{timestamp[:10]} {timestamp[11:19]}"
@@ -20,7 +20,7 @@ def when(timestamp: Timestamp | None) -> Markup:
 
 
 def between(begin: Timestamp, end: Timestamp) -> str:
-    """How long it is from one moment to another: its two largest units."""
+    """The time between two moments, in its two largest units."""
     seconds = max(0, int(seconds_of(end) - seconds_of(begin)))
     parts: list[str] = []
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
@@ -35,7 +35,7 @@ def between(begin: Timestamp, end: Timestamp) -> str:
 
 
 def spoken(e164: str) -> str:
-    """A number as it is written for people of other countries: +1 206-555-0100."""
+    """A number in international format: +1 206-555-0100."""
     try:
         return phonenumbers.format_number(phonenumbers.parse(e164), PhoneNumberFormat.INTERNATIONAL)
     except NumberParseException:
@@ -51,12 +51,12 @@ def apart(name: str) -> str:
 
 
 def by_priority(items: Iterable[Any]) -> list[Any]:
-    """What is called first before the rest; what names no priority before all."""
+    """Items in the order in which they are called; those without a priority come first."""
     return sorted(items, key=lambda item: item.priority or 0)
 
 
 def counted(count: int) -> str:
-    """1,234"""
+    """A count with thousands separators: 1,234."""
     return f"{count:,}"
 
 
