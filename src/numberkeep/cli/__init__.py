@@ -104,7 +104,7 @@ class Commands(click.Group):
     type=FILE,
     envvar=config.CONFIG_VARIABLE,
     show_envvar=True,
-    help="A TOML file with settings, named like the options of `serve`; flags and the environment count before it.",
+    help="A TOML file of settings, named like the options of `serve`; flags and environment variables override it.",
 )
 @click.pass_context
 def main(context: click.Context, file: Path | None) -> None:
@@ -116,11 +116,13 @@ def main(context: click.Context, file: Path | None) -> None:
 
 @main.command()
 @click.option("--port", default=8000, type=PORT, help="The port of the AWS API.")
-@click.option("--admin-port", default=8001, type=PORT, help="The port of health and controls.")
-@click.option("--data", default=Path(".numberkeep"), type=click.Path(path_type=Path), help="Where the store is kept.")
-@click.option("--memory", is_flag=True, help="Keep nothing.")
+@click.option("--admin-port", default=8001, type=PORT, help="The port of health, the console and the controls.")
+@click.option(
+    "--data", default=Path(".numberkeep"), type=click.Path(path_type=Path), help="The directory for the store."
+)
+@click.option("--memory", is_flag=True, help="Keep the store in memory; it is gone at the end.")
 @click.option("--empty", is_flag=True, help="Begin a new store without the demonstration inventory.")
-@click.option("--verify", is_flag=True, help="Check signatures, against a key that is shown at start.")
+@click.option("--verify", is_flag=True, help="Verify signatures, with an access key that is shown at the start.")
 @log_format_option
 @traces_option
 @carriers_option
@@ -141,49 +143,63 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
 @secret_key_option
 @click.option("--host", default="127.0.0.1", help="The address of the AWS API.")
 @click.option("--port", default=8000, type=PORT, help="The port of the AWS API.")
-@click.option("--admin-host", default="127.0.0.1", help="The address of health.")
-@click.option("--admin-port", default=8001, type=PORT, help="The port of health.")
-@click.option("--region", "regions", multiple=True, default=REGIONS, help="A region that credentials may be of.")
+@click.option(
+    "--admin-host", default="127.0.0.1", help="The address of the admin port: health, metrics and the console."
+)
+@click.option("--admin-port", default=8001, type=PORT, help="The admin port: health, metrics and the console.")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    default=REGIONS,
+    help="A region whose credentials are accepted; repeat for several.",
+)
 @click.option(
     "--quota",
     "quotas",
     multiple=True,
     type=Quota(),
-    help=f"How many an account may have of {', '.join(QUOTAS)}: NAME=COUNT, once for each; 0 is no limit.",
+    help=f"How many an account may have of {', '.join(QUOTAS)}, as NAME=COUNT; repeat for several; 0 is unlimited.",
 )
 @click.option(
     "--rate",
     default=1000.0,
     type=click.FloatRange(0, 1_000_000),
-    help="How often an account may call an operation, in requests a second; 0 is no limit.",
+    help="How many requests a second an account may make for each operation; 0 is unlimited.",
 )
 @click.option(
-    "--burst", default=0.0, type=click.FloatRange(0, 1_000_000), help="How many at once; 0 is twice the rate."
+    "--burst",
+    default=0.0,
+    type=click.FloatRange(0, 1_000_000),
+    help="How many of these requests may come at once; 0 is twice the rate.",
 )
-@click.option("--tls-cert", type=FILE, help="The certificate and its chain, in PEM; read again on SIGHUP.")
+@click.option("--tls-cert", type=FILE, help="The certificate with its chain, in PEM; reloaded on SIGHUP.")
 @click.option("--tls-key", type=FILE, help="The certificate's key, in PEM.")
 @click.option(
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,
     type=Network(),
-    help="A proxy whose X-Forwarded-For and X-Forwarded-Proto count; give it once for each.",
+    help="A proxy (address or network) whose X-Forwarded-For and X-Forwarded-Proto are trusted; repeat for several.",
 )
 @click.option(
     "--trail",
     multiple=True,
     default=["stdout"],
-    help="Where the record of every request goes: stdout, a file, or none; give it once for each.",
+    help="Where every request is recorded: stdout, a file, or none; repeat for several.",
 )
 @click.option(
-    "--trail-file-bytes", default=100 * 1024 * 1024, type=click.IntRange(1024), help="How large a file of it grows."
+    "--trail-file-bytes",
+    default=100 * 1024 * 1024,
+    type=click.IntRange(1024),
+    help="The size at which a trail file is rotated.",
 )
-@click.option("--trail-files", default=10, type=click.IntRange(0, 1000), help="How many full ones are kept.")
+@click.option("--trail-files", default=10, type=click.IntRange(0, 1000), help="How many rotated trail files are kept.")
 @click.option(
     "--order-seconds",
     default=4,
     type=click.IntRange(0, 86400),
-    help="How long the simulated carrier takes to provide a number, where no --carriers tell of it.",
+    help="How long the simulated carrier takes to provide a number; ignored with --carriers.",
 )
 @log_format_option
 @traces_option
@@ -192,15 +208,20 @@ def dev(data: Path, memory: bool, **settings: Any) -> None:
     "--standby",
     type=Postgresql(),
     show_default=False,
-    help="PostgreSQL servers for what only reads; they may lag behind.",
+    help="PostgreSQL standby servers for reads; they may lag behind.",
 )
 @click.option(
     "--stop-delay",
     default=0.0,
     type=click.FloatRange(0, 3600),
-    help="For how many seconds after SIGTERM all are served still, while ready is 503.",
+    help="How many seconds to keep serving after SIGTERM, while /_numberkeep/ready answers 503.",
 )
-@click.option("--workers", default=1, type=click.IntRange(1, 256), help="How many processes serve, on PostgreSQL.")
+@click.option(
+    "--workers",
+    default=1,
+    type=click.IntRange(1, 256),
+    help="How many processes serve; more than one needs PostgreSQL.",
+)
 def serve(
     tls_cert: Path | None,
     tls_key: Path | None,

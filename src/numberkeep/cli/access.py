@@ -110,8 +110,8 @@ def init(file: Path) -> None:
 @database_option
 @secret_key_option
 @account_option
-@click.option("--name", required=True, help="The user's name; the user is made if there is none.")
-@click.option("--policy", help="A policy for the user: a file, or the name of a managed one.")
+@click.option("--name", required=True, help="The user's name; the user is created if absent.")
+@click.option("--policy", help="A policy to attach to the user: a file, or the name of a managed policy.")
 @facts_output_option
 def create(
     database: Location, secret_key_file: Path | None, account: str, name: str, policy: str | None, output: str
@@ -124,7 +124,7 @@ def create(
 
 @keys.command("list")
 @of_account
-@click.option("--name", help="Of this user alone.")
+@click.option("--name", help="Only keys of this user.")
 @output_option
 def list_keys(database: Location, account: str, name: str | None, output: str) -> None:
     """List the access keys of an account, without their secrets."""
@@ -269,13 +269,13 @@ def roles() -> None:
     "--trust",
     "trusted",
     multiple=True,
-    help="Who may assume it: a user's ARN or an account; the account's own if none.",
+    help="Who may assume the role: a user's ARN or an account; repeat for several; without it, the account itself.",
 )
 @click.option(
     "--session-seconds",
     default=DEFAULT_ROLE_SESSION_SECONDS,
     type=click.IntRange(SHORTEST_SESSION_SECONDS, LONGEST_ROLE_SESSION_SECONDS),
-    help="How long a session may last.",
+    help="The longest duration of a session.",
 )
 def create_role(database: Location, account: str, name: str, trusted: Sequence[str], session_seconds: int) -> None:
     """Create a role, which may do nothing until a policy allows it. To assume it, a user needs a policy for
@@ -394,12 +394,14 @@ def show_policy(database: Location, account: str, user: str | None, role: str | 
 @policies.command()
 @of_account
 @principal_options
-@click.option("--action", required=True, help="Such as chime:UpdatePhoneNumber.")
-@click.option("--resource", default="*", help="An ARN, or * for what has none.")
-@click.option("--source-ip", default="", help="For aws:SourceIp.")
-@click.option("--time", "current_time", type=float, help="For aws:CurrentTime, in epoch seconds; now if not given.")
-@click.option("--secure", is_flag=True, help="For aws:SecureTransport.")
-@click.option("--region", default="us-east-1", help="For aws:RequestedRegion.")
+@click.option("--action", required=True, help="The action, such as chime:UpdatePhoneNumber.")
+@click.option("--resource", default="*", help="The resource's ARN, or * for an action without one.")
+@click.option("--source-ip", default="", help="The value of aws:SourceIp.")
+@click.option(
+    "--time", "current_time", type=float, help="The value of aws:CurrentTime, in epoch seconds; by default, now."
+)
+@click.option("--secure", is_flag=True, help="Set aws:SecureTransport to true.")
+@click.option("--region", default="us-east-1", help="The value of aws:RequestedRegion.")
 def simulate(
     database: Location,
     account: str,

@@ -105,7 +105,7 @@ def config_of(serve: click.Command) -> click.Group:
             rows.append({"setting": name, "value": value, "from": _FROM[source], "variable": option.envvar})
         show(rows, ("setting", "value", "from", "variable"), output)
 
-    group = click.Group("config", help="The settings of `serve`.")
+    group = click.Group("config", help="Show the settings of `serve`.")
     group.add_command(like_serve(serve, "show", show_))
     return group
 

@@ -11,8 +11,10 @@ from .options import Database, output_option, refusing, show
 
 
 @click.command()
-@click.option("--from", "source", type=Database(), required=True, help="The store that is copied; nobody serves it.")
-@click.option("--to", "target", type=Database(), required=True, help="An empty store, or one that is yet to be made.")
+@click.option(
+    "--from", "source", type=Database(), required=True, help="The store to copy; it must not be served meanwhile."
+)
+@click.option("--to", "target", type=Database(), required=True, help="The store to copy to: empty, or not made yet.")
 @output_option
 def copy(source: Location, target: Location, output: str) -> None:
     """Copy a store to another one, and compare the two. To continue an interrupted copy, run the same command again."""

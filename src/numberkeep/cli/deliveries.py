@@ -27,10 +27,12 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @of_account
-@click.option("--status", type=click.Choice(["Waiting", "Pending", "Delivered", "Failed"]), help="Only those.")
-@click.option("--receiver", help="Only those to this subscriber or carrier.")
-@click.option("--failing", is_flag=True, help="Only those whose last attempt has failed.")
-@click.option("--limit", default=100, type=click.IntRange(1, 100_000), help="How many at most.")
+@click.option(
+    "--status", type=click.Choice(["Waiting", "Pending", "Delivered", "Failed"]), help="Only messages with this status."
+)
+@click.option("--receiver", help="Only messages to this subscriber or carrier.")
+@click.option("--failing", is_flag=True, help="Only messages whose last attempt failed.")
+@click.option("--limit", default=100, type=click.IntRange(1, 100_000), help="The largest number of rows to show.")
 @output_option
 def list_(
     database: Location,
@@ -62,7 +64,7 @@ def _again(tx: Tx, message_id: str | None, receiver: str | None) -> int:
 @deliveries.command()
 @of_account
 @click.argument("message_id", required=False)
-@click.option("--receiver", help="All to this subscriber, in place of one message.")
+@click.option("--receiver", help="Resend all messages to this subscriber, instead of one message.")
 def retry(database: Location, account: str, message_id: str | None, receiver: str | None) -> None:
     """Send messages again that were given up."""
     if bool(message_id) == bool(receiver):

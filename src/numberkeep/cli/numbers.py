@@ -39,21 +39,23 @@ def numbers() -> None:
 @numbers.command("list")
 @of_account
 @click.option(
-    "--status", type=click.Choice(get_args(Status)), help="Only those; without it none of the deletion queue."
+    "--status",
+    type=click.Choice(get_args(Status)),
+    help="Only numbers with this status; without it, none in the deletion queue are listed.",
 )
-@click.option("--product-type", type=click.Choice(get_args(ProductType)), help="Only those.")
+@click.option("--product-type", type=click.Choice(get_args(ProductType)), help="Only numbers with this product type.")
 @click.option(
-    "--filter-name", type=click.Choice(get_args(AssociationName)), help="Only those assigned to such a thing."
+    "--filter-name", type=click.Choice(get_args(AssociationName)), help="Only numbers assigned to this kind of thing."
 )
-@click.option("--filter-value", help="Only those assigned to the one of that id.")
+@click.option("--filter-value", help="Only numbers assigned to the thing with this id; needs --filter-name.")
 @click.option(
     "--search",
     default="",
     metavar="TEXT",
-    help="Only those with this in the number (+1206 begins it), a name, a calling name, or the name of what holds it;"
-    " those of the deletion queue too.",
+    help="Only numbers that contain TEXT in the number (+1206 matches its beginning), a name, a calling name, or the"
+    " name of what they are assigned to; includes the deletion queue.",
 )
-@click.option("--limit", type=click.IntRange(1), help="How many at most.")
+@click.option("--limit", type=click.IntRange(1), help="The largest number of rows to show.")
 @output_option
 def list_(database: Location, account: str, search: str, limit: int | None, output: str, **filters: str | None) -> None:
     """List the account's numbers in the order of E.164."""

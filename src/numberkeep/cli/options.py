@@ -107,7 +107,7 @@ def secret_key_option(function: click.decorators.FC) -> click.decorators.FC:
         type=click.Path(dir_okay=False, path_type=Path),
         envvar=SECRET_KEY_FILE_VARIABLE,
         show_envvar=True,
-        help="The file with the key that secrets are kept with: `numberkeep keys init` makes one.",
+        help="The file with the key that seals secrets; make one with `numberkeep keys init`.",
     )(function)
 
 
@@ -118,7 +118,7 @@ def carriers_option(function: click.decorators.FC) -> click.decorators.FC:
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         envvar=CARRIERS_VARIABLE,
         show_envvar=True,
-        help="The file that tells which carriers there are, and which numbers each serves.",
+        help="The file that defines the carriers, the numbers each serves, and the subscribers.",
     )(function)
 
 
@@ -128,7 +128,7 @@ def log_format_option(function: click.decorators.FC) -> click.decorators.FC:
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
-        help="What is said on standard error: lines for people, or JSON for programs.",
+        help="The format of the log on standard error: lines for people, or JSON.",
     )(function)
 
 
@@ -137,7 +137,7 @@ def traces_option(function: click.decorators.FC) -> click.decorators.FC:
     return click.option(
         "--traces",
         is_flag=True,
-        help="Send OpenTelemetry traces, as the variables OTEL_... say; it takes numberkeep[otel].",
+        help="Send OpenTelemetry traces, configured by the variables OTEL_...; needs numberkeep[otel].",
     )(function)
 
 
@@ -169,7 +169,12 @@ def facts_output_option(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def _output(*forms: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    return click.option("--output", type=click.Choice(forms), default="text", help="For people or for programs.")
+    return click.option(
+        "--output",
+        type=click.Choice(forms),
+        default="text",
+        help="The output format: text for people, the others for programs.",
+    )
 
 
 def refusing(act: Callable[[], T]) -> T:

@@ -33,7 +33,7 @@ def orders() -> None:
 
 @orders.command("list")
 @of_account
-@click.option("--limit", type=click.IntRange(1), help="How many at most.")
+@click.option("--limit", type=click.IntRange(1), help="The largest number of rows to show.")
 @output_option
 def list_(database: Location, account: str, limit: int | None, output: str) -> None:
     """List the account's orders, the newest first."""

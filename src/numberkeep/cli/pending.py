@@ -39,8 +39,13 @@ def pending() -> None:
 @pending.command("list")
 @of_account
 @carriers_option
-@click.option("--carrier", metavar="NAME", help="Only what this one has to do; it takes the file of --carriers.")
-@click.option("--now", "asked", is_flag=True, help="Only what is to be done now: no number that can still be restored.")
+@click.option("--carrier", metavar="NAME", help="Only changes for this carrier; needs --carriers.")
+@click.option(
+    "--now",
+    "asked",
+    is_flag=True,
+    help="Only changes to be made now, not releases of numbers that can still be restored.",
+)
 @output_option
 def list_(
     database: Location, account: str, carriers: Path | None, carrier: str | None, asked: bool, output: str
@@ -92,7 +97,7 @@ def _all(database: Location, account: str) -> Iterator[tuple[PendingChange, Phon
 @pending.command()
 @of_account
 @click.argument("phone_number", required=False)
-@click.option("--all", "every", is_flag=True, help="Of all numbers.")
+@click.option("--all", "every", is_flag=True, help="Retry the changes of all numbers.")
 def retry(database: Location, account: str, phone_number: str | None, every: bool) -> None:
     """Retry changes whose carrier has failed to answer. It is asked now, not after longer and longer pauses."""
     if bool(phone_number) == every:
@@ -111,8 +116,8 @@ def retry(database: Location, account: str, phone_number: str | None, every: boo
 @of_account
 @click.argument("phone_number")
 @click.option("--succeed", "succeeded", is_flag=True, help="The carrier has made the change.")
-@click.option("--fail", "failed", is_flag=True, help="It has not, and will not.")
-@click.option("--reason", help="Why not: this is kept in the number's history.")
+@click.option("--fail", "failed", is_flag=True, help="The carrier has not made the change, and will not.")
+@click.option("--reason", help="Why it failed; kept in the number's history.")
 @carriers_option
 @click.option(
     "--change", type=click.Choice(get_args(ChangeKind)), help="Which change is meant, if several are pending."

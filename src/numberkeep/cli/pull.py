@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def of_aws(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which AWS account is read."""
     for option in (
-        click.option("--endpoint-url", help="Another address than AWS's own."),
-        click.option("--region", help="The region that is asked; without it, the profile's."),
-        click.option("--profile", help="A profile of the AWS CLI's; without it, the credentials of the environment."),
+        click.option("--endpoint-url", help="Use this address instead of AWS's own."),
+        click.option("--region", help="The region to read; without it, the profile's."),
+        click.option("--profile", help="A profile of the AWS CLI; without it, the credentials in the environment."),
     ):
         function = option(function)
     return function

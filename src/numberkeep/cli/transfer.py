@@ -28,13 +28,15 @@ BATCH_ROWS = 500
 """How many rows are imported in one transaction, during which other writers wait."""
 
 format_option = click.option(
-    "--format", type=click.Choice(get_args(Format)), help="What the file is, if its name does not say so."
+    "--format", type=click.Choice(get_args(Format)), help="The file's format, if its name does not tell."
 )
 
 
 @click.command()
 @of_account
-@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Where to; without it, standard output.")
+@click.option(
+    "--file", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; without it, standard output."
+)
 @format_option
 def export(database: Location, account: str, file: Path | None, format: str | None) -> None:
     """Export all numbers of the account. This includes those in the deletion queue; `numbers import` reads the result.
@@ -93,12 +95,12 @@ def every(session: Session) -> Iterator[PhoneNumber]:
 @of_account
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @format_option
-@click.option("--dry-run", is_flag=True, help="Say what would become of each row, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen to each row, without changing anything.")
 @click.option(
     "--errors",
     "errors_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where rows go that break a rule; without it, a new one beside the file.",
+    help="The file for rows that break a rule; without it, a new file beside FILE.",
 )
 @carriers_option
 @click.pass_context
