@@ -116,12 +116,7 @@ class App:
         settings, world = self.settings, self.world
         listener, admin_listener = self._listeners(stack)
         requests = RequestLog(world.now, world.steady_seconds)
-        trail = self._trail(stack)
-        is_behind = trail.is_behind if trail else None
-        tracing = _tracing(stack) if settings.traces else None
-        latest = requests if settings.dev else LatestRequests(world.second)
-        observers: list[Observer] = [Recorder(trail.write, world.second).record] if trail else []
-        observers += [latest.observe, tracing.observe] if tracing else [latest.observe]
+        observers, is_behind, latest, tracing = self._observers(requests, stack)
         carriers = await carriers_in(settings, world, stack, tracing.headers if tracing else dict)
         metrics = Metrics()
         counted = self._shared(metrics, stack)
@@ -230,14 +225,24 @@ class App:
 
         return watched
 
-    def _trail(self, stack: AsyncExitStack) -> Trail | None:
-        """The trail, if one is wanted."""
-        outputs = _outputs(self.settings)
-        if not outputs:
-            return None
-        trail = Trail(outputs)
-        stack.callback(trail.close)
-        return trail
+    def _observers(
+        self, requests: RequestLog, stack: AsyncExitStack
+    ) -> "tuple[list[Observer], Callable[[], bool] | None, RequestLog | LatestRequests, Tracing | None]":
+        """Return who is told of every call; whether the trail among them is behind; the requests that the console
+        shows; and the tracing, if it is wanted."""
+        observers: list[Observer] = []
+        is_behind = None
+        if outputs := _outputs(self.settings):
+            trail = Trail(outputs)
+            stack.callback(trail.close)
+            observers.append(Recorder(trail.write, self.world.second).record)
+            is_behind = trail.is_behind
+        latest = requests if self.settings.dev else LatestRequests(self.world.second)
+        observers.append(latest.observe)
+        tracing = _tracing(stack) if self.settings.traces else None
+        if tracing:
+            observers.append(tracing.observe)
+        return observers, is_behind, latest, tracing
 
     def _throttle(self) -> Throttle | None:
         rate, burst = self.settings.rate, self.settings.burst

@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from conftest import Service, Start
-from numberkeep.admin import connection
-from numberkeep.admin.console import guard
+from numberkeep.admin import connection, guard
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from . import callbacks, console, control
 from .callbacks import Callbacks
 from .connection import MOST_CONNECTIONS, MOST_HEAD_BYTES, Connection
 from .console import Console
-from .console.guard import Guard
 from .control import Controls
+from .guard import Guard
 
 STOP_SECONDS = 2
 """How long open requests have to finish when the port is closed."""
