@@ -1,1 +1,1 @@
-"""Speaks AWS: bytes in, bytes out. No sockets, no service logic."""
+"""The AWS protocol: bytes in, bytes out. No sockets, no service logic."""

@@ -1,4 +1,4 @@
-"""The whole request path: a request comes in, its answer goes out."""
+"""The whole path from a request to its response."""
 
 import asyncio
 import logging
@@ -25,12 +25,12 @@ from .throttle import Throttle
 log = logging.getLogger(__name__)
 
 BEHIND = "The trail cannot be kept at the moment."
-"""Why nothing is answered: it would go without its record."""
+"""Why requests are refused: they would go unrecorded."""
 ATTEMPTS = 10
-"""How often a request is begun again because something has to be read first, such as who holds its key."""
+"""How often a request is retried because something has to be read first, such as the owner of its key."""
 
 MOST_ALLOWED = 100_000
-"""How many decisions that hold for every request are kept."""
+"""How many authorizations that hold for every request are cached."""
 
 Reply = Callable[[Response], None]
 Call = Callable[[Any], bytes]
@@ -38,24 +38,24 @@ Done = Callable[[Any], None]
 
 
 class Store(Protocol):
-    """Runs a call in a transaction and hands over its result once that is durable, or the `Error` it raised."""
+    """Runs a call in a transaction and passes `done` its result once that is durable, or the `Error` it raised."""
 
     def read(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
     def write(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
 
 
 class Strike(NamedTuple):
-    """What befalls a request on purpose."""
+    """A fault injected into a request."""
 
     instead: Refusal | None
-    """What it comes to; nothing is done."""
+    """The error to answer with, without running the operation."""
     afterwards: Refusal | None
-    """What is told in place of the answer when all is done."""
+    """The error to answer with after running the operation."""
     delay_seconds: float
-    """How long whatever is told waits."""
+    """How long the answer, whatever it is, is delayed."""
 
     def on(self, answer: Done) -> Done:
-        """`answer`, struck."""
+        """Return `answer` with the fault applied."""
 
         def struck(result: Any) -> None:
             asyncio.get_running_loop().call_later(self.delay_seconds, answer, self.afterwards or result)
@@ -64,7 +64,7 @@ class Strike(NamedTuple):
 
 
 class Faults(Protocol):
-    """What is to go wrong."""
+    """Decides which faults are injected."""
 
     def strike(
         self, request: Request, operation: Operation, account_id: str, parameters: dict[str, str]
@@ -92,10 +92,12 @@ class Api:
         of_one_number: frozenset[str] = frozenset(),
         before: Mapping[str, Callable[[str, Mapping[str, Any]], None]] | None = None,
     ) -> None:
-        """While the trail `is_behind`, no request is answered. `real_seconds` is the time that policies see, in epoch
-        seconds. `arn_of` gives the ARN of an account's resource by kind and id, if it is there. `of_one_number` are
-        the operations that touch nothing but the number in their path. `before` has, by the name of an operation,
-        what is called with the account and the operation's arguments before it runs, and may raise Awaited."""
+        """Refuse all requests while the trail `is_behind`.
+
+        `real_seconds` returns the time that policies see, in epoch seconds; `arn_of` the ARN of an account's resource
+        by kind and id, or None. `of_one_number` are the operations that touch only the number in their path. `before`
+        has, by operation, functions to call before it runs with the account and its arguments; they may raise Awaited.
+        """
         self._flavours = flavours
         self._identify = identify
         self._read = store.read
@@ -115,7 +117,7 @@ class Api:
         self._allowed: set[tuple[Policy, Operation]] = set()
 
     def handle(self, request: Request, reply: Reply, attempts: int = ATTEMPTS, began: float | None = None) -> None:
-        """Answer `request` by calling `reply` once, now or when the change is durable."""
+        """Answer `request` by calling `reply` once, now or later: when its change is durable."""
         began = began or perf_counter()
         done: Done
         call = ApiCall(request, self._new_id())
@@ -156,22 +158,22 @@ class Api:
             done(error)
 
     def _prepare(self, caller: Caller, operation: Operation, parameters: dict[str, str], request: Request) -> None:
-        """Have done what has to be done before the operation runs. Raises Awaited if that takes its time."""
+        """Call what has to be called before the operation runs. Raises Awaited if that has to be waited for."""
         try:
             self._before[operation.name](caller.account_id, operation.bind(parameters, request).arguments)
         except Awaited:
             if self._throttle is not None:
-                self._throttle.give_back(caller.account_id, operation.name)  # for it comes again
+                self._throttle.give_back(caller.account_id, operation.name)  # because the request will be retried
             raise
 
     def _handle_again(self, request: Request, reply: Reply, attempts: int, began: float) -> None:
         try:
             self.handle(request, reply, attempts, began)
-        except Exception as error:  # which nobody else would answer
+        except Exception as error:  # which nobody else would handle
             reply(self.refuse(error))
 
     def refuse(self, error: Exception) -> Response:
-        """The answer to a request that `error` has stopped; what is no refusal is logged and answered 500."""
+        """Return the response to a request stopped by `error`; an unexpected error is logged and answered 500."""
         request_id = self._new_id()
         if not isinstance(error, (Error, Refusal)):
             log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
@@ -185,7 +187,7 @@ class Api:
     def _authorize(
         self, identity: Identity, policy: Policy, operation: Operation, parameters: dict[str, str], request: Request
     ) -> None:
-        """Raises Refusal unless the caller's policies allow the operation."""
+        """Raise Refusal unless the caller's policies allow the operation."""
         resource = self._resource(identity, operation, parameters, request)
         decision = policy.decide(operation.action, resource, self._context(request, identity))
         if decision == "Allow":
@@ -206,14 +208,14 @@ class Api:
         )
 
     def _resource(self, identity: Identity, operation: Operation, parameters: dict[str, str], request: Request) -> str:
-        """The ARN of what the operation is about, ``*`` if that has none."""
+        """Return the ARN of the operation's resource, ``*`` if it has none."""
         if operation.resource is None:
             return "*"
         kind, member = operation.resource
         if not kind:
             return operation.named_arn(request) or "*"
         account_id, id = identity.caller.account_id, parameters.get(member, "")
-        # Its own, not one of the caller's making: a region that was signed for must not hide it from a Deny.
+        # The stored ARN, not one of the caller's making: the region that was signed for must not evade a Deny.
         return self._arn_of(account_id, kind, id) or f"arn:aws:chime:{identity.region}:{account_id}:{kind}/{id}"
 
     def _context(self, request: Request, identity: Identity) -> Context:
@@ -232,7 +234,7 @@ class Api:
 
 
 def flavour_name(host: str) -> str:
-    """Which flavour the clients of `host` speak."""
+    """Return the flavour that the clients of `host` speak."""
     host = host.lower()
     if host.startswith(("voice-chime.", "voice-chime-fips.")):
         return "chime-sdk-voice"
@@ -243,7 +245,7 @@ _HEAD = b"x-amzn-RequestId: %b\r\nContent-Type: application/json\r\n"
 
 
 class _Answer:
-    """Waits for what a request comes to, and replies with it."""
+    """The callback for a request's result, which replies with it."""
 
     __slots__ = ("_began", "_call", "_metrics", "_observers", "_reply")
 
@@ -281,7 +283,7 @@ def _refusal(error: Error | Refusal, request_id: str, operation: Operation | Non
 
 
 def _shape_of(error: Error | Refusal, operation: Operation | None = None) -> tuple[int, str]:
-    """The status and the type that the client is told."""
+    """Return the HTTP status and the error type for the client."""
     if isinstance(error, Refusal):
         return error.status, error.shape
     name, status = shape_of(declared(error, operation.errors) if operation else error)

@@ -1,4 +1,4 @@
-"""One call of an API: what was asked, by whom, and what is told to those who take note of it."""
+"""One API call as observers are told of it: the request, the caller and the result."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,29 +15,29 @@ CHIME_SOURCE = "chime.amazonaws.com"
 
 
 class ApiCall(Struct):
-    """A request, and what is known of it yet."""
+    """A request, and what is known about it so far."""
 
     request: Request
     request_id: str
     source: str = CHIME_SOURCE
-    """The service that was asked, as AWS CloudTrail calls it."""
+    """The service that was called, by its name in AWS CloudTrail."""
     action: str | None = None
-    """What is asked of another service than Chime, as its client wrote it."""
+    """The operation of a service other than Chime, as the client wrote it."""
     reads: bool = False
-    """Whether that changes nothing."""
+    """Whether `action` changes nothing."""
     operation: Operation | None = None
-    """What is asked of Chime."""
+    """The operation of Chime."""
     parameters: Mapping[str, str] = {}
-    """What may be seen of what is asked; of Chime's operations, what stands in path and query."""
+    """The parameters that may be shown; for Chime's operations, all those in path and query."""
     identity: Identity | None = None
 
     @property
     def name(self) -> str | None:
-        """What is asked."""
+        """The name of the operation, if known."""
         return self.operation.name if self.operation else self.action
 
 
 Result = bytes | Mapping[str, Any] | Error | Refusal
-"""What a call came to: Chime's answer as it is sent, or what may be seen of another service's; or why there is none."""
+"""A call's result: Chime's response body as sent, what may be shown of another service's response, or an error."""
 Observer = Callable[[ApiCall, Result], None]
-"""Takes note of a call once it is answered."""
+"""Called with a call and its result once it is answered."""

@@ -1,8 +1,8 @@
-"""The trail's records: one API call each, in the shape of an AWS CloudTrail event.
+"""The trail's records: one per API call, in the shape of an AWS CloudTrail event.
 
-What the model of the flavour that was asked marks as sensitive (names, addresses, passwords; of chime-sdk-voice the ids
-of numbers too) is left out of a record's parameters and answer, whose members are spelled as the API spells them. A
-record names the request id, under which a number's own history tells the rest.
+A record's parameters and response have the API's member names, and lack what the model of the flavour called marks as
+sensitive (names, addresses, passwords; in chime-sdk-voice the ids of numbers too). A record has the request id, under
+which a number's own history has the rest.
 """
 
 import re
@@ -20,35 +20,35 @@ from .model import Operation, Shapes
 from .sigv4 import Identity
 
 _LONGEST_TEXT = 1024
-"""Of a message or a user agent in a record."""
+"""Characters of a message or a user agent in a record."""
 _LONGEST_JSON = 100_000
-"""Of parameters or an answer, in bytes; longer ones are left out, as CloudTrail leaves them out."""
+"""Bytes of parameters or a response in a record; longer ones are omitted, as in CloudTrail."""
 _PHONE_NUMBER = re.compile(r"(?:\+|%2B)[1-9][0-9]{6,14}")
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 _MOST_BEGINNINGS = 2_000
-"""Of records of callers who are known, that are kept: two kilobytes each, or up to eight if a user agent is long and
-strange."""
+"""How many beginnings of records of known callers are cached: two kilobytes each, or up to eight if a user agent is
+long and unusual."""
 
 
 class Recorder:
-    """Writes records for requests and what came of them.
+    """Writes a record for each request and its result.
 
-    A record begins with what is alike for all requests of one caller to one operation with one client, and is made
-    once.
+    A record begins with what is the same for all requests of one caller to one operation with one client: that is made
+    once, and cached.
     """
 
     def __init__(self, write: Callable[[bytes], None], now: Callable[[], str]) -> None:
-        """`write` takes the lines; `now` gives the service's time to the second, ``2019-08-12T22:10:20Z``."""
+        """`write` takes the lines; `now` returns the service's time to the second, ``2019-08-12T22:10:20Z``."""
         self._write = write
         self._now = now
         self._views: dict[Operation, _Views] = {}
         self._beginnings: dict[tuple[str, str, bytes, str, str], bytes] = {}
 
     def record(self, call: ApiCall, result: Result) -> None:
-        """Write the record of a call; what is not known of it is null."""
+        """Write the record of a call; what is unknown is null."""
         operation, identity = call.operation, call.identity
         seen = answer = b"null"
-        # What strangers send is not repeated: they could have the trail's files turned over.
+        # What unidentified senders send is not recorded: they could have the trail's files rotated.
         if operation is None:
             event = _event(call.source, _text(call.action) if call.action else None, read_only=call.reads)
             if identity:
@@ -96,7 +96,7 @@ def _event(source: str, name: str | None, *, read_only: bool) -> bytes:
 
 
 def _error(error: Error | Refusal) -> bytes:
-    """What went wrong, without numbers, and without what was meant to be a signature."""
+    """Return the error's members, without phone numbers and without what was meant to be a signature."""
     if isinstance(error, Refusal):
         name, message = error.shape, str(error)
         if name == "IncompleteSignatureException":
@@ -107,7 +107,7 @@ def _error(error: Error | Refusal) -> bytes:
 
 
 def _text(text: str) -> str:
-    """`text` as JSON can carry it: what a peer sent may hold lone surrogates."""
+    """Return `text`, shortened, as JSON can carry it: what a peer sent may hold lone surrogates."""
     return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
@@ -143,7 +143,7 @@ _NO_ERROR = b'"errorCode":null,"errorMessage":null'
 
 
 class _Views:
-    """What may be seen of an operation's input and output, spelled as the API spells it."""
+    """An operation's input and output without what is sensitive, under the API's member names."""
 
     def __init__(self, operation: Operation) -> None:
         shapes = operation.shapes
@@ -160,7 +160,7 @@ class _Views:
         self._output = _view(shapes, shapes[operation.output_shape]) if operation.output_shape else None
 
     def parameters(self, located: Mapping[str, str], body: bytes) -> bytes:
-        """What a request asked for, but for what is sensitive."""
+        """Return a request's parameters, without what is sensitive."""
         in_body = self._body(body) if self._body and body else b"null"
         seen = located
         if not self._all_located:
@@ -171,12 +171,12 @@ class _Views:
         return both if len(both) <= _LONGEST_JSON else b"null"
 
     def answer(self, body: bytes) -> bytes:
-        """What an answer said, but for what is sensitive."""
+        """Return a response, without what is sensitive."""
         return self._output(body) if self._output and body else b"null"
 
 
 def _view(shapes: Shapes, shape: Mapping[str, Any]) -> Callable[[bytes], bytes]:
-    """Reads JSON of a structure, and writes what is not sensitive of it; null for what is no such JSON."""
+    """Return a function that removes what is sensitive from JSON of a structure; other text becomes null."""
     decode = msgspec.json.Decoder(_structure(shapes, shape)).decode
 
     def view(text: bytes) -> bytes:
@@ -218,7 +218,7 @@ def _type(shapes: Shapes, name: str) -> Any:
 
 
 def _is_sensitive(shapes: Shapes, name: str) -> bool:
-    """Whether the shape is sensitive, or a list of what is."""
+    """Return whether the shape is sensitive, or a list of such."""
     shape = shapes[name]
     if shape.get("sensitive"):
         return True

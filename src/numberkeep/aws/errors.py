@@ -1,8 +1,8 @@
-"""The one table: how each error looks to an AWS client.
+"""How each error looks to an AWS client.
 
-Two families, as in AWS itself. The service's own exceptions are modelled shapes and carry ``Code`` and
+There are two families, as in AWS itself. The service's own exceptions are modelled shapes with ``Code`` and
 ``Message``. What the framework in front of the service refuses (signatures, routes, sizes, syntax) is a
-`Refusal` and carries ``message`` alone.
+`Refusal`, with ``message`` alone.
 """
 
 from collections.abc import Container
@@ -14,8 +14,8 @@ from ..domain import errors
 class Refusal(Exception):
     """The request is refused before the service sees it.
 
-    `shape` is the AWS error type, `status` the HTTP status, and the text the message. `code` is the ErrorCode if it is
-    refused as the service itself would do it.
+    `shape` is the AWS error type, `status` the HTTP status, and the text the message. `code` is the ErrorCode if the
+    refusal has the form of the service's own errors.
     """
 
     def __init__(self, status: int, shape: str, message: str, code: str | None = None) -> None:
@@ -26,15 +26,15 @@ class Refusal(Exception):
 
 
 def denied(flavour: str, message: str) -> Refusal:
-    """What is answered to a caller whose policies do not allow an operation. Under ``chime`` that is the service's own
-    exception, which all its operations declare; in front of the newer services stands AWS's common one."""
+    """Return the refusal for a caller whose policies do not allow an operation. In ``chime`` it is the service's own
+    exception, which all its operations declare; in newer services it is AWS's common one."""
     if flavour == "chime":
         return Refusal(403, "ForbiddenException", message, "Forbidden")
     return Refusal(403, "AccessDeniedException", message)
 
 
 class Dropped(Refusal):
-    """The request gets no answer: its connection is closed."""
+    """The request gets no response: its connection is closed."""
 
     def __init__(self) -> None:
         super().__init__(0, "", "The connection was closed unanswered.")
@@ -61,15 +61,15 @@ SHAPES: dict[type[errors.Error], Shape] = {
 
 
 def shape_of(error: errors.Error) -> Shape:
-    """The shape of `error`'s class, or of the nearest of its ancestors that has one."""
+    """Return the shape of `error`'s class, or of its nearest ancestor that has one."""
     return next(SHAPES[kind] for kind in type(error).__mro__ if kind in SHAPES)
 
 
 def declared(error: errors.Error, names: Container[str]) -> errors.Error:
-    """`error`, as an operation answers it that declares exceptions of these `names`.
+    """Return `error` as it is answered by an operation that declares the exceptions `names`.
 
-    A client's fault that is not among them is a BadRequest, which every operation declares; the code tells which. That
-    the client asks too often is told as it is, or it would not wait.
+    A client error that is not declared becomes a BadRequest, which every operation declares, with the same code.
+    Throttling is answered as it is, or the client would not wait.
     """
     shape = shape_of(error)
     if shape.status >= 500 or shape.status == 429 or shape.name in names:

@@ -1,4 +1,4 @@
-"""Why a request is invalid, in AWS's words. Only refused requests come here, so that accepting is fast."""
+"""Explains, in AWS's words, why a request is invalid. Only refused requests come here, to keep others fast."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,26 +14,26 @@ Shapes = Mapping[str, dict[str, Any]]
 
 
 _LINEAR = {r".*\S.*": r"[^\S\n]*+\S.*+", r".+@.+\..+": r"(?=.+\Z).[^@\n]*+@.+\..+"}
-"""What matches the same, and does not try every way to divide a long value."""
+"""Equivalents of the models' patterns that do not try every way to divide a long value."""
 MOST_INTEGER = 2**31 - 1
-"""Of the models' ``integer``; none of the operations that are served has a ``long``."""
+"""The largest ``integer`` of the models; no operation that is served has a ``long``."""
 INTEGER = re.compile(r"-?[0-9]{1,18}")
-"""How a number stands in a query, which is text."""
+"""A number in a query, which is text."""
 MOST_VIOLATIONS = 100
-"""How many a message lists."""
+"""How many violations a message lists at most."""
 
 
 def whole(pattern: str) -> str:
-    """The model's pattern as a Python one that a whole value has to match, as AWS's does."""
+    """Return the model's pattern as a Python one that must match a whole value, as in AWS."""
     return rf"\A(?:{_LINEAR.get(pattern, pattern)})\Z"
 
 
 def why(shapes: Shapes, name: str, parameters: Mapping[str, str], body: bytes, otherwise: str) -> Exception:
-    """The error for a request that the input shape `name` does not allow.
+    """Return the error for a request that the input shape `name` does not allow.
 
-    A Refusal with SerializationException if the body is no JSON object or holds a value of another type than its
-    member's, else a BadRequest that lists every constraint that is not met. `otherwise` is said of what only the
-    decoder has found, such as a lone surrogate.
+    It is a Refusal with SerializationException if the body is no JSON object or a value has the wrong type, else a
+    BadRequest that lists the violated constraints, up to MOST_VIOLATIONS. `otherwise` is the message for what only the
+    decoder finds, such as a lone surrogate.
     """
     try:
         given = msgspec.json.decode(body) if body else {}
@@ -53,7 +53,7 @@ def why(shapes: Shapes, name: str, parameters: Mapping[str, str], body: bytes, o
 
 
 def with_booleans(shapes: Shapes, name: str, value: Any) -> Any:
-    """`value`, of the shape `name`, with true and false where it has "true" and "false" for a boolean."""
+    """Return `value`, of the shape `name`, with true and false where it has "true" and "false" for a boolean."""
     shape = shapes[name]
     kind = shape["type"]
     if kind == "structure" and isinstance(value, dict):

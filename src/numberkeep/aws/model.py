@@ -1,12 +1,12 @@
-"""Service model -> routes, decoders, encoders, once at start.
+"""Compiles the AWS service models, once at start, into routes, decoders and encoders.
 
-The models are the files of the ``botocore`` package, read without importing it. Every operation that is served is
-compiled: a decoder that validates what comes in (types, enums, patterns, lengths, ranges) and an encoder that
-checks what goes out (members, types, enums) and writes it as AWS does, keys in alphabetical order, absent values
-as nulls. Nothing here knows any operation by name.
+The models are files of the ``botocore`` package, read without importing it. Every operation that is served gets a
+decoder that validates requests (types, enums, patterns, lengths, ranges) and an encoder that checks responses
+(members, types, enums) and writes them as AWS does: keys in alphabetical order, absent values as nulls. No operation
+is known by name here.
 
-Two models describe nearly the same service, so there are three flavours: ``chime`` and ``chime-sdk-voice`` take
-their own model and, for what it lacks, the other's; ``default`` takes the union of both.
+Two models describe nearly the same service, so there are three flavours: ``chime`` and ``chime-sdk-voice`` use their
+own model and, for operations it lacks, the other's; ``default`` uses the union of both.
 """
 
 import gzip
@@ -31,15 +31,15 @@ Function = Callable[..., Any]
 
 SERVICES = ("chime", "chime-sdk-voice")
 RESOURCE_KINDS = {"VoiceConnectorId": "vc", "SipMediaApplicationId": "sma"}
-"""The members by which paths name something that has an ARN of its own, as policies name it."""
+"""The members of paths that identify a resource with an ARN, each with the kind in that ARN."""
 RESOURCE_ARN = "ResourceARN"
 """The member that is an ARN itself."""
 SAMPLES_PREFIX = "console"
-"""AWS's own samples send requests to ``/console`` of a host; it changes nothing."""
+"""AWS's own samples send requests to ``/console`` of a host; this prefix changes nothing."""
 
 
 def load(service: str) -> dict[str, Any]:
-    """The newest model of `service` that the installed botocore has. Raises LookupError if it has none."""
+    """Return the newest model of `service` in the installed botocore. Raises LookupError if it has none."""
     spec = find_spec("botocore")
     if spec is None or not spec.submodule_search_locations:
         raise LookupError("the package botocore, which carries the service models, is not installed")
@@ -51,8 +51,8 @@ def load(service: str) -> dict[str, Any]:
 
 
 def union(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """A model that accepts what either accepts. Of a member that both have, the shape is the first one's, unless that
-    has an enum where the second takes any text."""
+    """Return a model that accepts what either accepts. A member of both has the first one's shape, unless that has an
+    enum where the second takes any text."""
     shapes = {**second["shapes"], **first["shapes"]}
     for name in first["shapes"].keys() & second["shapes"].keys():
         shapes[name] = shape = _union_of(first["shapes"][name], second["shapes"][name])
@@ -81,7 +81,7 @@ def _union_of(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def snake(name: str) -> str:
-    """``E164PhoneNumber`` -> ``e164_phone_number``, as every AWS SDK for Python has it."""
+    """Return a name in snake case, as in AWS's SDK for Python: ``E164PhoneNumber`` is ``e164_phone_number``."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
 
@@ -99,27 +99,27 @@ class Operation:
         answers: "_Types",
         function: Function | None,
     ) -> None:
-        """`function` gives an answer whose members it has by name or as attributes, or JSON as it is to be sent, with
-        the members of `everything`, the shapes of both models."""
+        """`function` returns an answer with its members as keys or attributes, or as JSON to be sent; it has the
+        members of `everything`, the shapes of both models."""
         definition = model["operations"][name]
         self.name = name
         self.flavour = flavour
         self.errors = frozenset(error["shape"] for error in definition.get("errors", ()))
-        """The exceptions that the model lets it raise."""
+        """The exceptions that the model declares for it."""
         self.method: str = definition["http"]["method"]
         self.uri: str = definition["http"]["requestUri"]
         self.reads = self.method == "GET"
         self.status: int = definition["http"].get("responseCode", 200)
         self.served = function is not None
         self.action = f"chime:{name}"
-        """What policies call it, whichever flavour it is of."""
+        """Its name in policies, the same in every flavour."""
         self.shapes: Shapes = model["shapes"]
         self._everything = everything
         self.input_shape: str | None = definition.get("input", {}).get("shape")
         self.output_shape: str | None = definition.get("output", {}).get("shape")
         self.resource: tuple[str, str] | None = None
-        """What a policy can name of it: the kind that stands in an ARN, and the member that has its id; no kind if the
-        member is the ARN."""
+        """The resource that a policy can name: its kind in the ARN, and the member that has its id; the kind is empty
+        if the member is the ARN."""
         self.uri_members: dict[str, str] = {}
         self.query_names: dict[str, str] = {}
         if function is None:
@@ -162,20 +162,20 @@ class Operation:
 
     @cached_property
     def _tells_all(self) -> bool:
-        """Whether its answers have all the members that either model gives them."""
+        """Whether its answers have all the members that either model defines for them."""
         return self.output_shape is None or _has_all(self.shapes, self._everything, self.output_shape)
 
     def named_arn(self, request: Request) -> str | None:
-        """The ARN that stands where the operation takes its `RESOURCE_ARN` from."""
+        """Return the ARN in the operation's member `RESOURCE_ARN`, or None."""
         if RESOURCE_ARN in self.query_names.values():
             return dict(self.in_query(request.query)).get(RESOURCE_ARN)
         try:
             return msgspec.json.decode(request.body, type=_Named).resource_arn
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None  # which the operation's own decoder will refuse
+            return None  # the operation's own decoder will refuse it
 
     def bind(self, parameters: dict[str, str], request: Request) -> "Call":
-        """The call that `request` asks for: a function of a transaction that gives the answer's body.
+        """Return the call that `request` asks for: a function of a transaction that returns the response's body.
 
         `parameters` are the members in the path. Raises BadRequest or Refusal for what the model does not allow.
         """
@@ -197,7 +197,7 @@ class Operation:
         return Call(self._function, arguments, self._output, self._tells_all)
 
     def in_query(self, query: str) -> Iterator[tuple[str, str]]:
-        """The members in a query."""
+        """Yield the members in a query."""
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
             if member := self.query_names.get(unquote(name)):
@@ -210,8 +210,8 @@ class Operation:
         }
 
     def _with_booleans(self, body: bytes) -> Any:
-        """CloudFormation makes every property a string, and what is behind its custom resources sends those on:
-        "true" and "false" are taken for a boolean's value."""
+        """Decode a body, accepting "true" and "false" for booleans: CloudFormation makes every property a string, and
+        its custom resources pass those on."""
         assert self._input is not None
         return explain.with_booleans(*self._input, msgspec.json.decode(body))
 
@@ -221,7 +221,7 @@ class Operation:
 
 
 def _has_all(shapes: Shapes, everything: Shapes, name: str) -> bool:
-    """Whether a shape, and what is in it, has all the members that either model gives it."""
+    """Return whether a shape, and those within it, have all the members that either model defines."""
     if shapes is everything:
         return True
     shape, whole = shapes[name], everything[name]
@@ -237,7 +237,7 @@ class _Named(msgspec.Struct, rename={"resource_arn": RESOURCE_ARN}):
 
 
 class Call:
-    """What a request asks for: a function of a transaction that gives the answer's body."""
+    """What a request asks for: a function of a transaction that returns the response's body."""
 
     __slots__ = ("_function", "_output", "_tells_all", "arguments")
 
@@ -260,7 +260,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Types:
-    """msgspec types of shapes. `constrained` types check patterns, lengths and ranges too."""
+    """msgspec types for shapes. `constrained` types also check patterns, lengths and ranges."""
 
     def __init__(self, shapes: Shapes, *, constrained: bool, enums: Shapes | None = None) -> None:
         self._shapes = shapes
@@ -274,7 +274,7 @@ class _Types:
         return self._made[name]
 
     def structure(self, name: str, shape: dict[str, Any]) -> Any:
-        """Members in alphabetical order. What is asked for must be there if it is required; an answer's may be null."""
+        """Return a type with its members in alphabetical order; required ones may be null in answers only."""
         required = shape.get("required", ()) if self._constrained else ()
         fields: list[Any] = []
         for member, reference in sorted(shape["members"].items()):
@@ -318,14 +318,14 @@ class _Types:
 
 
 class Route(NamedTuple):
-    """An operation at the end of a path, and the members that the path holds."""
+    """An operation at the end of a path, and the members in the path."""
 
     operation: Operation
     members: tuple[str, ...]
 
 
 class _Node:
-    """One step of the paths: by its literal text, or any text that is a member's value."""
+    """A node in the tree of paths: its children by their literal text, or for any text, a member's value."""
 
     __slots__ = ("literal", "member", "routes")
 
@@ -345,7 +345,7 @@ class Flavour:
             self._add(operation)
 
     def accept_prefixes(self, flavours: "Mapping[str, Flavour]") -> None:
-        """Let the first part of a path choose one of `flavours` by its name, whatever the host is."""
+        """Let the first part of a path select one of `flavours` by its name, whatever the host is."""
         self._entry = _Node()
         self._entry.literal = {
             **self._root.literal,
@@ -364,10 +364,10 @@ class Flavour:
                 node = node.literal.setdefault(part, _Node())
         routes = node.routes.setdefault(operation.method, [])
         routes.append((query, Route(operation, tuple(members))))
-        routes.sort(key=lambda route: not route[0])  # what a literal query tells apart is looked at first
+        routes.sort(key=lambda route: not route[0])  # routes with a literal query are tried first
 
     def route(self, request: Request) -> tuple[Operation, dict[str, str]]:
-        """The operation that `request` asks for, and the members in its path. Raises Refusal if there is none."""
+        """Return the operation for `request`, and the members in its path. Raises Refusal if there is none."""
         node = self._entry
         values: list[str] = []
         for part in request.path.split("/")[1:]:
@@ -379,12 +379,12 @@ class Flavour:
                 values.append(_decoded(part))
             node = step
         routes = node.routes.get("GET" if request.method == "HEAD" else request.method, [])
-        if len(routes) == 1 and not routes[0][0]:  # as at most paths, where the query chooses nothing
+        if len(routes) == 1 and not routes[0][0]:  # as for most paths, where the query selects nothing
             operation, members = routes[0][1]
             return operation, dict(zip(members, values, strict=False))
         pairs = request.query.split("&")
         if "%" in request.query and len(routes) > 1:
-            # A signature is over decoded names, the choice of an operation over what is written.
+            # Signatures cover decoded names, so operations must not be selected by names as sent.
             pairs = [unquote(pair) if "%" in pair.partition("=")[0] else pair for pair in pairs]
         for query, (operation, members) in routes:
             if query in pairs or (not query and not _chooses_another(pairs, routes)):
@@ -393,13 +393,13 @@ class Flavour:
 
 
 def _chooses_another(pairs: list[str], routes: list[tuple[str, Route]]) -> bool:
-    """Whether the query has a parameter that tells operations of this path apart, with a value of none of them."""
+    """Return whether the query has a parameter that selects operations of this path, with none of their values."""
     names = {query.partition("=")[0] for query, _ in routes if query}
     return any(pair.partition("=")[0] in names for pair in pairs)
 
 
 def _decoded(part: str) -> str:
-    part = part.replace("%2B", "+")  # of most paths, all there is
+    part = part.replace("%2B", "+")  # the only escape in most paths
     return unquote(part) if "%" in part else part
 
 
@@ -410,9 +410,9 @@ def _unknown(request: Request) -> Refusal:
 def flavours(
     functions: Mapping[str, Function], instead: Mapping[str, Mapping[str, Function]] = MappingProxyType({})
 ) -> dict[str, Flavour]:
-    """The three flavours, compiled for the operations of `functions`; `instead` has those that differ in a flavour.
+    """Return the three flavours, compiled for the operations of `functions`; `instead` has exceptions by flavour.
 
-    Raises LookupError if a function is of no operation of either model.
+    Raises LookupError if a function belongs to no operation of either model.
     """
     models = {service: load(service) for service in SERVICES}
     everything = union(*models.values())
@@ -441,8 +441,8 @@ def _compile(
     everything: dict[str, Any],
     functions: Mapping[str, Function],
 ) -> Iterator[tuple[str, Operation]]:
-    # Answers have the members of the flavour, but any value that the service knows: a BusinessCalling number does
-    # not turn into an error because the newer model has forgotten the word.
+    # Answers have the flavour's members, but any value that the service knows: a BusinessCalling number must not turn
+    # into an error because the newer model lacks that value.
     answers = _Types(model["shapes"], constrained=False, enums=everything["shapes"])
     types = _Types(model["shapes"], constrained=True)
     for name in names:

@@ -1,7 +1,7 @@
-"""May they? IAM policy documents.
+"""IAM policy documents: they decide what a caller may do.
 
-What is supported is the identity-based policy of IAM's policy language, with the condition keys that a `Context`
-carries. Everything else is refused when a document is read: a statement that were ignored could be a Deny.
+Identity-based policies of IAM's policy language are supported, with the condition keys that a `Context` carries.
+Everything else is refused when a document is read: an ignored statement could be a Deny.
 """
 
 import json
@@ -15,35 +15,35 @@ from operator import ge, gt, le, lt
 from typing import Any, Literal, NamedTuple
 
 MOST_CHARACTERS = 6_144
-"""Of a document, white space not counted: AWS's limit for a managed policy."""
+"""In a document, not counting white space: AWS's limit for a managed policy."""
 MOST_CHARACTERS_IN_ALL = 131_072
-"""Of a document as it is sent: AWS's limit for the parameter PolicyDocument."""
+"""In a document as it is sent: AWS's limit for the parameter PolicyDocument."""
 
 Decision = Literal["Allow", "ExplicitDeny", "ImplicitDeny"]
 
 
 class PolicyError(ValueError):
-    """A policy document is refused; the text names the place (such as Statement[1].Condition.IpAddress) and the
+    """A policy document is refused; the message names the place (such as Statement[1].Condition.IpAddress) and the
     reason."""
 
 
 class Context(NamedTuple):
-    """What conditions ask about a request."""
+    """The facts about a request that conditions test."""
 
     source_ip: str
-    """Where it came from. Whatever is no IP address, such as the empty string, is an absent aws:SourceIp."""
+    """Where it came from. For anything but an IP address, such as the empty string, aws:SourceIp is absent."""
     current_time: float
     """Epoch seconds."""
     secure_transport: bool
     requested_region: str
     username: str | None
-    """None: the caller is no user (a role session, root), and aws:username absent."""
+    """None if the caller is no user (a role session, root): then aws:username is absent."""
 
 
 def parse(document: str | bytes) -> dict[str, Any]:
-    """The policy in the JSON text `document`, in plain builtins, as it was written.
+    """Return the policy in the JSON text `document`, as it was written, in plain builtins.
 
-    Raises `PolicyError` if it is not JSON in UTF-8, too long, or anything but a policy that `Policy` understands.
+    Raises `PolicyError` if it is not JSON in UTF-8, too long, or not a policy that `Policy` understands.
     """
     try:
         text = document if isinstance(document, str) else document.decode()
@@ -63,8 +63,8 @@ def parse(document: str | bytes) -> dict[str, Any]:
 
 
 def check_actions(policy: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises `PolicyError` if `policy`, which `parse` has accepted, names an action of Chime's that is not `known`: a
-    mistyped Deny would deny nothing."""
+    """Raise `PolicyError` if `policy`, accepted by `parse`, names an action of Chime that is not `known`: a mistyped
+    Deny would deny nothing."""
     spelled = {name.lower() for name in known}
     statements = policy["Statement"]
     for statement in statements if isinstance(statements, list) else [statements]:
@@ -77,25 +77,25 @@ def check_actions(policy: Mapping[str, Any], known: Collection[str]) -> None:
 
 
 class Policy:
-    """What all of one caller's `documents`, which `parse` has accepted, say together.
+    """All policy `documents` of one caller, accepted by `parse`, combined.
 
     They are compiled here, once. Raises `PolicyError` as `parse` does.
     """
 
     unconditional: bool
-    """No statement has a Condition, so that a decision depends on action and resource alone."""
+    """Whether no statement has a Condition, so that decisions depend on action and resource alone."""
 
     def __init__(self, documents: Iterable[Mapping[str, Any]]) -> None:
-        # Denials first: so the first statement that applies decides.
+        # Denials first, so that the first statement that applies decides.
         statements = [statement for document in documents for statement in _statements(document)]
         self._statements = sorted(statements, key=lambda statement: statement.decision != "ExplicitDeny")
         self.unconditional = not any(statement.conditions for statement in statements)
         self._by_action: dict[str, list[_Statement]] = {}
 
     def decide(self, action: str, resource: str, context: Context) -> Decision:
-        """Whether `action`, such as ``chime:GetPhoneNumber``, may be done to the ARN `resource`.
+        """Decide whether `action`, such as ``chime:GetPhoneNumber``, may be done to the ARN `resource`.
 
-        An explicit deny overrides every allow; what no statement speaks of is denied implicitly.
+        An explicit deny overrides every allow; what no statement covers is denied implicitly.
         """
         statements = self._by_action.get(action)
         if statements is None:
@@ -110,7 +110,7 @@ class Policy:
         return "ImplicitDeny"
 
     def _about(self, action: str) -> "list[_Statement]":
-        """The statements about `action`, remembered: a service has few actions."""
+        """Return the statements about `action`, cached: a service has few actions."""
         if len(self._by_action) >= _MOST_ACTIONS:
             self._by_action.clear()
         name = action.lower()
@@ -124,17 +124,17 @@ _Test = Callable[[Any], bool]
 
 
 class _Statement(NamedTuple):
-    """A statement, compiled."""
+    """A compiled statement."""
 
     decision: Decision
     is_action: Callable[[str], bool]
     """Takes the action in lower case."""
     is_resource: Callable[[str], bool]
     conditions: tuple[Callable[[Context], bool], ...]
-    """All must hold."""
+    """All of them must hold."""
 
 
-# What a document is made of. To compile is to check: there is no second reading that could understand it otherwise.
+# Compiling a document is also what validates it: there is no second parser that could read it differently.
 
 _WHITE_SPACE = re.compile(r"[ \t\r\n]+")
 _VERSIONS = ("2012-10-17", "2008-10-17")
@@ -183,7 +183,7 @@ def _statement(value: Any, place: str) -> _Statement:
 def _these(
     members: Mapping[str, Any], place: str, name: str, form: re.Pattern[str], reason: str
 ) -> Callable[[str], bool]:
-    """Tells what the statement's `name`, Action or Resource, or else its NotAction or NotResource is about."""
+    """Return a test of what the statement's `name`, Action or Resource, or its NotAction or NotResource covers."""
     names = [each for each in (name, f"Not{name}") if each in members]
     if len(names) != 1:
         raise PolicyError(f"{place}: must have exactly one of {name} and Not{name}")
@@ -197,7 +197,7 @@ def _these(
 
 
 def _like(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Tells whether a text is like any of `patterns`, where ``*`` is any characters and ``?`` is any one."""
+    """Return a test whether a text matches any of `patterns`: ``*`` is any characters and ``?`` any one."""
     literals = {pattern for pattern in patterns if "*" not in pattern and "?" not in pattern}
     wild = set(patterns) - literals
     if "*" in wild:
@@ -209,7 +209,7 @@ def _like(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def _regex(pattern: str) -> str:
-    """What stands between two ``*`` is taken where it is first found, and never sought again (hence ``(?>``).
+    """Return a regular expression in which text between two ``*`` is searched for only once (hence ``(?>``).
 
     If the rest matches at all, it also matches after the first. So the worst cost is the length of the pattern times
     that of the text, however many ``*`` there are.
@@ -241,7 +241,7 @@ def _conditions(value: Any, place: str) -> Iterator[Callable[[Context], bool]]:
 def _condition(operator: "_Operator", key: "_Key", operands: list[Any]) -> Callable[[Context], bool]:
     kind, _, compile_test, negated, if_absent = operator
     test, value_in = compile_test(operands), key.value_in
-    if kind == "any":  # Null, which asks of every key whether it is absent
+    if kind == "any":  # Null, which tests any key for being absent
         return lambda context: test(value_in(context) is None)
 
     def holds(context: Context) -> bool:
@@ -258,7 +258,7 @@ class _Key(NamedTuple):
     name: str
     kind: str
     value_in: Callable[[Context], Any]
-    """None: the key is absent."""
+    """Returns None if the key is absent."""
 
 
 @lru_cache(maxsize=1024)
@@ -267,7 +267,7 @@ def _address(source_ip: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(source_ip)
     except ValueError:
         return None
-    # A socket for both families shows IPv4 peers so.
+    # A socket for both families reports IPv4 peers as mapped to IPv6.
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
@@ -275,7 +275,7 @@ _KEYS = {
     key.name.lower(): key
     for key in (
         _Key("aws:SourceIp", "an IP address", lambda context: _address(context.source_ip)),
-        # AWS's time has whole seconds, without which DateEquals would never hold.
+        # AWS's time has whole seconds; otherwise DateEquals would never hold.
         _Key("aws:CurrentTime", "a date", lambda context: int(context.current_time)),
         _Key("aws:SecureTransport", "a Boolean", lambda context: context.secure_transport),
         _Key("aws:RequestedRegion", "a string", lambda context: context.requested_region),
@@ -286,23 +286,23 @@ _KEYS = {
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _NETWORK = re.compile(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?")
 _EPOCH_SECONDS = re.compile(r"[0-9]{1,3}|[0-9]{5,12}(\.[0-9]{1,9})?")
-"""Not of four digits, which could also be a year."""
+"""Not four digits, which could also be a year."""
 _DATE = re.compile(r"\d{4}-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d))?)?", re.ASCII)
-"""ISO 8601 as W3C profiles it: a time has its zone; without a time, it is the first moment of the UTC day or month."""
+"""ISO 8601 in W3C's profile: a time must have a zone; without a time, it is the beginning of the UTC day or month."""
 
 
 def _network(value: Any, place: str) -> IPv4Network | IPv6Network:
     if _NETWORK.fullmatch(_text(value, place)):
         with suppress(ValueError):
             network = ip_network(value, strict=False)
-            # A caller from IPv4 is compared as such: this would never match.
+            # IPv4 callers are compared as IPv4: a mapped network would never match.
             if isinstance(network, IPv4Network) or not network.subnet_of(_MAPPED):
                 return network
     raise PolicyError(f"{place}: must be an IPv4 or IPv6 address or range in CIDR notation")
 
 
 def _date(value: Any, place: str) -> float:
-    """In epoch seconds."""
+    """Return a date in epoch seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**12:
         return value
     text = _text(value, place) if isinstance(value, str) else ""
@@ -334,11 +334,11 @@ def _text(value: Any, place: str) -> str:
 
 class _Operator(NamedTuple):
     kind: str
-    """Of the keys that it fits."""
+    """The kind of the keys that it fits."""
     read: Callable[[Any, str], Any]
-    """The operand that stands at a place. Raises `PolicyError`."""
+    """Reads the operand at a place. Raises `PolicyError`."""
     test: Callable[[list[Any]], _Test]
-    """From operands: tells whether a value fits any of them."""
+    """Takes operands; returns a test whether a value fits any of them."""
     negated: bool = False
     if_absent: bool = False
     """The result if the key is absent."""
@@ -362,7 +362,7 @@ _OPERATORS = {
     "StringEqualsIgnoreCase": _Operator("a string", _text, _is_any_ignoring_case),
     "StringLike": _Operator("a string", _text, _like),
     "DateEquals": _Operator("a date", _date, _is_any),
-    # To be before any of several moments is to be before the last of them.
+    # Before any of several moments means before the last of them.
     "DateLessThan": _Operator("a date", _date, lambda dates: partial(gt, max(dates))),
     "DateLessThanEquals": _Operator("a date", _date, lambda dates: partial(ge, max(dates))),
     "DateGreaterThan": _Operator("a date", _date, lambda dates: partial(lt, min(dates))),
@@ -383,7 +383,7 @@ _OPERATORS["Null"] = _Operator("any", _boolean, _is_any)
 
 
 class _Repeating(NamedTuple):
-    """An object of JSON that has a member twice: no place has a use for it, and so it is refused at its own."""
+    """A JSON object with a member given twice, which is refused wherever it is, with its place in the message."""
 
     name: str
 
@@ -398,7 +398,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeating:
 
 
 def _members(value: Any, place: str, known: Iterable[str] | None = None, kind: str = "member") -> Mapping[str, Any]:
-    """`value`, of which it is now sure that it is an object with some members, all `known` (None: any)."""
+    """Return `value`, checked to be an object with members, all of them `known` (None: any)."""
     if isinstance(value, _Repeating):
         raise PolicyError(f"{place}: has {value.name!r:.80} twice")
     if not isinstance(value, Mapping):
@@ -412,7 +412,7 @@ def _members(value: Any, place: str, known: Iterable[str] | None = None, kind: s
 
 
 def _one_or_more(value: Any, place: str) -> list[tuple[Any, str]]:
-    """The elements of a list, or the one that stands for itself, each with its place."""
+    """Return the elements of a list, or a single value, each with its place."""
     if not isinstance(value, list):
         return [(value, place)]
     if not value:
@@ -431,4 +431,4 @@ MANAGED: dict[str, dict[str, Any]] = {
     ),
     "AdministratorAccess": _managed("*"),
 }
-"""The policies that AWS manages, by name."""
+"""The AWS managed policies, by name."""

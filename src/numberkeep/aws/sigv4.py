@@ -1,8 +1,8 @@
-"""Who signed this? AWS Signature Version 4, the server's side.
+"""The server's side of AWS Signature Version 4: who signed a request.
 
-Both places where a signature can stand are read: the Authorization header, and the query of a presigned URL.
-What is wrong is reported in AWS's words and AWS's order: a request broken in two ways gets the error that AWS
-would give it. SigV4a (``AWS4-ECDSA-P256-SHA256``) is refused, because the service models declare SigV4 alone.
+Both places for a signature are read: the Authorization header, and the query of a presigned URL. Errors are reported
+in AWS's words and AWS's order: a request with two of them gets the one that AWS would report. SigV4a
+(``AWS4-ECDSA-P256-SHA256``) is refused, because the service models declare SigV4 alone.
 """
 
 import re
@@ -24,7 +24,7 @@ from .policy import Policy
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
 LONGEST_LIFETIME_SECONDS = 604_800
-"""Of a presigned URL: seven days."""
+"""For a presigned URL: seven days."""
 
 
 class Identity(Struct, frozen=True):
@@ -42,20 +42,20 @@ class Key(Struct, frozen=True):
     caller: Caller
     secret_access_key: str
     session_token: str | None = None
-    """A temporary key's token: every request signed with the key must carry exactly it."""
+    """A temporary key's token: every request signed with the key must carry exactly this."""
     expires_at: float | None = None
-    """Epoch seconds; the key is good up to and including this moment."""
+    """Epoch seconds; the key is valid up to and including this moment."""
     policy: Policy | None = None
     """What its owner may do; None allows everything."""
 
 
 class Verifier:
-    """Tells who signed a request.
+    """Finds out who signed a request.
 
-    `keys` finds a key by its access key id and the session token beside it, or gives None if it is unknown or
-    disabled; it is asked at every request, so that a key stops when `keys` says so. A credential must be scoped to
-    `service` and to one of `regions` (None: any). A signature is good for `skew_seconds` before and after its date; a
-    presigned URL for as long after its date as it says itself.
+    `keys` returns a key by its access key id and the session token sent with it, or None if it is unknown or disabled;
+    it is called for every request, so that a key stops when it is no longer returned. A credential must be scoped to
+    `service` and to one of `regions` (None: any). A signature is valid for `skew_seconds` before and after its date; a
+    presigned URL for as long after its date as it states.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Verifier:
         self._skew_seconds = skew_seconds
 
     def __call__(self, request: Request, now: float) -> Identity:
-        """Who signed `request`; `now` is the real time in epoch seconds.
+        """Return who signed `request`; `now` is the real time in epoch seconds.
 
-        Raises `Refusal`, always of status 403: MissingAuthenticationTokenException;
-        IncompleteSignatureException if what it says of its signature is malformed; InvalidSignatureException
-        if the signature is too old, not yet good, for another region or service, or wrong;
+        Raises `Refusal`, always with status 403: MissingAuthenticationTokenException;
+        IncompleteSignatureException if the parts of the signature are malformed; InvalidSignatureException if the
+        signature is too old, not yet valid, for another region or service, or wrong;
         UnrecognizedClientException if the key is unknown or its session token wrong; ExpiredTokenException.
         """
         claim = _read(request)
@@ -89,15 +89,15 @@ class Verifier:
             or (self._regions is not None and region not in self._regions)
         ):
             raise self._out_of_scope(date, region, service, terminator, claim.date)
-        # The signature is computed before the key is judged: no key is refused sooner than another.
+        # The signature is computed before the key is checked, so that no key is refused sooner than another.
         key = self._keys(access_key_id, claim.session_token) or _NOBODY
         body_hash = sha256(request.body).hexdigest() if request.body else _HASH_OF_NOTHING
         canonical_request = _canonical_request(request, claim, body_hash)
         string_to_sign = _string_to_sign(claim, canonical_request)
         signature = _signer(key.secret_access_key, date, region, service)(string_to_sign)
         _check_key(key, claim.session_token, now)
-        # What the signature covers is the body itself. So UNSIGNED-PAYLOAD and STREAMING-* never match: they
-        # are for bodies too large to be read twice, and none here is.
+        # The signature must cover the body itself. So UNSIGNED-PAYLOAD and STREAMING-* never match: they are for
+        # bodies too large to be read twice, and none here is.
         if (
             claim.signature.isascii()
             and compare_digest(signature, claim.signature)
@@ -121,7 +121,7 @@ class Verifier:
             )
 
     def _out_of_scope(self, date: str, region: str, service: str, terminator: str, signed_at: str) -> Refusal:
-        """All that is wrong with the credential's scope, together."""
+        """Return one refusal for all errors in the credential's scope."""
         faults = []
         if self._regions is not None and region not in self._regions:
             faults.append(f"Credential should be scoped to a valid region, not '{region}'.")
@@ -138,20 +138,20 @@ class Verifier:
 
 
 def read_unverified(request: Request) -> tuple[str, str, str]:
-    """The access key id, the region and the service that `request` claims, taken at its word.
+    """Return the access key id, the region and the service that `request` claims, unverified.
 
-    That the claim is well-formed is checked; its age, scope, key and signature are not.
-    Raises `Refusal` for whatever makes `Verifier` refuse the form of a claim.
+    The form of the claim is checked; its age, scope, key and signature are not.
+    Raises `Refusal` for a malformed claim, as `Verifier` does.
     """
     access_key_id, _, region, service, _ = _elements(_read(request).form.credential)
     return access_key_id, region, service
 
 
-# What a request says of its own signature
+# What a request states about its own signature
 
 
 class _Form(Struct, frozen=True):
-    """What stays the same from one request of a client to the next."""
+    """The part of a claim that is the same in all requests of a client."""
 
     credential: tuple[str, ...]
     """Access key id, date, region, service and terminator, if it is well-formed."""
@@ -160,7 +160,7 @@ class _Form(Struct, frozen=True):
     signed_headers: str
     """Names in lower case, sorted, joined by ``;``."""
     names: tuple[str, ...]
-    """The same one by one."""
+    """The same names, one by one."""
 
 
 class _Claim(Struct, frozen=True):
@@ -169,15 +169,15 @@ class _Claim(Struct, frozen=True):
     moment: int
     """When it was signed: epoch seconds."""
     date: str
-    """The same as ``YYYYMMDDTHHMMSSZ``."""
+    """`moment` as ``YYYYMMDDTHHMMSSZ``."""
     session_token: str | None
     presigned: bool = False
     lifetime_seconds: int | None = None
-    """Of a presigned URL that tells it."""
+    """Set for a presigned URL that states it."""
 
 
 _forms: dict[str, _Form] = {}
-"""By what precedes the signature in an Authorization header, which a client sends alike all day."""
+"""A cache by what precedes the signature in an Authorization header, which a client repeats all day."""
 _MOST_FORMS = 1024
 _LONGEST_FORM = 1024
 
@@ -202,7 +202,7 @@ def _read(request: Request) -> _Claim:
     form = _forms.get(head) if date and is_last else None
     if form is None:
         form, last_signature = _parse_authorization(authorization, date)
-        # Only a head that ends in a separator is sure to mean the same before another signature.
+        # Only a head that ends in a separator is certain to mean the same before another signature.
         if is_last and head.endswith((",", " ")) and len(head) <= _LONGEST_FORM:
             if len(_forms) >= _MOST_FORMS:
                 _forms.clear()
@@ -213,7 +213,7 @@ def _read(request: Request) -> _Claim:
 
 
 def _parse_authorization(authorization: str, date: str) -> tuple[_Form, str]:
-    """The form of an Authorization header, and the signature in it. `date` is empty if no header tells it."""
+    """Return the form of an Authorization header, and its signature. `date` is empty if no header gives it."""
     algorithm, _, rest = authorization.partition(" ")
     _check_algorithm(algorithm)
     parts = {}
@@ -267,7 +267,7 @@ def _read_query(parameters: Mapping[str, str], headers: Mapping[str, str]) -> _C
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """The parameters of `query`, decoded; of a repeated one the first."""
+    """Return the parameters of `query`, decoded; of a repeated one the first."""
     parameters: dict[str, str] = {}
     for pair in query.replace("+", " ").split("&"):
         name, _, value = pair.partition("=")
@@ -287,11 +287,11 @@ def _check_algorithm(algorithm: str) -> None:
         raise _incomplete(f"Unsupported AWS 'algorithm': '{algorithm}'.")
 
 
-_LONGEST_REGION = 64  # a region is remembered with what was derived for it
+_LONGEST_REGION = 64  # regions are cached, with the keys derived for them
 
 
 def _elements(credential: tuple[str, ...]) -> tuple[str, ...]:
-    """`credential`, of which it is now sure that it has five elements."""
+    """Return `credential`, checked to have five elements."""
     if len(credential) != 5:
         raise _incomplete(
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
@@ -312,7 +312,7 @@ _HTTP_DATE = re.compile(
 
 @lru_cache(maxsize=1024)
 def _parse_date(text: str) -> tuple[int, str]:
-    """An ISO 8601 date, basic or extended, or one of HTTP: in epoch seconds, and ``YYYYMMDDTHHMMSSZ``."""
+    """Return a date, in ISO 8601 basic or extended or as in HTTP, in epoch seconds and as ``YYYYMMDDTHHMMSSZ``."""
     iso = text
     if http := _HTTP_DATE.fullmatch(text):
         day, month, year, time = http.groups()
@@ -330,13 +330,13 @@ def _parse_date(text: str) -> tuple[int, str]:
 def _parse_lifetime(text: str | None) -> int | None:
     if not text:
         return None
-    # Measured first: int() refuses thousands of digits with an error of its own.
+    # The length comes first: int() refuses thousands of digits with an error of its own.
     if len(text) <= 6 and text.isdecimal() and 1 <= int(text) <= LONGEST_LIFETIME_SECONDS:
         return int(text)
     raise _incomplete(f"X-Amz-Expires must be a number of seconds from 1 to {LONGEST_LIFETIME_SECONDS}. Got '{text}'.")
 
 
-# What the signature is made over
+# What the signature covers
 
 _PLAIN_PATH = re.compile(r"/[\w.~%/-]+", re.ASCII)
 """Nothing but unreserved characters and escapes."""
@@ -350,7 +350,7 @@ def _canonical_request(request: Request, claim: _Claim, body_hash: str) -> str:
     lines = []
     for name in claim.form.names:
         if (value := headers.get(name)) is not None:
-            # str.split would not do: it also splits at bytes of UTF-8 text that Latin-1 reads as white space.
+            # Not str.split: it also splits at bytes of UTF-8 text that are white space in Latin-1.
             if "  " in value or not value.isprintable():
                 value = _WHITE_SPACE.sub(" ", value).strip(" ")
             lines.append(f"{name}:{value}\n")
@@ -365,9 +365,9 @@ def _string_to_sign(claim: _Claim, canonical_request: str) -> str:
 
 
 def _canonical_path(path: str) -> str:
-    """`path` without dot segments and empty ones, then encoded once more, as every service but S3 has it."""
-    # Nor is there a segment that normalisation could remove. One class of characters is matched at once, and what is
-    # looked for in a text likewise: a pattern that tells segments apart takes twice as long.
+    """Return `path` without dot and empty segments, then encoded once more, as for every service but S3."""
+    # The fast path, if there is no segment to remove. It consists of text searches and a pattern of one class of
+    # characters: a pattern that tells segments apart takes twice as long.
     if "//" not in path and "/." not in path and _PLAIN_PATH.fullmatch(path):
         return path.replace("%", "%25")
     segments: list[str] = []
@@ -383,9 +383,9 @@ def _canonical_path(path: str) -> str:
 
 
 def _canonical_query(query: str, presigned: bool) -> str:
-    """The parameters of `query` in one encoding, sorted by name and value; not a presigned URL's signature.
+    """Return the parameters of `query` in one encoding, sorted by name and value, without a presigned URL's signature.
 
-    ``+`` is a space, as AWS has it. SDKs send ``%20``, but some clients sign that and send ``+``.
+    ``+`` is a space, as in AWS. SDKs send ``%20``, but some clients sign that and send ``+``.
     """
     if _PLAIN_PAIR.fullmatch(query):
         return query
@@ -400,7 +400,7 @@ def _recode(text: str) -> str:
     return quote(unquote_to_bytes(text.encode("latin-1")), safe="")
 
 
-# The key and what it makes of it
+# The key and its signature
 
 _NOBODY = Key(caller=Caller(account_id="", arn="", access_key_id=""), secret_access_key="")
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
@@ -409,9 +409,9 @@ _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 @lru_cache(maxsize=1024)
 def _signer(secret_access_key: str, date: str, region: str, service: str) -> Callable[[str], str]:
-    """Signs a string with the key derived for one day, region and service.
+    """Return a function that signs a string with the key derived for one day, region and service.
 
-    The HMAC is spelled out (RFC 2104): copying its two keyed hashes costs half of what keying them does.
+    The HMAC (RFC 2104) is implemented here: copying its two keyed hashes costs half of what keying them does.
     """
     signing_key = f"AWS4{secret_access_key}".encode()
     for element in (date, region, service, TERMINATOR):
@@ -447,7 +447,7 @@ def _mismatch(canonical_request: str, string_to_sign: str) -> Refusal:
         "The request signature we calculated does not match the signature you provided. Check your AWS "
         "Secret Access Key and signing method. Consult the service documentation for details."
     )
-    # A session token that was signed stands in the canonical request, and messages end up in logs.
+    # A session token that was signed is in the canonical request, and messages end up in logs.
     if "x-amz-security-token" not in canonical_request.lower():
         message += (
             f"\n\nThe Canonical String for this request should have been\n'{canonical_request}'"
@@ -469,7 +469,7 @@ def _unrecognized(message: str) -> Refusal:
 
 
 def _basic(moment: int) -> str:
-    """Epoch seconds as ``YYYYMMDDTHHMMSSZ``."""
+    """Return epoch seconds as ``YYYYMMDDTHHMMSSZ``."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 

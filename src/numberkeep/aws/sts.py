@@ -1,6 +1,6 @@
-"""AWS Security Token Service: who am I, and credentials for a while.
+"""AWS Security Token Service (STS): the caller's identity, and temporary credentials.
 
-It shares the port with the API: its requests are a POST or GET of the root, which no operation of Chime's is. It speaks
+It shares the port with the API: its requests are a POST or GET of the root, which no operation of Chime uses. It speaks
 AWS's Query protocol: a form comes in, XML goes out. The three operations that SDKs and the AWS CLI need for sessions
 and role profiles are served.
 """
@@ -30,17 +30,17 @@ from .sigv4 import Identity
 from .throttle import Throttle
 
 PATHS = frozenset(f"/{prefix}" for prefix in ("", *SERVICES, SAMPLES_PREFIX))
-"""The root, also of an address that chooses a flavour for everything else."""
+"""The root, also below a prefix that selects a flavour for everything else."""
 VERSION = "2011-06-15"
 LONGEST_FORM = 16 * 1024
 SERVICE = "sts"
 SOURCE = "sts.amazonaws.com"
-"""What the trail calls the service."""
+"""The service's name in the trail."""
 _NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
 _VISIBLE = ("RoleArn", "RoleSessionName", "DurationSeconds")
-"""What the trail shows of a request."""
+"""The parameters that the trail shows."""
 _QUERY_CODES = {
     "MissingAuthenticationTokenException": "MissingAuthenticationToken",
     "IncompleteSignatureException": "IncompleteSignature",
@@ -49,7 +49,7 @@ _QUERY_CODES = {
     "ExpiredTokenException": "ExpiredToken",
     "AccessDeniedException": "AccessDenied",
 }
-"""What the framework's refusals are called in the Query protocol."""
+"""The Query protocol's codes for the framework's refusals."""
 
 
 class Credentials(Protocol):
@@ -66,7 +66,7 @@ class Credentials(Protocol):
 
 
 class Sessions(Protocol):
-    """Who makes temporary credentials."""
+    """Finds roles, and makes temporary credentials."""
 
     def role_of(self, arn: str) -> Role: ...
     def begin_session(
@@ -85,7 +85,7 @@ class Sts:
         observers: Sequence[Observer] = (),
         metrics: Metrics | None = None,
     ) -> None:
-        """`identify` tells who signed a request for the service ``sts``."""
+        """`identify` returns who signed a request for the service ``sts``."""
         self._identify = identify
         self._sessions = sessions
         self._throttle = throttle
@@ -95,7 +95,7 @@ class Sts:
     def handle(
         self, request: Request, request_id: str, context: Callable[[Identity], Context], began: float
     ) -> Response:
-        """The answer to `request`, which came at `began`, by `perf_counter`."""
+        """Return the response to `request`, which came at `began` by `perf_counter`."""
         form: dict[str, str] = {}
         identity = None
         refused = None
@@ -118,7 +118,7 @@ class Sts:
                 result = function(self, identity, form, context(identity))
             except Awaited:
                 if self._throttle:
-                    self._throttle.give_back(identity.caller.account_id, action)  # for it comes again
+                    self._throttle.give_back(identity.caller.account_id, action)  # because the request will be retried
                 raise
         except Refusal as refusal:
             refused = refusal
@@ -130,7 +130,7 @@ class Sts:
         call = ApiCall(request, request_id, SOURCE, action or None, True, None, visible, identity)
         for observe in self._observers:
             observe(call, refused or _without_secrets(result))
-        name = f"sts:{action}" if action in _OPERATIONS else "sts"  # whatever else strangers may write
+        name = f"sts:{action}" if action in _OPERATIONS else "sts"  # not any other action that a client may invent
         if refused:
             self._metrics.refused(name, refused.status, _code_of(refused), began)
             return _error(refused, request_id)
@@ -167,7 +167,7 @@ class Sts:
         try:
             role = self._sessions.role_of(arn)
         except NotFound:
-            raise denied from None  # as AWS has it, who may not assume a role is not told whether it is there
+            raise denied from None  # as in AWS: who may not assume a role is not told whether it exists
         trusts = caller.arn in role.trusted or caller.account_id in role.trusted
         allowed = identity.policy is None or identity.policy.decide("sts:AssumeRole", role.arn, context) == "Allow"
         if not (trusts and allowed):
@@ -192,13 +192,13 @@ _OPERATIONS: dict[str, tuple[Callable[[Sts, Identity, Mapping[str, str], Context
     "GetSessionToken": (Sts._get_session_token, frozenset({"DurationSeconds"})),
     "AssumeRole": (Sts._assume_role, frozenset({"RoleArn", "RoleSessionName", "DurationSeconds"})),
 }
-"""By name: what answers, and the members that it knows. One that it did not know could restrict the session."""
+"""The methods by operation, with the members they support. Any other is refused: it could restrict the session."""
 ACTIONS = frozenset(_OPERATIONS)
-"""The names of what can be asked for."""
+"""The names of the operations."""
 
 
 def _form(request: Request) -> dict[str, str]:
-    """The members of a request: of its body or, if that is empty, of its query without the signature's parts."""
+    """Return the members of a request: from its body or, if that is empty, its query without the signature."""
     if len(request.body) > LONGEST_FORM:
         raise Refusal(413, "RequestEntityTooLarge", f"A request to STS has at most {LONGEST_FORM} bytes.")
     try:
@@ -236,7 +236,7 @@ def _credentials(credentials: Credentials) -> Tree:
 
 
 def _without_secrets(tree: Tree) -> Tree:
-    """What the trail may tell of an answer: which credentials were given, not what they are."""
+    """Return what the trail may show of a response: which credentials were issued, not their secrets."""
     return {
         name: value if isinstance(value, str) else _without_secrets(value)
         for name, value in tree.items()

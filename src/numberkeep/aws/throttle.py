@@ -1,18 +1,18 @@
-"""How often? A token bucket for each account and operation."""
+"""Rate limits: a token bucket for each account and operation."""
 
 from collections.abc import Callable
 
 from ..domain.errors import Throttled
 
 MOST_BUCKETS = 100_000
-"""A full bucket is as good as none: when there are so many, the full ones go."""
+"""At this many buckets, the full ones are dropped: a full bucket is as good as none."""
 
 
 class Throttle:
     """Lets each account call each operation `rate` times a second, and up to `burst` times at once."""
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds; it may stand still, and never runs backwards."""
+        """`clock` returns seconds; it may stand still, but never runs backwards."""
         self._rate = rate
         self._burst = burst
         self._clock = clock
@@ -35,7 +35,7 @@ class Throttle:
         bucket[0] = tokens - 1
 
     def give_back(self, account_id: str, operation: str) -> None:
-        """Take the last token that was taken for taken no longer."""
+        """Return the token that was taken last."""
         if bucket := self._buckets.get((account_id, operation)):
             bucket[0] += 1
 

@@ -1,1 +1,1 @@
-"""The rules: states, moves, limits, errors. No I/O, no clock, no dice."""
+"""The rules: states, moves, limits, errors. No I/O, no clock, no randomness."""

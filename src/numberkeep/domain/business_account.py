@@ -1,7 +1,7 @@
-"""Amazon Chime's own accounts and users, as far as phone numbers need them: a BusinessCalling number is a user's.
+"""Amazon Chime's own accounts and users, as far as phone numbers need them: a user can hold a BusinessCalling number.
 
-An AWS account has any number of these accounts. Their ids are called `chime_account_id` here, since `account_id` is
-the AWS account's everywhere.
+An AWS account has any number of Chime accounts. Their ids are called `chime_account_id` here, because `account_id`
+means the AWS account everywhere.
 """
 
 from typing import Literal
@@ -18,7 +18,7 @@ SUPPORTED_LICENSES: tuple[License, ...] = ("Basic", "Pro")
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """A team of users."""
+    """A Chime account: a team of users."""
 
     chime_account_id: str
     aws_account_id: str
@@ -32,7 +32,7 @@ class Account(Struct, frozen=True, kw_only=True):
 
     @property
     def account_type(self) -> str:
-        """Accounts that an AWS account creates itself are teams."""
+        """The type of all accounts that an AWS account creates itself."""
         return "Team"
 
     @property
@@ -45,7 +45,7 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class Telephony(Struct, frozen=True):
-    """What a user may do with a number."""
+    """What a user may do with a phone number."""
 
     inbound_calling: bool = True
     outbound_calling: bool = True
@@ -59,14 +59,14 @@ class UserSettings(Struct, frozen=True):
 
 
 class AlexaForBusinessMetadata(Struct, frozen=True):
-    """Kept and given back; Alexa for Business is no more."""
+    """Stored and returned, without effect: Alexa for Business is discontinued."""
 
     is_alexa_for_business_enabled: bool = False
     alexa_for_business_room_arn: str | None = None
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """A person, or a device that several share."""
+    """A person, or a device shared by several people."""
 
     user_id: str
     chime_account_id: str
@@ -88,6 +88,6 @@ class User(Struct, frozen=True, kw_only=True):
 
 
 def check_license(license: str) -> None:
-    """Raises BadRequest for a license that a team account does not have."""
+    """Raise BadRequest for a license that a team account cannot have."""
     if license not in SUPPORTED_LICENSES:
         raise BadRequest(f"The account's licenses are {' and '.join(SUPPORTED_LICENSES)}; {license} was given.")

@@ -1,7 +1,7 @@
-"""Addresses for emergency calls in the US: checked and written as the Postal Service writes them.
+"""Checks addresses for emergency calls in the US, and normalises them to the Postal Service's format.
 
-After USPS Publication 28, "Postal Addressing Standards": states by their two letters, street suffixes and
-directionals by their abbreviations, everything in capitals. Whether a house stands there, nobody here knows.
+The format is that of USPS Publication 28, "Postal Addressing Standards": two-letter states, abbreviated street
+suffixes and directionals, everything in capitals. Whether an address exists is not checked.
 """
 
 import re
@@ -12,7 +12,7 @@ from msgspec import Struct
 from .errors import BadRequest
 
 Result = Literal[0, 1, 2]
-"""AWS's ValidationResult: 0, as it should be; 1, corrected in the address that is answered; 2, no such address."""
+"""AWS's ValidationResult: 0, valid as given; 1, corrected in the returned address; 2, not valid."""
 AS_GIVEN: Result = 0
 CORRECTED: Result = 1
 FAILED: Result = 2
@@ -34,7 +34,7 @@ _ZIP_AREAS = {
     "4": "IN KY MI OH", "5": "IA MN MT ND SD WI", "6": "IL KS MO NE", "7": "AR LA OK TX",
     "8": "AZ CO ID NM NV TX UT WY", "9": "AK CA HI OR WA",
 }  # fmt: skip
-"""The states of a ZIP code's first digit."""
+"""The states with ZIP codes that begin with a digit, by digit."""
 _DIRECTIONALS = {
     "NORTH": "N", "SOUTH": "S", "EAST": "E", "WEST": "W",
     "NORTHEAST": "NE", "NORTHWEST": "NW", "SOUTHEAST": "SE", "SOUTHWEST": "SW",
@@ -56,7 +56,7 @@ _CITY = re.compile(r"[A-Z][A-Z .'-]*")
 
 
 class Address(Struct, frozen=True, rename="camel"):
-    """An address in its parts."""
+    """An address, split into its parts."""
 
     street_number: str
     pre_directional: str | None
@@ -73,7 +73,7 @@ class Address(Struct, frozen=True, rename="camel"):
 def validate(
     street_number: str, street_info: str, city: str, state: str, country: str, postal_code: str
 ) -> tuple[Result, Address | None]:
-    """The address in its parts, and whether they are as they were given.
+    """Return the result of the validation, and the address in its parts, or None if it is not valid.
 
     Raises BadRequest for an address outside the US.
     """
@@ -103,12 +103,12 @@ def validate(
 
 
 def _parts(street: str) -> tuple[str | None, str, str | None, str | None] | None:
-    """``NORTH MAIN STREET`` -> directional, name, suffix, directional; what is left over is the name."""
+    """Split ``NORTH MAIN STREET`` into directional, name (what is left over), suffix and directional."""
     words = [word.rstrip(".,") for word in street.split()]
     if any(word in _UNITS or word.startswith("#") for word in words):
-        return None  # the parts have no place for it
+        return None  # Address has no part for a unit
     pre = _directional(words[0]) if len(words) > 1 else None
-    if pre and not (len(words) == 2 and _suffix(words[1])):  # South Street is a street's name
+    if pre and not (len(words) == 2 and _suffix(words[1])):  # in SOUTH STREET, SOUTH is the name
         words = words[1:]
     else:
         pre = None

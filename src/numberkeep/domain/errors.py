@@ -1,16 +1,16 @@
-"""What can be wrong with a request, in words for the one who sent it.
+"""The errors that a request can cause, with messages for its sender.
 
-A class is named by its AWS ErrorCode, which batch answers carry for each item. Which HTTP answer an error
-becomes is not known here: `numberkeep.aws.errors` holds that table.
+Each class is named after its AWS ErrorCode, which batch responses carry for each failed item. The HTTP response
+to an error is not defined here, but by the table in `numberkeep.aws.errors`.
 """
 
 from collections.abc import Callable
 
 
 class Error(Exception):
-    """The request is refused; the text names the rule that it broke.
+    """The request is refused; the message names the rule that it broke.
 
-    `code` is AWS's ErrorCode if it is a more telling one than the class's name.
+    `code` is AWS's ErrorCode where that is more specific than the class name.
     """
 
     def __init__(self, message: str, code: str | None = None) -> None:
@@ -23,7 +23,7 @@ class BadRequest(Error):
 
 
 class PhoneNumberAssociationsExist(BadRequest):
-    """The phone number is assigned, and what was asked for needs a number that is not."""
+    """The phone number is assigned, and the request needs a number that is not."""
 
 
 class NotFound(Error):
@@ -31,15 +31,15 @@ class NotFound(Error):
 
 
 class Conflict(Error):
-    """The resource is in a state that does not allow this now, and will later."""
+    """The resource's present state does not allow this; a later one will."""
 
 
 class Unprocessable(Error):
-    """The request is understood, and what it is about is not ready for it."""
+    """The request is valid, but its resource is not ready for it."""
 
 
 class ResourceLimitExceeded(Error):
-    """The account has as many of these as it may have."""
+    """There would be more of these than the account, or a resource, may have."""
 
 
 class Throttled(Error):
@@ -47,22 +47,22 @@ class Throttled(Error):
 
 
 class ServiceUnavailable(Error):
-    """The service cannot do this at the moment; nothing was changed; try again."""
+    """A temporary failure: retry. Unless the message says otherwise, nothing was changed."""
 
 
 class ServiceFailure(Error):
-    """The service has failed at this; the cause is in its log."""
+    """The service failed unexpectedly; the cause is in its log."""
 
 
 class OperationNotImplemented(Error):
-    """The operation exists in the API, and this server does not serve it."""
+    """The operation exists in the API, but this server does not serve it."""
 
 
 class Awaited(Exception):
-    """What is needed to decide is still being read: no error, but a reason to begin again later.
+    """Data needed for a decision is still being read: not an error, but a signal to retry later.
 
-    ``resume_with(callback)`` has `callback` called when that may succeed, on the event loop. What was read is there
-    while it is called, and need not be any longer.
+    ``resume_with(callback)`` arranges for `callback` to be called, on the event loop, when a retry may succeed. The
+    data is available while `callback` runs, and not necessarily longer.
     """
 
     def __init__(self, resume_with: Callable[[Callable[[], None]], None]) -> None:

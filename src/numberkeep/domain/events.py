@@ -1,4 +1,4 @@
-"""What subscribers are told of: the name of everything that can happen to a number."""
+"""The events that subscribers are notified of: a name for everything that can happen to a number."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -31,7 +31,7 @@ _OF_STATUS: dict[tuple[str | None, str | None], EventType] = {
 
 
 def event_of(change: Mapping[str, tuple[Any, Any]]) -> EventType:
-    """What a change of a number is called: by column, what it was and what it is since."""
+    """Return the event type of a number's change, given as (before, after) pairs by column."""
     status = before, after = change.get("status", ("", ""))
     if after is None:
         return "phone_number.released"

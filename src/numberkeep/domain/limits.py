@@ -1,19 +1,19 @@
-"""How many of a thing one request may hold, and an account may have."""
+"""Limits on how many items one request may hold, and one account may have."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from .errors import BadRequest, ResourceLimitExceeded
 
 BATCH_PHONE_NUMBERS = 50
-"""Phone numbers in one batch: the service authorization reference of Amazon Chime."""
+"""Phone numbers in one batch, from Amazon Chime's service authorization reference."""
 ORDER_PHONE_NUMBERS = 50
-"""Phone numbers in one order. AWS documents no figure; this is the batch's."""
+"""Phone numbers in one order. AWS documents no limit; this is the one for batches."""
 RESOURCE_TAGS = 50
-"""Tags of one resource: the API reference's TagList."""
+"""Tags of one resource, from TagList in the API reference."""
 ORIGINATION_ROUTES = 20
-"""Routes of a Voice Connector: the API reference's OriginationRouteList."""
+"""Routes of a Voice Connector, from OriginationRouteList in the API reference."""
 TERMINATION_CREDENTIALS = 10
-"""Users that a Voice Connector takes calls from. AWS documents no figure; to hash a password takes a while."""
+"""Users that a Voice Connector accepts calls from. AWS documents no limit; hashing a password takes time."""
 
 QUOTAS = {
     "voice_connectors": 3,
@@ -24,8 +24,8 @@ QUOTAS = {
     "sip_rules": 0,
     "phone_numbers": 0,
 }
-"""What `serve` allows an account unless it is told otherwise, by AWS's "Amazon Chime SDK endpoints and quotas"; 0 is no
-limit. Voice Connectors are counted by region. AWS's five phone numbers would be no inventory: they have no limit."""
+"""An account's default quotas under `serve`, from AWS's "Amazon Chime SDK endpoints and quotas"; 0 means no limit.
+Voice Connectors are counted by region. Phone numbers have no limit: AWS's five would be no inventory."""
 
 _WORDS = {
     "voice_connectors": "Voice Connectors in a region",
@@ -38,14 +38,14 @@ _WORDS = {
 
 
 def check_list(what: str, items: Sequence[str], most: int, noun: str = "phone number") -> None:
-    """Raises BadRequest unless there are 1 to `most` items and no two are the same."""
+    """Raise BadRequest unless there are 1 to `most` items and no two are the same."""
     if not 1 <= len(items) <= most:
         raise BadRequest(f"{what} must hold 1 to {most} {noun}s; it holds {len(items)}.")
     check_distinct(what, items, noun)
 
 
 def check_distinct(what: str, items: Sequence[str], noun: str) -> None:
-    """Raises BadRequest if two items are the same; the message says where the second one is, not what it is."""
+    """Raise BadRequest if two items are the same; the message gives the second one's position, not its value."""
     seen: set[str] = set()
     for place, item in enumerate(items, 1):
         if item in seen:
@@ -54,9 +54,9 @@ def check_distinct(what: str, items: Sequence[str], noun: str) -> None:
 
 
 def check_quota(quotas: Mapping[str, int], name: str, count: Callable[[], int]) -> None:
-    """Raises ResourceLimitExceeded if `count` gives more than the account may have of what `name` names in QUOTAS.
+    """Raise ResourceLimitExceeded if `count()` is above the quota `name`, one of the keys of QUOTAS.
 
-    Nothing is counted if there is no limit.
+    `count` is not called if there is no limit.
     """
     most = quotas.get(name, 0)
     if most and (counted := count()) > most:

@@ -1,6 +1,6 @@
-"""Moments as AWS writes them: ISO 8601 in UTC with milliseconds, ``2019-08-12T22:10:20.521Z``.
+"""Timestamps as AWS writes them: ISO 8601 in UTC with milliseconds, ``2019-08-12T22:10:20.521Z``.
 
-The same text is kept, compared and answered: its width is fixed, so that its order is the order of time.
+The same text is stored, compared and returned: its width is fixed, so that it sorts in the order of time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -9,12 +9,12 @@ Timestamp = str
 
 
 def moment(seconds: float) -> Timestamp:
-    """The moment that is `seconds` after the beginning of 1970, to the millisecond, rounded down."""
+    """Return the timestamp for `seconds` since 1970, rounded down to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def seconds_of(timestamp: Timestamp) -> float:
-    """Seconds since 1970. Raises ValueError if `timestamp` is no ISO 8601 date and time with a time zone."""
+    """Return the seconds since 1970. Raises ValueError unless given an ISO 8601 date and time with a time zone."""
     parsed = datetime.fromisoformat(timestamp)
     if parsed.tzinfo is None:
         raise ValueError(f"{timestamp!r} has no time zone")
@@ -22,6 +22,6 @@ def seconds_of(timestamp: Timestamp) -> float:
 
 
 def later(timestamp: Timestamp, *, days: float = 0, hours: float = 0, seconds: float = 0) -> Timestamp:
-    """The moment so much after `timestamp`."""
+    """Return the timestamp this much after `timestamp`."""
     wait = timedelta(days=days, hours=hours, seconds=seconds)
     return (datetime.fromisoformat(timestamp) + wait).isoformat(timespec="milliseconds")[:-6] + "Z"

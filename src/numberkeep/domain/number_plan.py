@@ -1,8 +1,8 @@
-"""What an E.164 number says about itself, and which numbers each product may have.
+"""What an E.164 number says about itself, and which numbers each product type may have.
 
-The numbering plans are those of libphonenumber. The countries are those of Amazon Chime SDK's "Phone number
-country requirements"; the other rules are of its API reference (CreatePhoneNumberOrder, UpdatePhoneNumber,
-SearchAvailablePhoneNumbers) unless a line says otherwise.
+The numbering plans are libphonenumber's. The countries are from Amazon Chime SDK's "Phone number country
+requirements"; the other rules are from its API reference (CreatePhoneNumberOrder, UpdatePhoneNumber,
+SearchAvailablePhoneNumbers) unless a comment says otherwise.
 """
 
 import re
@@ -20,10 +20,10 @@ Type = Literal["Local", "TollFree"]
 
 
 class Plan(NamedTuple):
-    """The part of a numbering plan that a number is of."""
+    """The country and type that a numbering plan gives a number."""
 
     country: str
-    """ISO 3166-1 alpha-2. Toll-free numbers of the NANP are shared by its countries; they count as US."""
+    """ISO 3166-1 alpha-2. Toll-free numbers of the NANP count as US, although its countries share them."""
     type: Type
 
 
@@ -42,7 +42,7 @@ _SUPPORTED: dict[str, dict[str, tuple[Type, ...]]] = {
 }
 
 _PURCHASABLE = _SUPPORTED["SipMediaApplicationDialIn"]
-"""Every number that can be had at all: the other products take a part of these."""
+"""All countries and types that can be ordered: the other product types may have some of these."""
 
 _TYPES: dict[int, Type] = {
     PhoneNumberType.FIXED_LINE: "Local",
@@ -51,7 +51,7 @@ _TYPES: dict[int, Type] = {
 }
 
 _WORLD = "001"
-"""The region, by the UN's code, of the country codes that no country has (+800, +870, ...)."""
+"""The region code, the UN's for the world, of country codes that belong to no country (+800, +870, ...)."""
 
 _E164_RULE = "'+' and 2 to 15 digits, the first of them not 0"
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
@@ -61,10 +61,10 @@ _TOLL_FREE_PREFIX = re.compile(r"8(?:00|33|44|55|66|77|88)")
 
 
 def normalize_id(phone_number_id: str) -> str:
-    """The E.164 number that a PhoneNumberId names.
+    """Return the E.164 number that a PhoneNumberId names. Raises BadRequest if it names none.
 
-    Clients send what the service answers (`%2B1206...`), which the path then holds encoded twice; the number
-    itself (`+1206...`); or, as the E164PhoneNumber shape's optional `+` lets them, its digits alone.
+    Clients send the id as the service returned it (`%2B1206...`), which is then encoded twice in a path; the number
+    itself (`+1206...`); or its digits alone, as the `+` of the E164PhoneNumber shape is optional.
     """
     if match := _PHONE_NUMBER_ID.fullmatch(phone_number_id):
         return "+" + match[1]
@@ -72,15 +72,15 @@ def normalize_id(phone_number_id: str) -> str:
 
 
 def phone_number_id(e164: str) -> str:
-    """The PhoneNumberId that the service gives a number: its E.164 form, URL-encoded."""
+    """Return the PhoneNumberId that the service gives a number: its E.164 form, URL-encoded."""
     return "%2B" + e164[1:]
 
 
 def describe(e164: str) -> Plan:
-    """The plan of a number. Raises BadRequest for a number of no plan, or of none that can be ordered."""
+    """Return the plan of a number. Raises BadRequest if the number is in no plan, or cannot be ordered."""
     if e164.startswith("+1") and len(e164) == 12 and _E164.fullmatch(e164):
-        # The NANP gives numbers out by the thousand: no plan of its countries looks at the last three digits.
-        with suppress(BadRequest):  # which would name another number
+        # The NANP assigns numbers by the thousand: no plan of its countries depends on the last three digits.
+        with suppress(BadRequest):  # whose message would name another number
             return _describe(e164[:-3] + "000")
     return _describe(e164)
 
@@ -93,7 +93,7 @@ def _describe(e164: str) -> Plan:
         number = phonenumbers.parse(e164)
     except phonenumbers.NumberParseException:
         raise _not_in_any_plan(e164) from None
-    # The parser drops a trunk prefix (+44 0...), and a number that has two forms could be had twice.
+    # The parser drops a trunk prefix (+44 0...); a number accepted in two forms could be ordered twice.
     if phonenumbers.format_number(number, PhoneNumberFormat.E164) != e164:
         raise _not_in_any_plan(e164)
     if not phonenumbers.is_valid_number(number):
@@ -108,19 +108,19 @@ def _describe(e164: str) -> Plan:
 
 
 def supported_countries(product_type: str) -> list[tuple[str, tuple[Type, ...]]]:
-    """The countries whose numbers a product may have, in order, each with the types of number."""
+    """Return the countries whose numbers a product type may have, sorted, each with the types of number."""
     return sorted(_SUPPORTED.get(product_type, {}).items())
 
 
 def check_order(e164: str, product_type: str) -> Plan:
-    """The plan of a number. Raises BadRequest unless `product_type` may have the number."""
+    """Return the plan of a number. Raises BadRequest unless `product_type` may have the number."""
     plan = describe(e164)
     check_product_type(plan.country, plan.type, product_type)
     return plan
 
 
 def check_product_type(country: str, type: str, product_type: str) -> None:
-    """Raises BadRequest unless `product_type` may have numbers of this country and type."""
+    """Raise BadRequest unless `product_type` may have numbers of this country and type."""
     _check_purchasable(country, type)
     if type in _SUPPORTED.get(product_type, {}).get(country, ()):
         return
@@ -141,7 +141,7 @@ def check_search(
     state: str | None = None,
     toll_free_prefix: str | None = None,
 ) -> None:
-    """Raises BadRequest unless a search for available numbers takes these filters. An empty one is none."""
+    """Raise BadRequest unless a search for available numbers accepts these filters. An empty filter is ignored."""
     _check_purchasable(country, phone_number_type)
     place = area_code or city or state
     if country != "US":
@@ -164,7 +164,7 @@ def check_search(
         raise BadRequest("AreaCode must be three digits, the first of them not 0 or 1.")
     if toll_free_prefix and not _TOLL_FREE_PREFIX.fullmatch(toll_free_prefix):
         raise BadRequest("TollFreePrefix must be one of 800, 833, 844, 855, 866, 877 and 888.")
-    # The filters of one type exclude those of the other, so that no search is empty by contradiction.
+    # Filters for local and for toll-free numbers exclude each other, so that no search contradicts itself.
     if place and (toll_free_prefix or phone_number_type == "TollFree"):
         raise BadRequest("AreaCode, City and State are for local numbers; a toll-free search gives TollFreePrefix.")
     if toll_free_prefix and phone_number_type == "Local":
@@ -172,7 +172,7 @@ def check_search(
 
 
 def _check_purchasable(country: str, type: str | None) -> None:
-    """Raises BadRequest unless numbers of the country, and of the type if one is given, can be had at all."""
+    """Raise BadRequest unless numbers of the country, and of the type if one is given, can be ordered at all."""
     types = _PURCHASABLE.get(country)
     if types is None:
         raise BadRequest(f"Phone numbers of {country} are not supported; see ListSupportedPhoneNumberCountries.")

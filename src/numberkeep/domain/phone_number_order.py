@@ -1,4 +1,4 @@
-"""An order of phone numbers: settled number by number, then as a whole."""
+"""An order of phone numbers: it is settled when each of its numbers is."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class OrderedPhoneNumber(Struct, frozen=True):
 
 
 class PhoneNumberOrder(Struct, frozen=True, kw_only=True):
-    """What an account has ordered, and how far it has come."""
+    """An account's order of phone numbers, and its progress."""
 
     phone_number_order_id: str
     product_type: str
@@ -30,7 +30,7 @@ class PhoneNumberOrder(Struct, frozen=True, kw_only=True):
     updated_timestamp: Timestamp
 
     def settle(self, e164_phone_number: str, acquired: bool, now: Timestamp) -> "PhoneNumberOrder":
-        """One number is acquired, or has failed; with the last one the order itself is settled."""
+        """Record that one number was acquired, or failed; the last one settles the order itself."""
         items = tuple(
             OrderedPhoneNumber(e164_phone_number, "Acquired" if acquired else "Failed")
             if item.e164_phone_number == e164_phone_number
@@ -41,7 +41,7 @@ class PhoneNumberOrder(Struct, frozen=True, kw_only=True):
 
 
 def status_of(items: tuple[OrderedPhoneNumber, ...]) -> Status:
-    """That of an order whose numbers stand so."""
+    """Return the status of an order with these numbers."""
     statuses = {item.status for item in items}
     if "Processing" in statuses:
         return "Processing"

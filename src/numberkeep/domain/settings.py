@@ -1,4 +1,4 @@
-"""What an account has set for all of its numbers."""
+"""An account's settings for all of its numbers."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -7,7 +7,7 @@ from .errors import BadRequest
 from .moment import Timestamp, later
 
 CALLING_NAME_CHANGE_DAYS = 7
-"""The default calling name can change once in so many days."""
+"""The default calling name can be changed once in this many days."""
 
 
 class AccountSettings(Struct, frozen=True):

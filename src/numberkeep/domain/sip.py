@@ -20,7 +20,7 @@ class Endpoint(Struct, frozen=True):
 
 
 class SipMediaApplication(Struct, frozen=True, kw_only=True):
-    """What answers a call."""
+    """An application that handles calls."""
 
     sip_media_application_id: str
     aws_region: str
@@ -33,7 +33,7 @@ class SipMediaApplication(Struct, frozen=True, kw_only=True):
 
 
 class TargetApplication(Struct, frozen=True):
-    """An application that a rule calls; the lowest priority first."""
+    """An application that a rule calls; the lowest priority comes first."""
 
     sip_media_application_id: str | None = None
     priority: int | None = None
@@ -54,7 +54,7 @@ class SipRule(Struct, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> list[str]:
-        """The ids of its applications, and of the Voice Connector whose host name is its trigger."""
+        """The ids of its applications and, if its trigger is a host name, of that Voice Connector."""
         needed = [target.sip_media_application_id for target in self.target_applications]
         if self.trigger_type == "RequestUriHostname":
             needed.append(id_of_host_name(self.trigger_value))
@@ -62,13 +62,13 @@ class SipRule(Struct, frozen=True, kw_only=True):
 
 
 def check_region(aws_region: str) -> None:
-    """Raises BadRequest for a region that has no SIP media applications."""
+    """Raise BadRequest for a region that has no SIP media applications."""
     if aws_region not in REGIONS:
         raise BadRequest(f"AwsRegion must be one of {', '.join(REGIONS)}; {aws_region!r} was given.")
 
 
 def check_endpoint(endpoint: Endpoint, aws_region: str) -> None:
-    """Raises BadRequest unless the Lambda function is in the application's region, as AWS has it."""
+    """Raise BadRequest unless the Lambda function is in the application's region, as AWS requires."""
     if not endpoint.lambda_arn:
         raise BadRequest("Endpoints must have a LambdaArn.")
     if endpoint.lambda_arn.split(":")[3] != aws_region:
@@ -76,7 +76,7 @@ def check_endpoint(endpoint: Endpoint, aws_region: str) -> None:
 
 
 def check_targets(targets: Sequence[TargetApplication]) -> None:
-    """Raises BadRequest if two targets are in one region: AWS's TargetApplications allow one a region."""
+    """Raise BadRequest if two targets are in one region: AWS allows one of the TargetApplications per region."""
     regions = [target.aws_region for target in targets]
     if len(set(regions)) < len(regions):
         raise BadRequest("TargetApplications must hold one SIP media application of a region at most.")

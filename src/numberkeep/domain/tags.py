@@ -1,4 +1,4 @@
-"""Tags: what a resource's owner writes on it."""
+"""Tags: keys and values that its owner attaches to a resource."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from .limits import RESOURCE_TAGS
 
 
 class Tag(Struct, frozen=True):
-    """One of them; a resource has one of a key at most."""
+    """One tag; a resource has at most one per key."""
 
     key: str
     value: str
 
 
 def add_tags(tags: Sequence[Tag], added: Sequence[Tag]) -> tuple[Tag, ...]:
-    """`tags` with the `added` ones, which replace those of the same key.
+    """Return `tags` with the `added` ones, which replace those of the same key.
 
-    Raises BadRequest if two of the added have one key, ResourceLimitExceeded if the resource would have too many.
+    Raises BadRequest if an added key is repeated or AWS's own, ResourceLimitExceeded if there would be too many tags.
     """
     values = {tag.key: tag.value for tag in tags}
     new = {tag.key: tag.value for tag in added}

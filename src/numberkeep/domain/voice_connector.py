@@ -1,4 +1,4 @@
-"""Voice Connectors and their groups: where calls of a phone number go to and come from, by SIP."""
+"""Voice Connectors and their groups: the SIP trunks that calls to and from phone numbers use."""
 
 import re
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\
 
 
 class VoiceConnector(Struct, frozen=True, kw_only=True):
-    """A SIP trunk of the account's."""
+    """A SIP trunk of the account."""
 
     voice_connector_id: str
     aws_region: str
@@ -55,14 +55,14 @@ class VoiceConnector(Struct, frozen=True, kw_only=True):
 
 
 class VoiceConnectorItem(Struct, frozen=True):
-    """A Voice Connector of a group; calls go to the lowest priority first."""
+    """A Voice Connector in a group; calls go to the lowest priority first."""
 
     voice_connector_id: str
     priority: int | None = None
 
 
 class VoiceConnectorGroup(Struct, frozen=True, kw_only=True):
-    """Voice Connectors that stand in for each other."""
+    """A group of Voice Connectors that are fallbacks for each other."""
 
     voice_connector_group_id: str
     name: str
@@ -74,13 +74,13 @@ class VoiceConnectorGroup(Struct, frozen=True, kw_only=True):
 
 
 def id_of_host_name(host_name: str) -> str | None:
-    """The id of the Voice Connector whose OutboundHostName it is."""
+    """Return the id of the Voice Connector with this OutboundHostName; None if it is no such name."""
     host_name = host_name.lower()
     return host_name.removesuffix(_HOST_SUFFIX) if host_name.endswith(_HOST_SUFFIX) else None
 
 
 def check_origination(origination: Mapping[str, Any]) -> None:
-    """Raises BadRequest unless it says anything, and calls can be sent to the Host of each of the Routes."""
+    """Raise BadRequest if `origination` is empty, has too many Routes, or one whose Host cannot receive calls."""
     if not origination:
         raise BadRequest("Origination must have Routes or Disabled.")
     routes = origination.get("Routes", ())
@@ -95,8 +95,8 @@ def check_origination(origination: Mapping[str, Any]) -> None:
 
 
 def check_termination(termination: Mapping[str, Any]) -> None:
-    """Raises BadRequest unless it says anything, CallingRegions are countries, and CidrAllowedList networks in CIDR
-    notation."""
+    """Raise BadRequest unless `termination` has members, CallingRegions holds countries, and CidrAllowedList networks
+    in CIDR notation."""
     if not termination:
         raise BadRequest("Termination must have one of its members at least.")
     for region in termination.get("CallingRegions", ()):

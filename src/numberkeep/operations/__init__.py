@@ -1,8 +1,8 @@
-"""What it does: one function per AWS operation, one module per noun.
+"""The AWS operations that are served: one function each, one module per noun.
 
 A function is named after its operation in snake case and takes the operation's members under their names in
-snake case; what is absent from a request is None. It loads, decides, and only then stores, so that a function
-which raises has written nothing. Which operations are served is what `OPERATIONS` holds.
+snake case; members absent from a request are None. It loads, decides, and only then stores, so that a function
+which raises has written nothing. `OPERATIONS` lists them all.
 """
 
 from . import (
@@ -99,7 +99,7 @@ OPERATIONS = {
 """Every operation that is served, by its name in snake case."""
 
 INSTEAD = {"chime": {"delete_sip_rule": sip.delete_disabled_sip_rule}}
-"""By flavour, the operations whose rules are others there than everywhere else."""
+"""By flavour, the operations whose rules differ from those everywhere else."""
 
 OF_ONE_NUMBER = frozenset({"GetPhoneNumber", "UpdatePhoneNumber", "DeletePhoneNumber"})
-"""The operations that touch no rows but those of the number that their path names."""
+"""The operations that touch only the rows of the number in their path."""

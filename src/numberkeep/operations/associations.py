@@ -1,4 +1,4 @@
-"""What phone numbers are assigned to."""
+"""Assigning phone numbers, and taking them away."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _MEMBER = "E164PhoneNumbers"
 def associate_phone_numbers_with_voice_connector(
     tx: Tx, voice_connector_id: str, e164_phone_numbers: Sequence[str], force_associate: bool | None = None
 ) -> Answer:
-    """Assign numbers to a Voice Connector; if forced, take them away from what holds them."""
+    """Assign numbers to a Voice Connector; if forced, take them away from their holders."""
     VOICE_CONNECTORS.get(tx, voice_connector_id)
     return _assign(tx, e164_phone_numbers, {"VoiceConnectorId": voice_connector_id}, force_associate)
 
@@ -30,7 +30,7 @@ def disassociate_phone_numbers_from_voice_connector(
 def associate_phone_numbers_with_voice_connector_group(
     tx: Tx, voice_connector_group_id: str, e164_phone_numbers: Sequence[str], force_associate: bool | None = None
 ) -> Answer:
-    """Assign numbers to a group of Voice Connectors; if forced, take them away from what holds them."""
+    """Assign numbers to a group of Voice Connectors; if forced, take them away from their holders."""
     VOICE_CONNECTOR_GROUPS.get(tx, voice_connector_group_id)
     return _assign(tx, e164_phone_numbers, {"VoiceConnectorGroupId": voice_connector_group_id}, force_associate)
 

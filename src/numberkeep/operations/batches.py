@@ -11,9 +11,11 @@ Answer = dict[str, Any]
 
 
 def each(what: str, ids: Sequence[str], act: Callable[[int], object]) -> Answer:
-    """Call `act` with the index of each phone number of the list that the request calls `what`; one that fails leaves
-    the others alone, and must have written nothing. Raises BadRequest for a list that is empty, too long, or holds a
-    number twice."""
+    """Call `act` with the index of each phone number in the list, the request's member `what`; return the failures.
+
+    A failure does not affect the others, and must have written nothing. Raises BadRequest for a list that is empty,
+    too long, or holds a number twice.
+    """
     check_list(what, [_canonical(phone_number_id) for phone_number_id in ids], BATCH_PHONE_NUMBERS)
     failures = []
     for index, phone_number_id in enumerate(ids):
@@ -25,7 +27,7 @@ def each(what: str, ids: Sequence[str], act: Callable[[int], object]) -> Answer:
 
 
 def _canonical(phone_number_id: str) -> str:
-    """The number, so that two spellings of one are seen to be the same; what is no number fails as an item."""
+    """Return the number, so that two spellings of one count as the same; what is no number fails as an item."""
     try:
         return normalize_id(phone_number_id)
     except BadRequest:

@@ -30,7 +30,7 @@ _OF_ACCOUNT = "chime_account_id = ?"
 
 
 def create_account(tx: Tx, name: str) -> Answer:
-    """A team account."""
+    """Create a team account."""
     account = Account(
         chime_account_id=tx.new_id(),
         aws_account_id=tx.account_id,
@@ -43,7 +43,7 @@ def create_account(tx: Tx, name: str) -> Answer:
 
 
 def get_account(tx: Tx, account_id: str) -> Answer:
-    """One account."""
+    """Return one account."""
     return {"Account": ACCOUNTS.get(tx, account_id)}
 
 
@@ -54,7 +54,7 @@ def list_accounts(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """The accounts, those whose name begins with `name`, or the one that has a user of that email address."""
+    """List all accounts, those whose name begins with `name`, or the one with a user of that email address."""
 
     def found(after: str | None, limit: int) -> list[Account]:
         if user_email:
@@ -77,7 +77,7 @@ def list_accounts(
 
 
 def update_account(tx: Tx, account_id: str, name: str | None = None, default_license: License | None = None) -> Answer:
-    """Another name, another license for new users, or both."""
+    """Change an account's name, its license for new users, or both."""
     was = ACCOUNTS.get(tx, account_id)
     if default_license:
         check_license(default_license)
@@ -87,7 +87,7 @@ def update_account(tx: Tx, account_id: str, name: str | None = None, default_lic
 
 
 def delete_account(tx: Tx, account_id: str) -> None:
-    """Remove an account, all of whose users are suspended and have no phone number, and its users with it."""
+    """Delete an account and its users, who all must be suspended and have no phone number."""
     ACCOUNTS.get(tx, account_id)
     if USERS.count(tx, f"{_OF_ACCOUNT} AND user_registration_status <> 'Suspended'", (account_id,)):
         raise Unprocessable("All users of the account must be suspended before it is deleted.")
@@ -104,7 +104,7 @@ def create_user(
     email: str | None = None,
     user_type: UserType | None = None,
 ) -> Answer:
-    """A user, by an email address or, if it is a shared device, by a name."""
+    """Create a user, by an email address or, for a shared device, by a name."""
     account = ACCOUNTS.get(tx, account_id)
     if not (email or username):
         raise BadRequest("CreateUser needs Email or Username.")
@@ -114,7 +114,7 @@ def create_user(
 
 
 def invite_users(tx: Tx, account_id: str, user_email_list: Sequence[str], user_type: UserType | None = None) -> Answer:
-    """Users, by their email addresses; suspended ones come back. The invitations are noted; no mail is sent."""
+    """Create users by email address, or reactivate suspended ones. Invitations are recorded; no mail is sent."""
     account = ACCOUNTS.get(tx, account_id)
     if len({email.lower() for email in user_email_list}) < len(user_email_list):
         raise BadRequest("UserEmailList must not hold an email address twice.")
@@ -143,7 +143,7 @@ def invite_users(tx: Tx, account_id: str, user_email_list: Sequence[str], user_t
 
 
 def get_user(tx: Tx, account_id: str, user_id: str) -> Answer:
-    """One user, with the phone number that is theirs."""
+    """Return one user, with their phone number."""
     return {"User": _get(tx, account_id, user_id)}
 
 
@@ -155,7 +155,7 @@ def list_users(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """The users of an account, in the order of their ids."""
+    """List the users of an account, in the order of their ids."""
     ACCOUNTS.get(tx, account_id)
     where, values = [_OF_ACCOUNT], [account_id]
     if user_email:
@@ -177,7 +177,7 @@ def update_user(
     user_type: UserType | None = None,
     alexa_for_business_metadata: Struct | None = None,
 ) -> Answer:
-    """Change what is given of a user."""
+    """Change the given details of a user."""
     was = _get(tx, account_id, user_id)
     if license_type:
         check_license(license_type)
@@ -196,7 +196,7 @@ def update_user(
 
 
 def batch_update_user(tx: Tx, account_id: str, update_user_request_items: Sequence[Struct]) -> Answer:
-    """`update_user` for each item; an item that fails leaves the others alone."""
+    """Run `update_user` for each item; a failed item does not affect the others."""
     items = [msgspec.structs.asdict(item) for item in update_user_request_items]
     return _each(
         tx,
@@ -212,12 +212,12 @@ def batch_suspend_user(tx: Tx, account_id: str, user_id_list: Sequence[str]) -> 
 
 
 def batch_unsuspend_user(tx: Tx, account_id: str, user_id_list: Sequence[str]) -> Answer:
-    """Suspend users no longer."""
+    """Reactivate suspended users."""
     return _each(tx, account_id, user_id_list, lambda _, user_id: _register(tx, account_id, user_id, "Registered"))
 
 
 def get_user_settings(tx: Tx, account_id: str, user_id: str) -> Answer:
-    """What a user may do with a phone number."""
+    """Return what a user may do with a phone number."""
     return {"UserSettings": _get(tx, account_id, user_id).settings}
 
 
@@ -260,7 +260,7 @@ def _get(tx: Tx, account_id: str, user_id: str) -> User:
 
 
 def _user(tx: Tx, account: Account, email: str | None, user_type: UserType, username: str | None = None) -> User:
-    """A new user. Raises Conflict if somebody in any of the AWS account's teams has the email address."""
+    """Return a new user. Raises Conflict if a user in any of the AWS account's teams has the email address."""
     email = email.lower() if email else None
     if email and user_of_email(tx, email):
         raise Conflict("A user with this email address exists already.")
@@ -281,7 +281,7 @@ def _holder(user: User) -> Holder:
 def _register(tx: Tx, account_id: str, user_id: str, status: RegistrationStatus) -> None:
     user = _get(tx, account_id, user_id)
     if status == "Registered" and user.user_registration_status != "Suspended":
-        return  # the API reference: it is ignored
+        return  # ignored, by the API reference
     USERS.replace(tx, replace(user, user_registration_status=status))
 
 

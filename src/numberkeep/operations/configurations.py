@@ -1,7 +1,7 @@
-"""What a Voice Connector or a SIP media application is configured with: kept, and given back as it was put.
+"""Configurations of Voice Connectors and SIP media applications: stored, and returned as they were put.
 
-The kinds differ in their names alone, so that their operations are made of those. What has never been put, or was
-deleted, is NotFound, save for logging, which is off then. *Ours*: AWS documents neither.
+The kinds differ only in their names, so their operations are generated from those. What was never put, or was
+deleted, is NotFound, except for logging, which is then off. *Ours*: AWS documents neither.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from .batches import Answer
 
 
 class Configuration:
-    """One kind: how it is put, got and, if it has no `default`, deleted."""
+    """One kind of configuration: it can be put, read and, if it has no `default`, deleted."""
 
     def __init__(
         self,
@@ -28,15 +28,14 @@ class Configuration:
         default: Answer | None = None,
         check: Callable[[Answer], None] | None = None,
     ) -> None:
-        """`member` is what answers carry it in. `check` raises BadRequest for what the model allows and a rule does
-        not."""
+        """`member` is its name in answers. `check` raises BadRequest for what the model allows, but a rule does not."""
         self._resources = resources
         self._member = member
         self._default = default
         self._check = check
 
     def put(self, tx: Tx, resource_id: str, value: object) -> Answer:
-        """Keep `value` instead of what there was."""
+        """Store `value`, replacing what there was."""
         self._resources.get(tx, resource_id)
         if value is None:
             raise BadRequest(f"{self._member} must be given.")
@@ -47,7 +46,7 @@ class Configuration:
         return {self._member: {**(self._default or {}), **members}}
 
     def get(self, tx: Tx, resource_id: str) -> Answer:
-        """What was put. Raises NotFound if nothing was."""
+        """Return what was put, or the default. Raises NotFound if there is neither."""
         self._resources.get(tx, resource_id)
         value = configuration(tx, resource_id, self._member)
         if value is None and self._default is None:
@@ -55,13 +54,13 @@ class Configuration:
         return {self._member: {**(self._default or {}), **(value or {})}}
 
     def delete(self, tx: Tx, resource_id: str) -> None:
-        """Forget what was put; nothing to forget is no error."""
+        """Delete what was put; it is no error if nothing was."""
         self._resources.get(tx, resource_id)
         unconfigure(tx, resource_id, self._member)
 
     def operations(self, noun: str, kind: str, parameter: str) -> dict[str, Callable[..., Any]]:
-        """The operations by their names, which hold the resource's `noun` and the `kind`; `parameter` is the one that
-        is put. All in snake case."""
+        """Return the operations by name; the names hold the resource's `noun` and the `kind`. `parameter` is the one
+        that is put. All are in snake case."""
         of_noun = f"{noun}_id"
         made: dict[str, Callable[..., Any]] = {
             f"put_{noun}_{kind}": lambda tx, **given: self.put(tx, given[of_noun], given[parameter]),
@@ -102,7 +101,7 @@ def put_voice_connector_external_systems_configuration(
     session_border_controller_types: Sequence[str] | None = None,
     contact_center_system_types: Sequence[str] | None = None,
 ) -> Answer:
-    """Which systems of others are at the other end; the request, unlike its answer, has them side by side."""
+    """Set which external systems are at the other end; in the request, unlike the answer, they are not nested."""
     systems = {
         "SessionBorderControllerTypes": session_border_controller_types or [],
         "ContactCenterSystemTypes": contact_center_system_types or [],
@@ -111,10 +110,10 @@ def put_voice_connector_external_systems_configuration(
 
 
 def get_voice_connector_external_systems_configuration(tx: Tx, voice_connector_id: str) -> Answer:
-    """Which systems of others are at the other end."""
+    """Return which external systems are at the other end."""
     return _EXTERNAL_SYSTEMS.get(tx, voice_connector_id)
 
 
 def delete_voice_connector_external_systems_configuration(tx: Tx, voice_connector_id: str) -> None:
-    """Forget them."""
+    """Delete what was set."""
     _EXTERNAL_SYSTEMS.delete(tx, voice_connector_id)

@@ -16,7 +16,7 @@ def validate_e911_address(
     country: str,
     postal_code: str,
 ) -> Answer:
-    """Check the parts of an address and write them as the US Postal Service does; nobody outside is asked."""
+    """Check an address and normalise it to the US Postal Service's format; no outside service is asked."""
     if aws_account_id != tx.account_id:
         raise BadRequest("AwsAccountId must be the account of the request.")
     result, address = e911_address.validate(street_number, street_info, city, state, country, postal_code)

@@ -1,4 +1,4 @@
-"""Numbers that come into an inventory without an order: a seed, an import, what another account has."""
+"""Numbers that are put into an inventory without an order: from a seed, an import or another account."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from .voice_connector_groups import new_voice_connector_group
 from .voice_connectors import new_voice_connector
 
 _NAME = r"\A([a-zA-Z0-9,._-]+(\s+[a-zA-Z0-9,._-]+)*)?\Z"
-"""As the model of chime-sdk-voice has it."""
+"""The pattern in the model of chime-sdk-voice."""
 _IDS = {
     "VoiceConnectorId": (
         r"[a-z0-9]{21,22}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
@@ -39,11 +39,11 @@ _IDS = {
     ),
     "VoiceConnectorGroupId": (r"[a-zA-Z0-9-]{1,128}", "1 to 128 letters, digits and hyphens"),
 }
-"""The pattern of the ids by which a number can be held, and what it says; of groups the model has none."""
+"""The pattern for the ids of holders, and its description; for groups the model has none."""
 
 
 class GivenAssociation(Struct, rename="pascal", forbid_unknown_fields=True, omit_defaults=True):
-    """What a number is assigned to, as answers have it."""
+    """What a number is assigned to, as in answers."""
 
     name: AssociationName
     value: str
@@ -51,7 +51,7 @@ class GivenAssociation(Struct, rename="pascal", forbid_unknown_fields=True, omit
 
 
 class GivenNumber(Struct, rename="pascal", forbid_unknown_fields=True, omit_defaults=True):
-    """PhoneNumber as answers have it, save for what follows from the number itself."""
+    """PhoneNumber as in answers; what follows from the number itself need not be given."""
 
     e164_phone_number: str = msgspec.field(name="E164PhoneNumber")
     product_type: ProductType
@@ -64,7 +64,7 @@ class GivenNumber(Struct, rename="pascal", forbid_unknown_fields=True, omit_defa
     updated_timestamp: Timestamp | None = None
     deletion_timestamp: Timestamp | None = None
     associations: list[GivenAssociation] = []
-    # Answers carry these; they are the number's own and need not be given.
+    # These are in answers, but follow from the number itself.
     phone_number_id: str | None = None
     phone_number_arn: str | None = None
     country: str | None = None
@@ -76,11 +76,11 @@ _PLAIN = ("product_type", "status", "calling_name", "calling_name_status", "name
 _TIMESTAMPS = ("created_timestamp", "updated_timestamp", "deletion_timestamp")
 
 Outcome = Literal["added", "same"] | BadRequest
-"""What became of a number: it was added; the account has it already, as it is given; or the rule that it breaks."""
+"""A number's outcome: added; the same as the account has already; or an error with the rule that it breaks."""
 
 
 def given_of(number: PhoneNumber) -> GivenNumber:
-    """A number of an inventory, as it can be given to another."""
+    """Return an inventory's number in the form in which it can be put into another."""
     return GivenNumber(
         e164_phone_number=number.e164_phone_number,
         **{name: getattr(number, name) for name in (*_PLAIN, *_TIMESTAMPS)},
@@ -89,8 +89,8 @@ def given_of(number: PhoneNumber) -> GivenNumber:
 
 
 def put(tx: Tx, numbers: Sequence[GivenNumber], *, dry_run: bool = False) -> list[Outcome]:
-    """Put numbers into the account's inventory, and tell of each what became of it: one that breaks a rule leaves the
-    others alone. A dry run writes nothing."""
+    """Put numbers into the account's inventory, and return each one's outcome: one that breaks a rule does not affect
+    the others. A dry run writes nothing."""
     e164s = [_e164(number) for number in numbers]
     well_formed = sorted({e164 for e164 in e164s if isinstance(e164, str)})
     tx.known |= phone_numbers.find_all(tx.execute, [(tx.account_id, e164) for e164 in well_formed], lock=False)
@@ -127,7 +127,7 @@ def _e164(given: GivenNumber) -> str | BadRequest:
 
 
 def _differences(given: GivenNumber, was: PhoneNumber) -> list[str]:
-    """The members that are given, and are not so."""
+    """Return the members that are given with another value than the number has."""
     different = [name for name in _PLAIN if (value := getattr(given, name)) and value != getattr(was, name)]
     different += [
         name for name in _TIMESTAMPS if (value := getattr(given, name)) and _moment(value) != getattr(was, name)
@@ -142,7 +142,7 @@ def _differences(given: GivenNumber, was: PhoneNumber) -> list[str]:
 
 
 def _checked(tx: Tx, e164: str, given: GivenNumber) -> PhoneNumber:
-    """The number that is given. Raises BadRequest if it breaks a rule."""
+    """Return the number that is given. Raises BadRequest if it breaks a rule."""
     plan = describe(e164)
     status = given.status or ("Assigned" if given.associations else "Unassigned")
     if (status == "Assigned") != bool(given.associations):
@@ -195,7 +195,7 @@ def _check_association(e164: str, product_type: ProductType, association: GivenA
 def _insert(tx: Tx, numbers: Sequence[PhoneNumber], owners: dict[str, str]) -> None:
     for name, value in sorted({(one.name, one.value) for number in numbers for one in number.associations}):
         _provide(tx, name, value)
-    # A number that could not be acquired is nobody's.
+    # A number that could not be acquired has no owner.
     claimed = [one.e164_phone_number for one in numbers if one.status != "AcquireFailed"]
     phone_numbers.claim_free(tx, [e164 for e164 in claimed if e164 not in owners])
     phone_numbers.insert_all(tx, numbers)
@@ -205,7 +205,7 @@ def _insert(tx: Tx, numbers: Sequence[PhoneNumber], owners: dict[str, str]) -> N
 
 
 def _provide(tx: Tx, name: AssociationName, value: str) -> None:
-    """Make what a number is assigned to, unless it is there: else nothing could take the number away from it again."""
+    """Create a number's holder unless it exists: otherwise nothing could take the number away from it again."""
     if name == "VoiceConnectorId":
         if VOICE_CONNECTORS.find(tx, value) is None:
             VOICE_CONNECTORS.insert(tx, new_voice_connector(tx, value, "Seeded"))
@@ -214,7 +214,7 @@ def _provide(tx: Tx, name: AssociationName, value: str) -> None:
 
 
 def _moment(timestamp: Timestamp | None) -> Timestamp | None:
-    """The moment as the service writes it. Raises BadRequest if it is none."""
+    """Return the timestamp in the service's format. Raises BadRequest if it is none."""
     if timestamp is None:
         return None
     try:
@@ -224,7 +224,7 @@ def _moment(timestamp: Timestamp | None) -> Timestamp | None:
 
 
 class GivenConnector(Struct, rename="pascal"):
-    """VoiceConnector as answers have it."""
+    """VoiceConnector as in answers."""
 
     voice_connector_id: str
     name: str
@@ -237,14 +237,14 @@ class GivenConnector(Struct, rename="pascal"):
 
 
 class GivenItem(Struct, rename="pascal"):
-    """A Voice Connector of a group."""
+    """A Voice Connector in a group."""
 
     voice_connector_id: str
     priority: int | None = None
 
 
 class GivenGroup(Struct, rename="pascal"):
-    """VoiceConnectorGroup as answers have it."""
+    """VoiceConnectorGroup as in answers."""
 
     voice_connector_group_id: str
     name: str
@@ -254,14 +254,14 @@ class GivenGroup(Struct, rename="pascal"):
 
 
 class GivenOrderedNumber(Struct, rename="pascal"):
-    """A number of an order."""
+    """A number in an order."""
 
     e164_phone_number: str = msgspec.field(name="E164PhoneNumber")
     status: ItemStatus
 
 
 class GivenOrder(Struct, rename="pascal"):
-    """PhoneNumberOrder as answers have it."""
+    """PhoneNumberOrder as in answers."""
 
     phone_number_order_id: str
     product_type: ProductType
@@ -273,7 +273,7 @@ class GivenOrder(Struct, rename="pascal"):
 
 
 def put_holders(tx: Tx, connectors: Sequence[GivenConnector], groups: Sequence[GivenGroup]) -> int:
-    """Have Voice Connectors and groups that the account has not yet; how many those were."""
+    """Add the Voice Connectors and groups that the account does not have yet; return how many."""
     added = 0
     for one in connectors:
         if VOICE_CONNECTORS.find(tx, one.voice_connector_id) is None:
@@ -307,7 +307,7 @@ def put_holders(tx: Tx, connectors: Sequence[GivenConnector], groups: Sequence[G
 
 
 def put_orders(tx: Tx, orders: Sequence[GivenOrder]) -> int:
-    """Have orders that the account has not yet, as far as they are settled; how many those were."""
+    """Add the settled orders that the account does not have yet; return how many."""
     added = 0
     for given in orders:
         items = tuple(OrderedPhoneNumber(one.e164_phone_number, one.status) for one in given.ordered_phone_numbers)
@@ -330,7 +330,7 @@ def put_orders(tx: Tx, orders: Sequence[GivenOrder]) -> int:
 
 
 def compare(here: GivenNumber, there: GivenNumber) -> dict[str, tuple[object, object]]:
-    """What is not the same of a number in two inventories, by member. Timestamps are not compared."""
+    """Return the members in which a number differs between two inventories. Timestamps are not compared."""
     names = msgspec.structs.fields(GivenNumber)
     pairs = {field.encode_name: (getattr(here, field.name), getattr(there, field.name)) for field in names}
     held = [sorted(f"{one.name} {one.value}" for one in number.associations) for number in (here, there)]

@@ -1,4 +1,4 @@
-"""Page tokens: where the next page begins, sealed for the one list and the one account that it belongs to."""
+"""Page tokens: the position of the next page, sealed by an HMAC for one list of one account."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from ..storage.table import Table
 from ..storage.tx import Tx
 
 DEFAULT_MAX_RESULTS = 99
-"""Items on a page whose size the request leaves open. AWS documents none; a captured answer holds so many."""
+"""Items on a page if the request gives no size. AWS documents no default; a captured answer has so many."""
 
 _SEAL_BYTES = 16
 
@@ -30,9 +30,9 @@ def page(
     fetch: Callable[[Any, int], list[Item]],
     position_of: Callable[[Item], object],
 ) -> tuple[list[Item], str | None]:
-    """A page of the list that `scope` (its name and filters) describes, and the token for the next if there is one.
+    """Return a page of the list that `scope` (its name and filters) describes, and the token for the next or None.
 
-    ``fetch(position, limit)`` gives up to so many items that follow a position, which is None at the beginning.
+    ``fetch(position, limit)`` returns up to `limit` items that follow a position, which is None at the beginning.
     """
     limit = max_results or DEFAULT_MAX_RESULTS
     found = fetch(position(tx, scope, next_token), limit + 1)
@@ -49,7 +49,7 @@ def of_table(
     where: str = "",
     values: tuple[object, ...] = (),
 ) -> tuple[list[T], str | None]:
-    """A page of what a table has that meets a condition, in the order of its ids; see `page`."""
+    """Return a page of a table's objects that meet a condition, in the order of their ids; see `page`."""
 
     def fetch(after: str | None, limit: int) -> list[T]:
         return table.page(tx, after, limit, where, values)
@@ -58,15 +58,15 @@ def of_table(
 
 
 def token(tx: Tx, scope: object, position: object) -> str:
-    """The token for what follows `position` in the list that `scope` describes."""
+    """Return the token for what follows `position` in the list that `scope` describes."""
     plain = msgspec.json.encode(position)
     return base64.urlsafe_b64encode(_seal(tx, scope, plain) + plain).decode()
 
 
 def position(tx: Tx, scope: object, next_token: str | None) -> Any:
-    """The position in `next_token`; None if there is no token or an empty one.
+    """Return the position in `next_token`; None if there is no token or an empty one.
 
-    Raises BadRequest for a token that was not given out for this account and this list.
+    Raises BadRequest for a token that was not issued for this account and this list.
     """
     if not next_token:
         return None

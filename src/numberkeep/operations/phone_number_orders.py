@@ -19,7 +19,7 @@ from .phone_numbers import check_phone_number_quota
 def create_phone_number_order(
     tx: Tx, product_type: str, e164_phone_numbers: Sequence[str], name: str | None = None
 ) -> Answer:
-    """Order numbers. They are in the inventory from now on; whether each is acquired, the worker settles."""
+    """Order numbers. They are in the inventory from now on; the worker settles whether each is acquired."""
     e164s = [normalize_id(e164) for e164 in e164_phone_numbers]
     check_list("E164PhoneNumbers", e164s, ORDER_PHONE_NUMBERS)
     failed_before = {}
@@ -61,12 +61,12 @@ def create_phone_number_order(
 
 
 def get_phone_number_order(tx: Tx, phone_number_order_id: str) -> Answer:
-    """An order and how far it has come."""
+    """Return an order and its progress."""
     return {"PhoneNumberOrder": orders.get(tx, phone_number_order_id)}
 
 
 def list_phone_number_orders(tx: Tx, next_token: str | None = None, max_results: int | None = None) -> Answer:
-    """The account's orders, the newest first."""
+    """List the account's orders, the newest first."""
     page, next_token = pages.page(
         tx,
         "ListPhoneNumberOrders",

@@ -1,6 +1,6 @@
-"""Phone numbers: read, list, update, delete, restore, one at a time or fifty.
+"""Phone numbers: read, list, update, delete, restore, one at a time or up to fifty.
 
-What is told of a number is JSON already, so that is what these operations give.
+The API's JSON for a number exists already, so these operations return JSON.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from .batches import Answer, each
 
 
 def get_phone_number(tx: Tx, phone_number_id: str) -> bytes:
-    """One number's details."""
+    """Return one number's details."""
     return _encode({"PhoneNumber": phone_numbers.answer(tx, phone_number_id)})
 
 
@@ -33,7 +33,7 @@ def list_phone_numbers(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> bytes:
-    """The account's numbers in the order of E.164; those in the deletion queue only if `status` asks for them."""
+    """List the account's numbers in E.164 order; those in the deletion queue only if `status` asks for them."""
     if filter_value and not filter_name:
         raise BadRequest("FilterValue needs FilterName, which says whose value it is.")
     filters: dict[str, Any] = {
@@ -71,14 +71,14 @@ def update_phone_number(
 
 
 def batch_update_phone_number(tx: Tx, update_phone_number_request_items: Sequence[Struct]) -> Answer:
-    """`update_phone_number` for each item; an item that fails leaves the others alone."""
+    """Run `update_phone_number` for each item; a failed item does not affect the others."""
     items = [asdict(item) for item in update_phone_number_request_items]
     ids = [item["phone_number_id"] for item in items]
     return each("UpdatePhoneNumberRequestItems", ids, lambda index: update_phone_number(tx, **items[index]))
 
 
 def delete_phone_number(tx: Tx, phone_number_id: str) -> None:
-    """Into the deletion queue, from which the number can be restored for seven days."""
+    """Move a number to the deletion queue, from which it can be restored for seven days."""
     was = phone_numbers.get(tx, phone_number_id)
     number = was.delete(tx.now)
     if number is None:
@@ -89,12 +89,12 @@ def delete_phone_number(tx: Tx, phone_number_id: str) -> None:
 
 
 def batch_delete_phone_number(tx: Tx, phone_number_ids: Sequence[str]) -> Answer:
-    """`delete_phone_number` for each id; one that fails leaves the others alone."""
+    """Run `delete_phone_number` for each id; a failed one does not affect the others."""
     return each("PhoneNumberIds", phone_number_ids, lambda index: delete_phone_number(tx, phone_number_ids[index]))
 
 
 def restore_phone_number(tx: Tx, phone_number_id: str) -> bytes:
-    """Out of the deletion queue, back among the Unassigned."""
+    """Move a number from the deletion queue back to Unassigned."""
     was = phone_numbers.get(tx, phone_number_id)
     number = was.restore(tx.now)
     check_phone_number_quota(tx, 1)
@@ -104,7 +104,7 @@ def restore_phone_number(tx: Tx, phone_number_id: str) -> bytes:
 
 
 def check_phone_number_quota(tx: Tx, more: int) -> None:
-    """Raises ResourceLimitExceeded if the account may not have so many `more` numbers outside the deletion queue."""
+    """Raise ResourceLimitExceeded if the account may not have `more` additional numbers outside the deletion queue."""
     check_quota(tx.quotas, "phone_numbers", lambda: phone_numbers.count(tx) + more)
 
 

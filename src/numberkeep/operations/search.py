@@ -12,7 +12,7 @@ from .batches import Answer
 
 FILTERS = ("area_code", "city", "country", "state", "toll_free_prefix", "phone_number_type")
 LOOKED_UP = 500
-"""How many numbers are looked up together if those before were not enough."""
+"""How many numbers are looked up at a time if the first ones were not enough."""
 
 
 def search_available_phone_numbers(
@@ -26,7 +26,7 @@ def search_available_phone_numbers(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """Numbers that nobody owns and that meet every filter given. An empty list is an answer, not an error."""
+    """Search for numbers that nobody owns and that meet every filter given. To find none is no error."""
     filters = filters_of(
         {
             "area_code": area_code,
@@ -54,7 +54,7 @@ def search_available_phone_numbers(
 
 
 def filters_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What `search_available_phone_numbers` looks for when it is called so. Raises BadRequest."""
+    """Return the filters of `search_available_phone_numbers` for these arguments. Raises BadRequest."""
     filters = {name: arguments[name] for name in FILTERS}
     filters["country"] = filters["country"] or "US"
     check_search(**filters)
@@ -62,7 +62,7 @@ def filters_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_supported_phone_number_countries(tx: Tx, product_type: str) -> Answer:
-    """The countries whose numbers a product may have, and of which types."""
+    """List the countries whose numbers a product type may have, and of which types."""
     return {
         "PhoneNumberCountries": [
             {"CountryCode": country, "SupportedPhoneNumberTypes": types}

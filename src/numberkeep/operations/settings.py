@@ -1,4 +1,4 @@
-"""What an account sets for all of its numbers."""
+"""An account's settings for all of its numbers."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from .batches import Answer
 
 
 def get_phone_number_settings(tx: Tx) -> Answer:
-    """The default calling name, and when it was set."""
+    """Return the default calling name, and when it was set."""
     settings = account_settings.get(tx)
     return {
         "CallingName": settings.calling_name,
@@ -24,7 +24,7 @@ def update_phone_number_settings(tx: Tx, calling_name: str) -> None:
 
 
 def get_global_settings(tx: Tx) -> Answer:
-    """The buckets for call detail records."""
+    """Return the buckets for call detail records."""
     settings = account_settings.get(tx)
     return {
         "BusinessCalling": {"CdrBucket": settings.business_calling_cdr_bucket},
@@ -35,7 +35,7 @@ def get_global_settings(tx: Tx) -> Answer:
 def update_global_settings(
     tx: Tx, business_calling: Struct | None = None, voice_connector: Struct | None = None
 ) -> None:
-    """Set the buckets for call detail records; one that is given without a name is unset."""
+    """Set the buckets for call detail records; one given without a name is removed."""
     given = {
         "business_calling_cdr_bucket": business_calling,
         "voice_connector_cdr_bucket": voice_connector,

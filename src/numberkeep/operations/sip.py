@@ -38,7 +38,7 @@ from .batches import Answer
 def create_sip_media_application(
     tx: Tx, aws_region: str, name: str, endpoints: Sequence[Struct], tags: Sequence[Struct] | None = None
 ) -> Answer:
-    """An application of one Lambda function. Nothing of that function is looked at."""
+    """Create an application of one Lambda function, which is not itself looked up."""
     check_region(aws_region)
     check_quota(tx.quotas, "sip_media_applications", lambda: SIP_MEDIA_APPLICATIONS.count(tx) + 1)
     application_id = tx.new_id()
@@ -57,12 +57,12 @@ def create_sip_media_application(
 
 
 def get_sip_media_application(tx: Tx, sip_media_application_id: str) -> Answer:
-    """One application."""
+    """Return one application."""
     return {"SipMediaApplication": SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)}
 
 
 def list_sip_media_applications(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
-    """The account's applications, in the order of their ids."""
+    """List the account's applications, in the order of their ids."""
     page, next_token = pages.of_table(tx, "ListSipMediaApplications", SIP_MEDIA_APPLICATIONS, max_results, next_token)
     return {"SipMediaApplications": page, "NextToken": next_token}
 
@@ -70,7 +70,7 @@ def list_sip_media_applications(tx: Tx, max_results: int | None = None, next_tok
 def update_sip_media_application(
     tx: Tx, sip_media_application_id: str, name: str | None = None, endpoints: Sequence[Struct] | None = None
 ) -> Answer:
-    """Another name, another Lambda function, or both."""
+    """Change an application's name, its Lambda function, or both."""
     was = SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)
     application = replace(
         was,
@@ -83,7 +83,7 @@ def update_sip_media_application(
 
 
 def delete_sip_media_application(tx: Tx, sip_media_application_id: str) -> None:
-    """Remove an application that no SIP rule targets."""
+    """Delete an application that no SIP rule targets."""
     SIP_MEDIA_APPLICATIONS.get(tx, sip_media_application_id)
     for rule_id in sources_of(tx, sip_media_application_id, limit=1):
         raise Conflict(
@@ -102,7 +102,7 @@ def create_sip_rule(
     target_applications: Sequence[Struct],
     disabled: bool | None = None,
 ) -> Answer:
-    """A rule for the calls to a phone number, which it holds while it is enabled, or to a Voice Connector."""
+    """Create a rule for calls to a phone number, which it holds while it is enabled, or to a Voice Connector."""
     check_quota(tx.quotas, "sip_rules", lambda: SIP_RULES.count(tx) + 1)
     rule = SipRule(
         sip_rule_id=tx.new_id(),
@@ -122,7 +122,7 @@ def create_sip_rule(
 
 
 def get_sip_rule(tx: Tx, sip_rule_id: str) -> Answer:
-    """One rule."""
+    """Return one rule."""
     return {"SipRule": SIP_RULES.get(tx, sip_rule_id)}
 
 
@@ -132,7 +132,7 @@ def list_sip_rules(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """The account's rules, or those that target one application, in the order of their ids."""
+    """List the account's rules, or those that target one application, in the order of their ids."""
 
     def found(after: str | None, limit: int) -> list[SipRule]:
         if not sip_media_application_id:
@@ -158,7 +158,7 @@ def update_sip_rule(
     disabled: bool | None = None,
     target_applications: Sequence[Struct] | None = None,
 ) -> Answer:
-    """Another name, other targets; to disable a rule frees its phone number at once, to enable it takes it again."""
+    """Change a rule's name and targets. Disabling it frees its phone number at once, enabling it takes it again."""
     was = SIP_RULES.get(tx, sip_rule_id)
     rule = replace(
         was,
@@ -177,7 +177,7 @@ def update_sip_rule(
 
 
 def delete_sip_rule(tx: Tx, sip_rule_id: str) -> None:
-    """Remove a rule, and free its phone number at once."""
+    """Delete a rule, and free its phone number at once."""
     rule = SIP_RULES.get(tx, sip_rule_id)
     if not rule.disabled:
         _disable(tx, rule)
@@ -186,7 +186,7 @@ def delete_sip_rule(tx: Tx, sip_rule_id: str) -> None:
 
 
 def delete_disabled_sip_rule(tx: Tx, sip_rule_id: str) -> None:
-    """`delete_sip_rule` as ``chime`` has it: the rule must be disabled before."""
+    """Like `delete_sip_rule`, but as in ``chime``: the rule must be disabled."""
     if not SIP_RULES.get(tx, sip_rule_id).disabled:
         raise BadRequest(f"SipRule {sip_rule_id} is enabled; disable it before deleting it.")
     delete_sip_rule(tx, sip_rule_id)
@@ -200,7 +200,7 @@ def _endpoints(given: Sequence[Struct], aws_region: str) -> tuple[Endpoint, ...]
 
 
 def _targets(tx: Tx, given: Sequence[Struct]) -> tuple[TargetApplication, ...]:
-    """The targets as they are kept, each with the region of its application."""
+    """Return the targets as they are stored, each with the region of its application."""
     check_quota(tx.quotas, "sip_media_applications_per_rule", lambda: len(given))
     targets = []
     for target in msgspec.convert(given, tuple[TargetApplication, ...], from_attributes=True):
@@ -218,7 +218,7 @@ def _targets(tx: Tx, given: Sequence[Struct]) -> tuple[TargetApplication, ...]:
 
 
 def _trigger_value(tx: Tx, trigger_type: TriggerType, value: str) -> str:
-    """The trigger as it is kept: an E.164 number of the account's, or a host name of one of its Voice Connectors."""
+    """Return the trigger as it is stored: the account's E.164 number, or the host name of its Voice Connector."""
     if trigger_type == "ToPhoneNumber":
         return phone_numbers.get(tx, value).e164_phone_number
     voice_connector_id = id_of_host_name(value)

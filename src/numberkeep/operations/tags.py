@@ -23,25 +23,25 @@ _TABLES: dict[str, tuple[Table[Any], str]] = {
 
 
 def tag_resource(tx: Tx, resource_arn: str, tags: Sequence[Struct]) -> None:
-    """Add tags, which replace those of the same key."""
+    """Add tags, which replace those with the same key."""
     table, resource = _find(tx, resource_arn)
     added = msgspec.convert(tags, tuple[Tag, ...], from_attributes=True)
     table.replace(tx, replace(resource, tags=add_tags(resource.tags, added)))
 
 
 def untag_resource(tx: Tx, resource_arn: str, tag_keys: Sequence[str]) -> None:
-    """Remove the tags of these keys; one that is not there is no error."""
+    """Remove the tags with these keys; a missing one is no error."""
     table, resource = _find(tx, resource_arn)
     table.replace(tx, replace(resource, tags=tuple(tag for tag in resource.tags if tag.key not in tag_keys)))
 
 
 def list_tags_for_resource(tx: Tx, resource_arn: str) -> Answer:
-    """The tags of a resource, in the order of their first addition."""
+    """List the tags of a resource, in the order of their first addition."""
     return {"Tags": _find(tx, resource_arn)[1].tags}
 
 
 def _find(tx: Tx, arn: str) -> tuple[Table[Any], Any]:
-    """Where the resource is kept, and the resource. Raises BadRequest if it cannot have tags, NotFound."""
+    """Return the resource's table, and the resource. Raises BadRequest if it cannot have tags, NotFound."""
     match = _ARN.fullmatch(arn)
     if match is None or match[1] != tx.account_id:
         raise BadRequest("Invalid resource")

@@ -1,4 +1,4 @@
-"""Groups of Voice Connectors that stand in for each other."""
+"""Groups of Voice Connectors that are fallbacks for each other."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def create_voice_connector_group(
     voice_connector_items: Sequence[Struct] | None = None,
     call_distribution_type: str | None = None,
 ) -> Answer:
-    """A group, of no Voice Connectors to begin with or of those given."""
+    """Create a group, empty or of the given Voice Connectors."""
     check_quota(tx.quotas, "voice_connector_groups", lambda: VOICE_CONNECTOR_GROUPS.count(tx) + 1)
     group = new_voice_connector_group(tx, tx.dice.new_code(GROUP_ID_LENGTH), name)
     group = replace(
@@ -36,7 +36,7 @@ def create_voice_connector_group(
 
 
 def new_voice_connector_group(tx: Tx, voice_connector_group_id: str, name: str) -> VoiceConnectorGroup:
-    """A group of that id, of no Voice Connectors."""
+    """Return an empty group with this id."""
     return VoiceConnectorGroup(
         voice_connector_group_id=voice_connector_group_id,
         name=name,
@@ -47,12 +47,12 @@ def new_voice_connector_group(tx: Tx, voice_connector_group_id: str, name: str) 
 
 
 def get_voice_connector_group(tx: Tx, voice_connector_group_id: str) -> Answer:
-    """One group."""
+    """Return one group."""
     return {"VoiceConnectorGroup": VOICE_CONNECTOR_GROUPS.get(tx, voice_connector_group_id)}
 
 
 def list_voice_connector_groups(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
-    """The account's groups, in the order of their ids."""
+    """List the account's groups, in the order of their ids."""
     page, next_token = pages.of_table(tx, "ListVoiceConnectorGroups", VOICE_CONNECTOR_GROUPS, max_results, next_token)
     return {"VoiceConnectorGroups": page, "NextToken": next_token}
 
@@ -64,7 +64,7 @@ def update_voice_connector_group(
     voice_connector_items: Sequence[Struct],
     call_distribution_type: str | None = None,
 ) -> Answer:
-    """Another name, and other Voice Connectors instead of those it has."""
+    """Change a group's name, and replace its Voice Connectors."""
     was = VOICE_CONNECTOR_GROUPS.get(tx, voice_connector_group_id)
     group = replace(
         was,
@@ -79,7 +79,7 @@ def update_voice_connector_group(
 
 
 def delete_voice_connector_group(tx: Tx, voice_connector_group_id: str) -> None:
-    """Remove a group that has neither Voice Connectors nor phone numbers."""
+    """Delete a group that has neither Voice Connectors nor phone numbers."""
     group = VOICE_CONNECTOR_GROUPS.get(tx, voice_connector_group_id)
     if phone_numbers.is_held_by(tx, "VoiceConnectorGroupId", voice_connector_group_id):
         raise Conflict(

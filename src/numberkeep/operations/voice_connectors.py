@@ -27,7 +27,7 @@ from .batches import Answer
 
 _CREDENTIALS = "termination_credentials"
 SCRYPT_COST = 512
-"""A hash takes about two milliseconds, in which nobody else writes."""
+"""A hash takes about two milliseconds, during which nobody else writes."""
 
 
 def create_voice_connector(
@@ -39,7 +39,7 @@ def create_voice_connector(
     integration_type: str | None = None,
     network_type: str | None = None,
 ) -> Answer:
-    """A Voice Connector, in us-east-1 unless another region is named."""
+    """Create a Voice Connector, in us-east-1 unless another region is given."""
     region = aws_region or DEFAULT_REGION
     check_quota(tx.quotas, "voice_connectors", lambda: VOICE_CONNECTORS.count(tx, "aws_region = ?", (region,)) + 1)
     connector = replace(
@@ -55,7 +55,7 @@ def create_voice_connector(
 
 
 def new_voice_connector(tx: Tx, voice_connector_id: str, name: str, aws_region: str = DEFAULT_REGION) -> VoiceConnector:
-    """A Voice Connector of that id as it is if nothing else is said."""
+    """Return a Voice Connector with this id and default settings."""
     return VoiceConnector(
         voice_connector_id=voice_connector_id,
         aws_region=aws_region,
@@ -67,18 +67,18 @@ def new_voice_connector(tx: Tx, voice_connector_id: str, name: str, aws_region: 
 
 
 def get_voice_connector(tx: Tx, voice_connector_id: str) -> Answer:
-    """One Voice Connector."""
+    """Return one Voice Connector."""
     return {"VoiceConnector": VOICE_CONNECTORS.get(tx, voice_connector_id)}
 
 
 def list_voice_connectors(tx: Tx, max_results: int | None = None, next_token: str | None = None) -> Answer:
-    """The account's Voice Connectors, in the order of their ids."""
+    """List the account's Voice Connectors, in the order of their ids."""
     page, next_token = pages.of_table(tx, "ListVoiceConnectors", VOICE_CONNECTORS, max_results, next_token)
     return {"VoiceConnectors": page, "NextToken": next_token}
 
 
 def update_voice_connector(tx: Tx, voice_connector_id: str, name: str, require_encryption: bool) -> Answer:
-    """Another name, and whether calls must be encrypted."""
+    """Change the name, and whether calls must be encrypted."""
     connector = replace(
         VOICE_CONNECTORS.get(tx, voice_connector_id),
         name=name,
@@ -90,7 +90,7 @@ def update_voice_connector(tx: Tx, voice_connector_id: str, name: str, require_e
 
 
 def delete_voice_connector(tx: Tx, voice_connector_id: str) -> None:
-    """Remove a Voice Connector that has no phone numbers, is in no group and triggers no SIP rule."""
+    """Delete a Voice Connector that has no phone numbers, is in no group and triggers no SIP rule."""
     VOICE_CONNECTORS.get(tx, voice_connector_id)
     if phone_numbers.is_held_by(tx, "VoiceConnectorId", voice_connector_id):
         raise Conflict(
@@ -109,14 +109,14 @@ def delete_voice_connector(tx: Tx, voice_connector_id: str) -> None:
 
 
 def list_available_voice_connector_regions(tx: Tx) -> Answer:
-    """The regions that a Voice Connector can be in."""
+    """List the regions that a Voice Connector can be in."""
     return {"VoiceConnectorRegions": REGIONS}
 
 
 def put_voice_connector_termination_credentials(
     tx: Tx, voice_connector_id: str, credentials: Sequence[Any] | None = None
 ) -> None:
-    """Add users that calls are taken from, or give them other passwords. What is kept of a password is a hash."""
+    """Add users whose calls are accepted, or change their passwords. Only a hash of a password is stored."""
     VOICE_CONNECTORS.get(tx, voice_connector_id)
     usernames = [credential.username or "" for credential in credentials or ()]
     check_list("Credentials", usernames, TERMINATION_CREDENTIALS, "user")
@@ -131,13 +131,13 @@ def put_voice_connector_termination_credentials(
 
 
 def list_voice_connector_termination_credentials(tx: Tx, voice_connector_id: str) -> Answer:
-    """The users that calls are taken from; never their passwords."""
+    """List the users whose calls are accepted, never their passwords."""
     VOICE_CONNECTORS.get(tx, voice_connector_id)
     return {"Usernames": sorted(configuration(tx, voice_connector_id, _CREDENTIALS) or ())}
 
 
 def delete_voice_connector_termination_credentials(tx: Tx, voice_connector_id: str, usernames: Sequence[str]) -> None:
-    """Take no calls from these users any more. Raises BadRequest for one that is not known."""
+    """Accept no calls from these users any more. Raises BadRequest for one that is unknown."""
     VOICE_CONNECTORS.get(tx, voice_connector_id)
     check_list("Usernames", usernames, TERMINATION_CREDENTIALS, "user")
     known = configuration(tx, voice_connector_id, _CREDENTIALS) or {}
@@ -148,7 +148,7 @@ def delete_voice_connector_termination_credentials(tx: Tx, voice_connector_id: s
 
 
 def get_voice_connector_termination_health(tx: Tx, voice_connector_id: str) -> Answer:
-    """When the last SIP OPTIONS request came, and from where: never and from nowhere, as no calls are carried here."""
+    """Return when and from where the last SIP OPTIONS request came: never, as no calls are carried here."""
     VOICE_CONNECTORS.get(tx, voice_connector_id)
     return {"TerminationHealth": {"Timestamp": None, "Source": None}}
 

@@ -1,4 +1,4 @@
-"""What the service remembers: plain, portable SQL beside the functions that use it.
+"""What the service stores: plain, portable SQL next to the functions that use it.
 
-An operation is a function of a `Tx`; a driver (`sqlite`, `postgres`) decides how and when to run it.
+An operation is a function that takes a `Tx`; a driver (`sqlite`, `postgres`) decides how and when to run it.
 """

@@ -1,21 +1,21 @@
-"""What the API tells of numbers: JSON that is made once for each state of a number."""
+"""A cache of the API's JSON for numbers, which is made once for each state of a number."""
 
 from collections.abc import Mapping
 
 from msgspec import Raw
 
 MOST_ANSWERS = 20_000
-"""How many are kept, about a kilobyte each."""
+"""How many answers are cached at most, about a kilobyte each."""
 
 
 Answer = tuple[str, Raw]
-"""A number, and what the API tells of it."""
+"""A number, and the API's JSON for it."""
 
 
 class Answers:
-    """Answers by the last change of their numbers: its id names what a number has been since, so none becomes wrong.
+    """Answers by the id of their number's latest change, which identifies the number's state: none becomes stale.
 
-    One store's changes mean nothing to another. May be used by several threads.
+    The ids of one store mean nothing in another. May be used by several threads.
     """
 
     def __init__(self) -> None:
@@ -23,12 +23,12 @@ class Answers:
         self._count = 0
 
     def of(self, account_id: str) -> dict[int, Answer]:
-        """The account's, by the ids of changes."""
+        """Return the account's answers, by change id."""
         return self._of.get(account_id) or {}
 
     def keep(self, account_id: str, answers: Mapping[int, Answer]) -> None:
-        """Have `answers` for whoever asks next. They must have been read: another change may yet get the id of one that
-        was never committed."""
+        """Cache `answers`, made of rows that were read: the id of a change that was never committed may still be used
+        for another."""
         if self._count >= MOST_ANSWERS:
             self._of, self._count = {}, 0
         of_account = self._of.setdefault(account_id, {})

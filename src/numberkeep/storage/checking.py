@@ -1,7 +1,7 @@
-"""What holds in a store between any two transactions, whoever made them: rules over all of its rows, on both engines.
+"""Checks of a store: rules over all of its rows, on both engines, that hold between any two transactions.
 
-Most rules are one statement each that gives the rows that break it. Those about what is kept as JSON (orders, links,
-histories) are read in pages, in the order of their keys. So memory does not grow with the store.
+Most rules are one statement each, which returns the rows that break it. For those about data stored as JSON (orders,
+links, histories), rows are read in pages, in the order of their keys, so that memory does not grow with the store.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,14 +22,14 @@ from .tx import Row
 PAGE_ROWS = 1000
 """How many rows of a table are in memory at a time."""
 MOST_FINDINGS = 1000
-"""How many that break one rule are told."""
+"""How many violations of one rule are reported."""
 
 Execute = Callable[[str, Sequence[Any]], Sequence[Row]]
-"""Runs a statement and gives its rows, all of one state of the store."""
+"""Runs a statement and returns its rows; all statements see one state of the store."""
 
 
 class Finding(NamedTuple):
-    """Something that breaks a rule."""
+    """A violation of a rule."""
 
     account: str
     what: str
@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 
 def check(execute: Execute) -> Iterator[Finding]:
-    """All that breaks a rule, `MOST_FINDINGS` of each; nothing if the store is sound."""
+    """Yield all violations, up to `MOST_FINDINGS` of each rule; none if the store is sound."""
     for rule, sql in _RULES.items():
         yield from _broken(execute, rule, sql)
     for sweep in (_orders, _links, _histories):
@@ -60,7 +60,7 @@ _ASSOCIATIONS = (
 
 
 def _there(table: str, column: str, value: str, of: str, more: str = "") -> str:
-    """Whether the account of `of` has a row of `table` whose `column` is `value`."""
+    """Return the SQL for whether the account of `of` has a row of `table` whose `column` is `value`."""
     return f"EXISTS (SELECT 1 FROM {table} t WHERE t.account_id = {of}.account_id AND t.{column} = {value}{more})"
 
 
@@ -160,7 +160,7 @@ _RULES = {
         SELECT u.account_id, u.user_id, 'account ' || u.chime_account_id || ' is not there' FROM business_users u
         WHERE NOT {_there("business_accounts", "chime_account_id", "u.chime_account_id", "u")}""",
 }
-"""What each rule says, and the statement that gives account, what and found of each row that breaks it."""
+"""The rules, each with the statement that returns account, what and found of each row that breaks it."""
 
 
 def _broken(execute: Execute, rule: str, sql: str) -> Iterator[Finding]:
@@ -193,7 +193,7 @@ def _orders(execute: Execute) -> Iterator[Finding]:
 
 
 def _status_of(numbers: tuple[OrderedPhoneNumber, ...]) -> str:
-    """As the API reference has it, said once more: a rule that shares its code with what it checks finds nothing."""
+    """Return an order's status by the API reference. Repeated here: a check that shares the code it checks is blind."""
     statuses = {number.status for number in numbers}
     if "Processing" in statuses:
         return "Processing"
@@ -201,7 +201,7 @@ def _status_of(numbers: tuple[OrderedPhoneNumber, ...]) -> str:
 
 
 def _being_ordered(execute: Execute, orders: Sequence[Row]) -> Iterator[Finding]:
-    """Numbers that are Processing in one of these orders, and are not being acquired by it."""
+    """Yield the numbers that are Processing in one of these orders, but are not being acquired by it."""
     processing = {
         (account, item.e164_phone_number): order_id
         for account, order_id, status, ordered in orders
@@ -232,7 +232,7 @@ def _links(execute: Execute) -> Iterator[Finding]:
 
 
 def _linked(execute: Execute, expected: dict[tuple[str, str], set[str]]) -> Iterator[Finding]:
-    """Sources that point to something else than what is expected."""
+    """Yield the sources whose links are not the expected ones."""
     linked: dict[tuple[str, str], set[str]] = {key: set() for key in expected}
     key = ("account_id", "source_id")
     for account, source_id, target_id in _named(execute, (*key, "target_id"), "resource_links", key, expected):
@@ -252,7 +252,7 @@ _IS_TOLD = "the history of a number leads to what it is"
 
 
 class _Story:
-    """A number whose history is read from its end: what it was before the changes that were looked at."""
+    """A number whose history is read backwards: its state before the changes read so far."""
 
     def __init__(self, account: str, e164: str, state: dict[str, Any]) -> None:
         self._account = account
@@ -261,11 +261,11 @@ class _Story:
         self._is_broken = False
 
     def rewind(self, e164: str, previous: int | None, change: dict[str, tuple[Any, Any]]) -> Iterator[Finding]:
-        """Take back a change."""
+        """Undo a change."""
         if e164 != self._e164:
             yield from self.breaks(f"it goes on with a change of {e164}")
         for what, (before, after) in change.items():
-            if what == "reason":  # why something failed, which is no part of what the number is
+            if what == "reason":  # why something failed, which is not part of the number's state
                 continue
             if (now := self._state.get(what)) != after and (now or after):
                 yield from self.breaks(f"{what} became {after!r}, and then was {now!r}")
@@ -274,14 +274,14 @@ class _Story:
             yield from self.breaks(f"nothing tells how {', '.join(sorted(untold))} came to be")
 
     def breaks(self, found: str) -> Iterator[Finding]:
-        """It is told once of a number."""
+        """Yield a violation, but only one per number."""
         if not self._is_broken:
             self._is_broken = True
             yield Finding(self._account, self._e164, _IS_TOLD, found)
 
 
 class _Stories(dict[tuple[str, int], _Story]):
-    """Stories by account and the id of the change that is looked at next."""
+    """Stories by account and the id of the change that is read next."""
 
     def expect(self, account: str, change_id: int, story: _Story) -> Iterator[Finding]:
         if (account, change_id) in self:
@@ -297,7 +297,7 @@ def _histories(execute: Execute) -> Iterator[Finding]:
         stories = _Stories()
         for account, change_id, story in begun:
             yield from stories.expect(account, change_id, story)
-        while stories and read <= records:  # a history that leads in a circle has no end
+        while stories and read <= records:  # a cyclic history has no end
             before, stories = stories, _Stories()
             for account, change_id, previous, e164, change in _changes(execute, before):
                 story = before.pop((account, change_id))
@@ -313,7 +313,7 @@ def _histories(execute: Execute) -> Iterator[Finding]:
 
 
 def _begun(execute: Execute) -> Iterator[Iterator[tuple[str, int, _Story]]]:
-    """All numbers there are and were, page by page: account, the last change, and the story that it ends."""
+    """Yield all present and past numbers, page by page: account, latest change, and the story that it ends."""
     held = ("associated_timestamp", "name", "value")
     for rows in _pages(execute, f"SELECT account_id, {', '.join((*COLUMNS, 'change_id'))} FROM phone_numbers", _NUMBER):
         states = {(row[0], row[1]): dict(zip(COLUMNS, row[1:], strict=False)) for row in rows}
@@ -349,11 +349,11 @@ _CHAIN_RULES = {
         FROM phone_number_history WHERE previous_change_id IS NOT NULL
         GROUP BY account_id, previous_change_id HAVING count(*) > 1""",
 }
-"""Asked only if the numbers' histories have not all changes, or have one twice: there is no index that helps."""
+"""Run only if the numbers' histories lack a change or have one twice: no index helps these statements."""
 
 
 def _pages(execute: Execute, select: str, key: Sequence[str], where: str = "TRUE") -> Iterator[Sequence[Row]]:
-    """The rows that a statement gives, `PAGE_ROWS` at a time, in the order of two columns that it gives first."""
+    """Yield a statement's rows, `PAGE_ROWS` at a time, ordered by `key`, the two columns that it selects first."""
     sql = f"{select} WHERE ({', '.join(key)}) > (?, ?) AND {where} ORDER BY {', '.join(key)} LIMIT ?"
     after: Sequence[Any] = ("", "")
     while rows := execute(sql, (*after, PAGE_ROWS)):
@@ -364,14 +364,14 @@ def _pages(execute: Execute, select: str, key: Sequence[str], where: str = "TRUE
 def _named(
     execute: Execute, columns: Sequence[str], table: str, key: Sequence[str], values: Iterable[tuple[Any, Any]]
 ) -> Sequence[Row]:
-    """These columns of the rows of a table whose two columns of `key` have one of these `values`."""
+    """Return these columns of the rows of a table whose two `key` columns have one of these `values`."""
     found: list[Row] = []
     left = iter(values)
     while wanted := list(islice(left, PAGE_ROWS)):
-        # The last one stands there several times, to make their count a power of two: so there are few statements.
+        # The last one is repeated to make their count a power of two: so there are few different statements.
         wanted += wanted[-1:] * ((1 << (len(wanted) - 1).bit_length()) - len(wanted))
         marks = ", ".join(["(?, ?)"] * len(wanted))
-        sql = (  # SQLite begins with what stands on the left of CROSS JOIN
+        sql = (  # SQLite begins with the left side of CROSS JOIN
             f"SELECT {', '.join(f't.{column}' for column in columns)}"
             f" FROM (SELECT DISTINCT column1, column2 FROM (VALUES {marks}) v) w CROSS JOIN {table} t"
             f" WHERE t.{key[0]} = w.column1 AND t.{key[1]} = w.column2"

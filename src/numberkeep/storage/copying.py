@@ -1,8 +1,8 @@
-"""From one store to another, whatever their engines: every row, and then the proof that it arrived.
+"""Copies of one store to another, whatever their engines: every row, and then the proof that it arrived.
 
-Rows go in batches, each in a transaction together with a note of how far the copy has come. A copy that was
-interrupted goes on from there; as long as the note is there, nobody serves the target. At the end both stores are
-read again and compared.
+Rows are copied in batches, each in one transaction with a note of the copy's progress. An interrupted copy resumes
+from there; as long as the note exists, the target cannot be served. At the end both stores are read again and
+compared.
 """
 
 import sqlite3
@@ -26,11 +26,11 @@ BATCH_ROWS = 10_000
 """How many rows are copied in one transaction, and held in memory."""
 
 BATCH_PAGES = 1000
-"""How many pages of a file are backed up between two reports."""
+"""How many pages of a file are backed up between two reports of progress."""
 
 Rows = Sequence[tuple[Any, ...]]
 Progress = Callable[[int, int], object]
-"""Is told how much of how much is done."""
+"""Called with how much is done, and of how much."""
 
 
 class Side(ABC):
@@ -38,43 +38,43 @@ class Side(ABC):
 
     @abstractmethod
     def view(self) -> None:
-        """See the store from now on as it is now, whatever others write meanwhile."""
+        """Take a snapshot: see the store as it is now, whatever others write later."""
 
     @abstractmethod
     def hold(self) -> None:
-        """`view`; and where the engine can, keep everybody else from changing it."""
+        """Like `view`; and if the engine can, keep others from changing the store."""
 
     @abstractmethod
     def damage(self, *, quick: bool = False) -> Iterator[str]:
-        """What the engine finds wrong with its own files, as far as it can be asked; `quick`, without the indexes."""
+        """Return what the engine finds wrong with its own files, if it can check them; `quick` omits the indexes."""
 
     def now(self) -> float | None:
-        """Seconds since 1970 by the engine's own clock; None if it has none."""
+        """Return the seconds since 1970 by the engine's own clock; None if it has none."""
         return None
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[object]:
-        """What is written in the block is written as a whole."""
+        """Run the block in one transaction: all its writes are kept, or none."""
 
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
-        """Run a statement, and return the rows that it gives."""
+        """Run a statement, and return its rows."""
 
     @abstractmethod
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Rows]:
-        """The rows that a statement gives, `BATCH_ROWS` at a time."""
+        """Yield the rows of a statement, `BATCH_ROWS` at a time."""
 
     @abstractmethod
     def insert(self, table: Table, rows: Rows) -> None:
-        """Write rows of a table."""
+        """Insert rows into a table."""
 
     @abstractmethod
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
 
 
 class SqliteSide(Side):
-    """A file that is there. Raises StoreError if it cannot be opened."""
+    """An existing SQLite file. Raises StoreError if it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         uri = f"{path.resolve().as_uri()}?mode=rw"
@@ -85,16 +85,16 @@ class SqliteSide(Side):
 
     def view(self) -> None:
         self._connection.execute("BEGIN")
-        self.execute("SELECT 1 FROM store LIMIT 1")  # from which on it is seen as it is
+        self.execute("SELECT 1 FROM store LIMIT 1")  # the first read takes the snapshot
 
     def hold(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def back_up(self, path: Path, progress: Progress) -> None:
-        """Write what is viewed to the empty file at `path`.
+        """Write the snapshot to the empty file at `path`.
 
-        As one transaction goes on from the first page to the last, no writer has it begin anew; the write-ahead log
-        grows meanwhile.
+        It is one transaction from the first page to the last, so that no writer makes it start again; the write-ahead
+        log grows meanwhile.
         """
         with closing(sqlite3.connect(path)) as copy:
             self._connection.backup(
@@ -129,21 +129,21 @@ class SqliteSide(Side):
 
 
 class PostgresSide(Side):
-    """A database. Raises StoreError if it cannot be used."""
+    """A PostgreSQL database. Raises StoreError if it cannot be used."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection = connect(url, "numberkeep copy")
 
     def refuse_served(self) -> None:
-        """Raises StoreError if somebody is seen to serve it."""
+        """Raise StoreError if a process is seen to serve the store."""
         served = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'numberkeep'"
         if self.execute(served):
             raise StoreError(f"The store {without_password(self._url)} is in use by another process: stop that first.")
 
     def view(self) -> None:
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        self.execute("SELECT 1 FROM store LIMIT 1")  # from which on it is seen as it is
+        self.execute("SELECT 1 FROM store LIMIT 1")  # the first read takes the snapshot
 
     def hold(self) -> None:
         self.view()
@@ -178,46 +178,46 @@ class PostgresSide(Side):
 
 
 def as_one_file(path: Path) -> None:
-    """Have a store that nobody uses be read without a file beside it; it is served all the same."""
+    """Make a store that is not in use readable without files beside it; it can be served as before."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
 def side_of(location: Path | str) -> Side:
-    """A store that is there: the file, or the database behind the URL. Raises StoreError if it cannot be used."""
+    """Open an existing store: a file, or the database at a URL. Raises StoreError if it cannot be used."""
     return PostgresSide(location) if isinstance(location, str) else SqliteSide(location)
 
 
 class Compared(NamedTuple):
-    """What a table has on both sides."""
+    """What a table has on a side."""
 
     table: str
     rows: int
     digest: str
-    """The sum of the hashes of all rows, in hexadecimal."""
+    """The sum of the hashes of all rows modulo 2**128, in hexadecimal."""
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """How far a copy has come: it is kept in the target."""
+    """The progress of a copy, stored in the target."""
 
     table: str
     after: tuple[str | int, ...] | None
-    """The key of the last row of the table that was copied."""
+    """The key of the last copied row of the table."""
     rows: int
-    """How many were, with those of the tables before."""
+    """How many rows were copied, of this table and those before."""
 
 
 class Copy:
     """A copy of `source` to `target`, or the rest of one: run `copy` to its end, then `compare`.
 
-    While it goes on, the source is held; or only viewed, if it `is_served`.
+    Meanwhile the source is held (`Side.hold`); or only viewed, if it `is_served`.
 
-    Both of them yield how many rows they have come on. They raise StoreError if the stores cannot be read or written,
-    and `compare` if they are not the same.
+    Both methods yield how many more rows are done. They raise StoreError if the stores cannot be read or written, and
+    `compare` also if they differ.
     """
 
     def __init__(self, source: Side, target: Side, *, is_served: bool = False) -> None:
-        """Raises StoreError if the target has something that is not of this copy."""
+        """Raise StoreError if the target has data that is not from this copy."""
         self._source = source
         self._target = target
         self._tables = [table for table in tables().values() if table.name != "store"]
@@ -230,19 +230,19 @@ class Copy:
             if store.COPY_PROGRESS in self._facts:
                 raise StoreError(store.UNFINISHED)
             self.rows = sum(source.execute(f"SELECT count(*) FROM {table.name}")[0][0] for table in self._tables)
-            """How many there are to be copied in all."""
+            """How many rows have to be copied in all."""
             with target.transaction():
                 self._note = self._begin()
         self.compared: list[Compared] = []
-        """What `compare` has found, by table."""
+        """What `compare` has found in the source, table by table."""
 
     @property
     def rows_copied(self) -> int:
-        """How many have been copied so far, by this run and those before."""
+        """How many rows were copied so far, by this run and those before."""
         return self._note.rows
 
     def copy(self) -> Iterator[int]:
-        """Copy what is still to be copied."""
+        """Copy the rows that are still to be copied."""
         names = [table.name for table in self._tables]
         for table in self._tables[names.index(self._note.table) :]:
             with _explained(table.name):
@@ -254,7 +254,7 @@ class Copy:
                     yield len(rows)
 
     def compare(self) -> Iterator[int]:
-        """Read both stores back; if they are the same, the target is ready to be served."""
+        """Read both stores again; if they are the same, mark the target as ready to be served."""
         different = []
         for table in self._tables:
             with _explained(table.name):
@@ -307,12 +307,12 @@ def _encode(note: _Note) -> str:
 
 
 def _facts(side: Side) -> dict[str, str]:
-    """What the table `store` says, but for what only one engine keeps there."""
+    """Return the facts in the table `store`, except the one that only PostgreSQL keeps there."""
     return dict(side.execute("SELECT name, value FROM store WHERE name <> ?", (SCHEMA_VERSION,)))
 
 
 def _rest(table: Table, note: _Note) -> tuple[str, tuple[Any, ...]]:
-    """The statement that gives the rows of a table, in the order of its key, that were not copied before."""
+    """Return the statement, with parameters, for the rows of a table not copied yet, in the order of its key."""
     key = ", ".join(table.key)
     after = note.after if note.table == table.name and note.after else ()
     where = f" WHERE ({key}) > ({', '.join('?' * len(after))})" if after else ""
@@ -340,7 +340,7 @@ def _explained(table: str) -> Iterator[None]:
 
 @contextmanager
 def explained(what: str, more: str = "") -> Iterator[None]:
-    """What an engine complains of in the block becomes a StoreError that says `what` has failed, and `more`."""
+    """Turn an engine's error in the block into a StoreError that says `what` has failed, why, and `more`."""
     try:
         yield
     except (sqlite3.Error, psycopg.Error) as error:

@@ -1,7 +1,7 @@
-"""The messages that go out: which are still to be delivered, and which were.
+"""Outgoing messages: those still to be delivered, and those that were.
 
-What happens to a number and the message that tells of it are written in one transaction. Messages about one number
-reach a receiver in order: the later ones wait for the earlier.
+A change of a number and the message about it are written in one transaction. Messages about one number reach a
+receiver in order: later ones wait for earlier ones.
 """
 
 from collections.abc import Collection
@@ -16,14 +16,14 @@ from .queues import Queues
 from .tx import Tx
 
 KEPT_DAYS = 7
-"""How long a message is kept after it was delivered, or given up."""
+"""How many days a message is kept after it was delivered, or has failed."""
 LOOK_AGAIN_SECONDS = 3600
-"""After how long it is looked again whether a message still has to wait for an earlier one. It is let go when that is
-over; this is for when the two happened at the same moment."""
+"""How often a message that waits for an earlier one is checked. It is normally released when that one is finished;
+this is for one that was queued just as the earlier one was finished."""
 
 Status = Literal["Waiting", "Pending", "Delivered", "Failed"]
 OPEN: tuple[Status, ...] = ("Waiting", "Pending")
-"""How a message stands that has still to reach its receiver."""
+"""The statuses of a message that has not reached its receiver yet."""
 _OPEN = f"status IN {OPEN!r}"
 QUEUES = Queues("deliveries", "receiver", _OPEN)
 
@@ -36,20 +36,19 @@ class Delivery(Struct, frozen=True):
     receiver: str
     """The name of a subscriber, or of a carrier."""
     delivery_id: int
-    """Larger than that of every message before."""
+    """Larger than that of every earlier message to the receiver about the number."""
     message_id: str
-    """By which the receiver knows the message, however often it comes."""
+    """The id by which the receiver recognises the message when it is resent."""
     type: str
     created_at: Timestamp
     data: str
-    """What it tells, as JSON; empty for what a carrier was asked, which stands elsewhere."""
+    """The payload, as JSON; empty for a question to a carrier, which is in `pending_changes`."""
     status: Status
     attempts: int
     failure: str | None
-    """Why the last attempt has failed."""
+    """Why the last attempt failed."""
     due_at: Timestamp
-    """When it goes out, for the first time or again; while it is claimed, when the claim expires; once it is over, when
-    it is forgotten."""
+    """When it is sent, or resent; while it is claimed, when the claim expires; once finished, when it is deleted."""
 
 
 _COLUMNS = Delivery.__struct_fields__
@@ -61,9 +60,9 @@ _INSERT = f"INSERT INTO deliveries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?
 
 
 def put(tx: Tx, e164: str, receiver: str, type: str, data: str) -> None:
-    """Have a message sent, after those that the receiver has still to get about the same number."""
+    """Queue a message, to be sent after the receiver's unfinished ones about the same number."""
     of_receiver = (tx.account_id, e164, receiver)
-    # Locked, it is not over by the time that this one is there to wait for it.
+    # The lock keeps the latest message from being finished before this one is there to wait for it.
     latest = f"SELECT status, delivery_id FROM deliveries {_OF_RECEIVER} ORDER BY delivery_id DESC LIMIT 1"
     before = tx.execute(f"{latest} /*FOR UPDATE*/", of_receiver).fetchone()
     waits = before is not None and before[0] in OPEN
@@ -84,7 +83,7 @@ def put(tx: Tx, e164: str, receiver: str, type: str, data: str) -> None:
 
 
 def note(tx: Tx, e164: str, receiver: str, message_id: str, type: str, status: Status, failure: str | None) -> None:
-    """Keep that a carrier was asked, and whether it has answered; what it was asked stands elsewhere."""
+    """Record that a carrier was asked, and whether it answered; the question is in `pending_changes`."""
     sql = f"{_SELECT} {_OF_RECEIVER} AND message_id = ?"
     row = tx.execute(sql, (tx.account_id, e164, receiver, message_id)).fetchone()
     was = Delivery(*row) if row else None
@@ -109,20 +108,20 @@ def note(tx: Tx, e164: str, receiver: str, message_id: str, type: str, status: S
 
 
 def give_up(tx: Tx, e164: str, message_id: str, why: str) -> None:
-    """A question that a carrier has failed to answer is asked no more."""
+    """Mark a question that its carrier has not answered as failed."""
     sql = "UPDATE deliveries SET status = 'Failed', failure = ? WHERE account_id = ? AND e164_phone_number = ?"
     values = (why, tx.account_id, e164, message_id)
     tx.write(f"{sql} AND message_id = ? AND status = 'Pending' AND data = ''", values)
 
 
 def is_over(delivery: Delivery) -> bool:
-    """Whether a message that is due is only to be forgotten."""
+    """Return whether a message that is due only has to be deleted."""
     return delivery.status not in OPEN or not delivery.data
 
 
 def claim(tx: Tx, receiver: str, limit: int, until: Timestamp) -> list[Delivery]:
-    """Up to `limit` messages of all accounts to a receiver that are due at `tx.now`. Until that moment they are the
-    caller's to work off; then they are due again."""
+    """Claim and return up to `limit` messages to a receiver that are due, of all accounts. No one else is given them
+    before `until`; then they are due again."""
     order = f"due_at, {', '.join(_KEY)}"
     sql = f"{_SELECT} WHERE receiver = ? AND due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
     rows = tx.execute(sql, (receiver, tx.now, limit)).fetchall()
@@ -133,19 +132,19 @@ def claim(tx: Tx, receiver: str, limit: int, until: Timestamp) -> list[Delivery]
 
 
 def is_claimed(tx: Tx, claimed: Delivery) -> bool:
-    """Whether a message that was claimed is nobody else's to work off."""
+    """Return whether a claimed message is still claimed by the caller."""
     row = tx.execute(f"{_SELECT} {_ONE} /*FOR UPDATE*/", astuple(claimed)[: len(_KEY)]).fetchone()
     return row is not None and Delivery(*row) == claimed
 
 
 def is_first(tx: Tx, delivery: Delivery) -> bool:
-    """Whether no earlier message about the number has still to reach the receiver."""
+    """Return whether no earlier message about the number has still to reach the receiver."""
     sql = f"SELECT 1 FROM deliveries {_OF_RECEIVER} AND delivery_id < ? AND {_OPEN} LIMIT 1"
     return tx.execute(sql, astuple(delivery)[: len(_KEY)]).fetchone() is None
 
 
 def finish(tx: Tx, delivery: Delivery, status: Status, failure: str | None) -> None:
-    """The message is over; the next one for the receiver about the number is due now."""
+    """Set a message's final status, and make the receiver's next one about the number due now."""
     attempts = delivery.attempts + 1
     due_at = later(tx.now, days=KEPT_DAYS)
     postpone(tx, replace(delivery, status=status, attempts=attempts, failure=failure, due_at=due_at))
@@ -156,15 +155,15 @@ def finish(tx: Tx, delivery: Delivery, status: Status, failure: str | None) -> N
 
 
 def forget(tx: Tx, delivery: Delivery) -> None:
-    """Keep the message no longer."""
+    """Delete a message."""
     tx.write(f"DELETE FROM deliveries {_ONE}", astuple(delivery)[: len(_KEY)])
 
 
 def of_account(
     tx: Tx, status: Status | None, receiver: str | None, limit: int, failing: bool = False
 ) -> list[Delivery]:
-    """The account's messages, the latest first; of one status or receiver if they are given, and of those that are
-    `failing` the ones whose last attempt has."""
+    """Return up to `limit` of the account's messages, the latest first: those of one status or receiver, if given, and
+    if `failing`, those whose last attempt failed."""
     where, values = "WHERE account_id = ?", [tx.account_id]
     for column, value in (("status", status), ("receiver", receiver)):
         if value:
@@ -176,9 +175,9 @@ def of_account(
 
 
 def again(tx: Tx, message_id: str | None, receiver: str | None, limit: int, known: Collection[str]) -> int:
-    """Have messages that were given up sent once more: up to `limit` of that id, or to that receiver. How many.
+    """Retry up to `limit` failed messages, with this id or to this receiver; return how many.
 
-    Raises NotFound if their receiver is none of those that are `known`.
+    Raises NotFound if their receiver is not one of the `known`.
     """
     column, value = ("message_id", message_id) if message_id else ("receiver", receiver)
     where = f"WHERE account_id = ? AND {column} = ? AND status = 'Failed' AND data <> ''"
@@ -192,7 +191,7 @@ def again(tx: Tx, message_id: str | None, receiver: str | None, limit: int, know
 
 
 def postpone(tx: Tx, delivery: Delivery) -> None:
-    """Keep how a message stands, and have it looked at again when it is due now."""
+    """Store a message's new `status`, `attempts`, `failure` and `due_at`."""
     sql = f"UPDATE deliveries SET status = ?, attempts = ?, failure = ?, due_at = ? {_ONE}"
     values = (delivery.status, delivery.attempts, delivery.failure, delivery.due_at)
     tx.write(sql, (*values, *astuple(delivery)[: len(_KEY)]))

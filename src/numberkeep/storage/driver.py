@@ -1,4 +1,4 @@
-"""What every driver does: it runs functions of a `Tx`, and decides how and when."""
+"""The interface of the drivers, which run functions of a `Tx` and decide how and when."""
 
 import asyncio
 import logging
@@ -20,33 +20,33 @@ Work = Callable[[Tx], Any]
 Done = Callable[[Any], None]
 
 GROUP_JOBS = 256
-"""How many transactions share one commit at most, so that the first of them does not wait for ever."""
+"""How many transactions share one commit at most, so that the first of them does not wait too long."""
 LISTENING_TURNS = 16
-"""How many turns of the event loop at most those who were just answered have to come back, so that they share the
-next commit: else two halves of the clients take turns, and twice as many commits are made."""
+"""For how many turns of the event loop, at most, the next group waits for new jobs of the callers just answered.
+Otherwise the clients would split into two halves that alternate, with twice as many commits."""
 SURVEYS = 2
-"""How many surveys run side by side."""
+"""How many surveys run concurrently."""
 SURVEY_SECONDS = 10
-"""How long one statement of a survey may take."""
+"""How long a survey may take on SQLite, and each of its statements on PostgreSQL."""
 
 
 class StoreError(Exception):
-    """The store cannot be opened; the text says why and what to do."""
+    """The store cannot be opened or used; the message says why and what to do."""
 
 
 class Job(NamedTuple):
-    """What is to be run, for whom, and who is told what it came to."""
+    """Work for a transaction: its caller, the function to run, and the callback for its result."""
 
     caller: Caller
     request_id: str
     work: Work
     done: Done
     e164: str | None = None
-    """The one number whose rows it touches, if that is all."""
+    """The number, if the work touches only the rows of one."""
 
 
 class Line:
-    """Jobs that wait, and are run in groups: what gathers while groups are under way shares the next one."""
+    """A queue of jobs that run in groups: jobs that arrive while groups are running share the next one."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class Line:
         groups: int = 1,
         sizes: Histogram | None = None,
     ) -> None:
-        """`run` begins a group, and has `answer` called on the event loop when it is done; `groups` of them are under
-        way side by side; `sizes` counts how large they are."""
+        """`run` starts a group, and arranges for `answer` to be called on the event loop when it is done. Up to
+        `groups` of them run concurrently; `sizes` counts their sizes."""
         self._run = run
         self._sizes = sizes
         self._groups = groups
@@ -64,16 +64,16 @@ class Line:
         self._busy = 0
 
     def put(self, job: Job) -> None:
-        """Have a job run soon."""
+        """Queue a job, to run soon."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # the one before has ended, and with it whoever waited there
+        if loop is not self._loop:  # the previous loop has ended, and with it whoever waited there
             self._loop, self._jobs, self._busy = loop, [], 0
         if not self._jobs:
             loop.call_soon(self._begin)
         self._jobs.append(job)
 
     def answer(self, loop: asyncio.AbstractEventLoop, jobs: list[Job], results: list[Any]) -> None:
-        """Tell everybody of a group what their job came to."""
+        """Pass each job of a group its result."""
         if loop is not self._loop:
             return
         waiting = len(self._jobs)
@@ -94,7 +94,7 @@ class Line:
             self._run(self._loop, jobs)
 
     def _listen(self, turns: int, expected: int) -> None:
-        """Let `turns` of the loop pass, or fewer once `expected` wait; then begin the next group."""
+        """Let `turns` of the event loop pass, or fewer once `expected` jobs wait; then start the next group."""
         if turns and len(self._jobs) < expected:
             asyncio.get_running_loop().call_soon(self._listen, turns - 1, expected)
         else:
@@ -103,55 +103,57 @@ class Line:
 
 
 class Driver(ABC):
-    """A store. Whoever has an answer reads, from then on, what it tells."""
+    """A store. A caller that has a result sees its effect in all later reads, unless a standby answers them."""
 
     is_lost = False
-    """Whether what was last to be written could not be; a driver that asks a server each time never knows."""
+    """Whether the last write failed; always False for a driver that asks a server each time."""
     _world: World
     subscribers: Subscribers | None
-    """Who is told of what happens; None if nobody is."""
+    """Names the subscribers to notify of an event; None if there are none."""
 
     @abstractmethod
     def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
-        """Run `work`, which writes nothing, now or soon, and give `done` its result or the `Error` it has raised.
+        """Run `work`, which must not write, now or soon, and pass `done` its result or the `Error` it raised.
 
-        `e164` is given for what touches no rows but those of one number. `done` is called on the event loop that is
+        `e164` is given if `work` touches only the rows of one number. `done` is called on the event loop that is
         running now.
         """
 
     @abstractmethod
     def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
-        """Run `work` soon; when what it wrote is durable, give `done` its result or the `Error` it has raised.
+        """Run `work` soon; when its writes are durable, pass `done` its result or the `Error` it raised.
 
-        `e164` and `done` are what they are for `read`.
+        `e164` and `done` are as for `read`.
         """
 
     @abstractmethod
     def look(self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``function(tx, ...)``, which writes nothing, at once; return what it returns, raise what it raises.
+        """Run ``function(tx, ...)``, which must not write, at once; return what it returns, raise what it raises.
 
-        Raises `numberkeep.domain.errors.Awaited` if that has to be waited for.
+        Raises `numberkeep.domain.errors.Awaited` if the result has to be waited for.
         """
 
     @abstractmethod
     async def survey(
         self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run ``function(tx, ...)``, which writes nothing and may look at very many rows: nobody else waits for it, but
-        other surveys. Raises what it raises, and ServiceUnavailable if it takes too long."""
+        """Run ``function(tx, ...)``, which must not write but may read very many rows: only other surveys wait for it.
+
+        Raises what it raises, and ServiceUnavailable if it takes too long.
+        """
 
     @abstractmethod
     def scrub(self) -> None:
-        """Leave nothing in files of the program's own of what was overwritten. Nobody is served meanwhile."""
+        """Remove all traces of overwritten data from the program's own files. No request is served meanwhile."""
 
     @abstractmethod
     def close(self) -> None:
-        """Finish what is being written. What nobody waits for any more is dropped."""
+        """Finish the writes under way. Results that nobody waits for any more are dropped."""
 
     async def ask(
         self, caller: Caller, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`look`, with the waiting done."""
+        """Like `look`, but wait for the result."""
         future, done = promise()
         self.read(caller, self._world.new_id(), lambda tx: function(tx, *args, **kwargs), done)
         return await future  # type: ignore[no-any-return]
@@ -172,13 +174,16 @@ class Driver(ABC):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """`transact` for what writes by nothing that another may change meanwhile: the rows of the number `e164`, which
-        are locked, those that the function locks itself, and those that only the holder of such a lock changes."""
+        """Like `transact`, for a function whose writes depend only on rows that nobody else can change meanwhile.
+
+        These are the rows of the number `e164`, which are locked, those that the function locks itself, and those that
+        only the holder of such a lock changes.
+        """
         return await self.transact(caller, function, *args, **kwargs)
 
 
 def promise() -> tuple[asyncio.Future[Any], Done]:
-    """Something to wait for, and what to call with the result or the `Error` that it comes to."""
+    """Return a future, and the callback that completes it with a result or an `Error`."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def done(result: Any) -> None:

@@ -1,4 +1,4 @@
-"""The rows of users, of their access keys, and of roles."""
+"""The rows of users, their access keys, and roles."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM access_keys"
 
 
 def create_user(tx: Tx, user_name: str) -> User:
-    """A new user; the first one of an account may do everything. Raises BadRequest, Conflict."""
+    """Create a user; the first one of an account may do everything. Raises BadRequest, Conflict."""
     check_name("A user's name", user_name)
     if USERS.find(tx, user_name):
         raise Conflict(f"The account has a user {user_name} already.")
@@ -50,7 +50,7 @@ def delete_user(tx: Tx, user_name: str) -> None:
 
 
 def create_role(tx: Tx, role_name: str, trusted: Sequence[str], longest_session_seconds: int) -> Role:
-    """A new role, which may do nothing yet. Raises BadRequest, Conflict."""
+    """Create a role, which may do nothing yet. Raises BadRequest, Conflict."""
     check_name("A role's name", role_name)
     if ROLES.find(tx, role_name):
         raise Conflict(f"The account has a role {role_name} already.")
@@ -67,14 +67,14 @@ def create_role(tx: Tx, role_name: str, trusted: Sequence[str], longest_session_
 
 
 def attach(tx: Tx, table: Table[Any], name: str, policy: AttachedPolicy) -> None:
-    """Give a user or a role a policy, instead of one of the same name if there is one. Raises NotFound."""
+    """Attach a policy to a user or a role, replacing one of the same name. Raises NotFound."""
     principal = table.get(tx, name)
     others = tuple(one for one in principal.policies if one.policy_name != policy.policy_name)
     table.replace(tx, replace(principal, policies=(*others, policy)))
 
 
 def detach(tx: Tx, table: Table[Any], name: str, policy_name: str) -> None:
-    """Take a policy away. Raises NotFound if there is no such user or role, or it has no such policy."""
+    """Detach a policy. Raises NotFound if there is no such user or role, or it has no such policy."""
     principal = table.get(tx, name)
     left = tuple(one for one in principal.policies if one.policy_name != policy_name)
     if len(left) == len(principal.policies):
@@ -83,7 +83,7 @@ def detach(tx: Tx, table: Table[Any], name: str, policy_name: str) -> None:
 
 
 def insert_key(tx: Tx, key: AccessKey) -> None:
-    """A new access key of a user's, who is made if there is none of that name. Raises BadRequest if they have two."""
+    """Add an access key, and its user if there is none of that name. Raises BadRequest if they have two keys."""
     if USERS.find(tx, key.user_name) is None:
         create_user(tx, key.user_name)
     if len(keys(tx, key.user_name)) >= KEYS_OF_A_USER:
@@ -94,31 +94,31 @@ def insert_key(tx: Tx, key: AccessKey) -> None:
 
 
 def keys(tx: Tx, user_name: str | None = None) -> list[AccessKey]:
-    """The access keys of a user, or of all the account's."""
+    """Return the access keys of a user, or of the whole account."""
     of_user, values = (" AND user_name = ?", (user_name,)) if user_name else ("", ())
     sql = f"{_SELECT} WHERE account_id = ?{of_user} ORDER BY user_name, created_at, access_key_id"
     return [_key(row) for row in tx.execute(sql, (tx.account_id, *values)).fetchall()]
 
 
 def all_keys(tx: Tx) -> list[AccessKey]:
-    """Every account's."""
+    """Return the access keys of all accounts."""
     return [_key(row) for row in tx.execute(f"{_SELECT} ORDER BY access_key_id", ()).fetchall()]
 
 
 def any_key(tx: Tx) -> AccessKey | None:
-    """One of any account's; None if there is none."""
+    """Return one access key of any account; None if there is none."""
     row = tx.execute(f"{_SELECT} LIMIT 1", ()).fetchone()
     return _key(row) if row else None
 
 
 def find_key(tx: Tx, access_key_id: str) -> AccessKey | None:
-    """The key of that id, of any account; None if there is none."""
+    """Return the key with this id, of any account, or None."""
     row = tx.execute(f"{_SELECT} WHERE access_key_id = ?", (access_key_id,)).fetchone()
     return _key(row) if row else None
 
 
 def find_key_and_user(tx: Tx, access_key_id: str) -> tuple[AccessKey, User] | None:
-    """The key of that id, of any account, and whose it is; None if there is no such key."""
+    """Return the key with this id, of any account, and its user; None if there is no such key."""
     key = find_key(tx, access_key_id)
     if key is None:
         return None
@@ -127,7 +127,7 @@ def find_key_and_user(tx: Tx, access_key_id: str) -> tuple[AccessKey, User] | No
 
 
 def get_key(tx: Tx, access_key_id: str) -> AccessKey:
-    """The account's key of that id. Raises NotFound."""
+    """Return the account's key with this id. Raises NotFound."""
     key = find_key(tx, access_key_id)
     if key is None or key.account_id != tx.account_id:
         raise NotFound(f"The account has no access key {access_key_id}")
@@ -135,24 +135,24 @@ def get_key(tx: Tx, access_key_id: str) -> AccessKey:
 
 
 def set_key_status(tx: Tx, access_key_id: str, status: KeyStatus) -> None:
-    """Have a key count, or not. Raises NotFound."""
+    """Enable or disable a key. Raises NotFound."""
     get_key(tx, access_key_id)
     tx.write("UPDATE access_keys SET status = ? WHERE access_key_id = ?", (status, access_key_id))
 
 
 def touch_key(tx: Tx, access_key_id: str) -> None:
-    """Note that a key was used now."""
+    """Record that a key was used now."""
     tx.write("UPDATE access_keys SET last_used_at = ? WHERE access_key_id = ?", (tx.now, access_key_id))
 
 
 def reseal_key(tx: Tx, access_key_id: str, secret_access_key: str) -> None:
-    """Keep the secret sealed anew."""
+    """Store a key's newly sealed secret."""
     sql = "UPDATE access_keys SET secret_access_key = ? WHERE access_key_id = ?"
     tx.write(sql, (secret_access_key, access_key_id))
 
 
 def delete_key(tx: Tx, access_key_id: str) -> None:
-    """The key counts never again. Raises NotFound."""
+    """Delete a key. Raises NotFound."""
     get_key(tx, access_key_id)
     tx.write("DELETE FROM access_keys WHERE access_key_id = ?", (access_key_id,))
 

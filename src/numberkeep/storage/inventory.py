@@ -1,6 +1,6 @@
-"""The inventory as people look at it: searched by whatever they know of a number, counted, and leafed through.
+"""Queries of people who look at an inventory: search by anything known about a number, counts, pages.
 
-What is asked here may read every row of the account's: it is for `Driver.survey`.
+They may read every row of the account: run them with `Driver.survey`.
 """
 
 import re
@@ -22,21 +22,21 @@ _HOLDERS = (
     ("business_accounts", "chime_account_id", "name"),
     ("business_users", "user_id", "primary_email"),
 )
-"""What can hold numbers: its table, its id, and what people call it."""
+"""What can hold numbers: its table, and the columns of its id and its name."""
 MOST_HOLDERS = 100
 _NUMBER = re.compile(r"\+?[0-9 ().-]*")
 _NO_DIGIT = re.compile(r"[^0-9]")
 _LIKE = "/*I*/LIKE ? ESCAPE '!'"
-"""Whatever the case of its letters A to Z: LIKE on SQLite, ILIKE on PostgreSQL."""
+"""Ignores the case of the letters A to Z: LIKE on SQLite, ILIKE on PostgreSQL."""
 _FILTERS = ("status", "product_type", "type", "country")
 
 
 class Search(Struct, frozen=True):
-    """Which numbers are looked for; what is empty does not matter."""
+    """Criteria for numbers; empty ones are ignored."""
 
     text: str = ""
-    """A part of the number, the name, the calling name in force or asked for, or of the name of what holds it; the
-    beginning of the id of what holds it. A ``+`` begins a number."""
+    """Part of the number, of its name, of its calling name (in force or requested), or of its holder's name; or the
+    beginning of its holder's id. After a ``+``, the beginning of the number."""
     status: str = ""
     product_type: str = ""
     type: str = ""
@@ -44,8 +44,8 @@ class Search(Struct, frozen=True):
 
 
 def page(tx: Tx, search: Search, limit: int, *, after: str = "", before: str = "") -> list[PhoneNumber]:
-    """Up to `limit` of the account's numbers in the order of E.164: the first after `after`, or the last before
-    `before`."""
+    """Return up to `limit` of the account's numbers that match, in E.164 order: the first after `after`, or the last
+    before `before`."""
     where, values = ["e164_phone_number <> ''"], list[str]()
     if before or after:
         where, values = [f"e164_phone_number {'<' if before else '>'} ?"], [before or after]
@@ -63,23 +63,23 @@ def page(tx: Tx, search: Search, limit: int, *, after: str = "", before: str = "
 
 
 def counts(tx: Tx) -> dict[str, int]:
-    """How many numbers the account has, by status."""
+    """Return how many numbers the account has, by status."""
     sql = "SELECT status, count(*) FROM phone_numbers WHERE account_id = ? GROUP BY status"
     return dict(tx.execute(sql, (tx.account_id,)).fetchall())
 
 
 class Moves(Struct, frozen=True):
-    """How numbers came to other statuses, by what is remembered of their changes."""
+    """How the numbers of each status increased or decreased, from their history."""
 
     last: int
     """The id of the last change that was read."""
     read: int = 0
-    """How many were."""
+    """How many changes were read."""
     by_day: Counter[tuple[str, str]] = Counter()
-    """How many more numbers of a status there were when a day ended than when it began."""
+    """By day and status, how many more numbers there were at the end of the day than at its beginning."""
 
     def and_then(self, more: "Moves") -> "Moves":
-        """These, and what follows them."""
+        """Return the sum of these and `more`, which follow."""
         by_day = Counter(self.by_day)
         by_day.update(more.by_day)
         return Moves(more.last, self.read + more.read, by_day)
@@ -93,7 +93,7 @@ _decode_change = msgspec.json.Decoder(_Change).decode
 
 
 def moves(tx: Tx, after: int, until: int | None = None, limit: int | None = None) -> Moves:
-    """What the account's changes after that of the id `after` have moved; up to that of the id `until`, and up to
+    """Return the effect of the account's changes with ids above `after`, up to `until` if given, and of at most
     `limit` changes."""
     values: list[Any] = [tx.account_id, after]
     sql = "SELECT change_id, changed_at, change FROM phone_number_history WHERE account_id = ? AND change_id > ?"
@@ -112,9 +112,9 @@ def moves(tx: Tx, after: int, until: int | None = None, limit: int | None = None
 
 
 def deletion_queue(tx: Tx, after: tuple[str, str], limit: int) -> list[PhoneNumber]:
-    """Up to `limit` numbers in the deletion queue: those that no carrier has taken back, then those that leave first.
+    """Return up to `limit` numbers in the deletion queue: those not taken back by a carrier, then the first to leave.
 
-    They are those after `after`, which is when one leaves (empty if it does not) and which it is.
+    They follow `after`: a number's deletion timestamp (empty if it has none), and the number.
     """
     where = f"status IN {IN_DELETION_QUEUE!r} AND (coalesce(deletion_timestamp, ''), e164_phone_number) > (?, ?)"
     order = "coalesce(deletion_timestamp, ''), e164_phone_number"
@@ -122,7 +122,7 @@ def deletion_queue(tx: Tx, after: tuple[str, str], limit: int) -> list[PhoneNumb
 
 
 def counts_by_holder(tx: Tx) -> dict[tuple[str, str], int]:
-    """How many numbers each Voice Connector and each group holds, by the association's name and value."""
+    """Return how many numbers each Voice Connector and group holds, by the association's name and value."""
     sql = (
         "SELECT name, value, count(*) FROM phone_number_associations"
         " WHERE account_id = ? AND name IN ('VoiceConnectorId', 'VoiceConnectorGroupId') GROUP BY name, value"
@@ -131,14 +131,14 @@ def counts_by_holder(tx: Tx) -> dict[tuple[str, str], int]:
 
 
 def pointing_to(tx: Tx, id: str) -> list[str]:
-    """The ids of the groups and SIP rules that name what has this id, as far as a page can show them."""
+    """Return the ids of groups and SIP rules with a link to this id, as many as a page can show."""
     return sources_of(tx, id, limit=MOST_HOLDERS)
 
 
 def accounts(tx: Tx, limit: int) -> list[str]:
-    """Up to `limit` accounts that have numbers."""
+    """Return up to `limit` accounts that have numbers."""
     found: list[str] = []
-    while len(found) < limit:  # from one to the next by the index, however many numbers there are between
+    while len(found) < limit:  # from one account to the next by the index, however many numbers each has
         sql = "SELECT min(account_id) FROM phone_numbers WHERE account_id > ?"
         (account_id,) = tx.execute(sql, (found[-1] if found else "",)).fetchone()
         if account_id is None:
@@ -149,7 +149,7 @@ def accounts(tx: Tx, limit: int) -> list[str]:
 
 def _matching(tx: Tx, text: str) -> tuple[str, list[str]]:
     digits = _NO_DIGIT.sub("", text)
-    if text.startswith("+") and _NUMBER.fullmatch(text):  # a range of the key: nothing else has to be looked at
+    if text.startswith("+") and _NUMBER.fullmatch(text):  # a range of the key: no other rows are read
         return "e164_phone_number >= ? AND e164_phone_number < ?", ["+" + digits, "+" + digits + ":"]
     like = f"%{_escaped(text)}%"
     ways = [f"{column} {_LIKE}" for column in ("name", "calling_name", "requested_calling_name")]
@@ -171,7 +171,7 @@ def _matching(tx: Tx, text: str) -> tuple[str, list[str]]:
 
 
 def _called(tx: Tx, like: str) -> list[str]:
-    """The ids of what can hold numbers and is called so."""
+    """Return the ids of the possible holders with such a name."""
     found: list[str] = []
     for table, id, name in _HOLDERS:
         sql = f"SELECT {id} FROM {table} WHERE account_id = ? AND {name} {_LIKE} LIMIT ?"

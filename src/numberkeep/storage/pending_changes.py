@@ -1,4 +1,4 @@
-"""What a carrier has still to do, and when to ask it: the rows that the worker works off."""
+"""Changes that carriers have still to make, and when to ask: the rows that the worker processes."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import get_args
@@ -27,19 +27,19 @@ class PendingChange(Struct, frozen=True):
     kind: ChangeKind
     requested_at: Timestamp
     due_at: Timestamp
-    """When the carrier is asked, for the first time or again; while the change is claimed, when the claim expires."""
+    """When the carrier is asked, or asked again; while the change is claimed, when the claim expires."""
     change_key: str
-    """By which the carrier knows it; empty for a change that an earlier version has noted."""
+    """The id by which the carrier knows it; empty for a change stored by an earlier version."""
     attempts: int
-    """How often the carrier has failed to answer since it last did."""
+    """How often the carrier has failed to answer since its last answer."""
     failure: str | None
-    """Why it has, the last time."""
+    """Why it last failed to answer."""
     queue: str
-    """The receiver that had no place for it, the last time it was due; empty if there was none such."""
+    """The receiver that had no room for it when it was last due; empty if there was none."""
 
 
 def put(tx: Tx, e164: str, kind: ChangeKind, due_at: Timestamp) -> None:
-    """Have the carrier asked at `due_at`. A number has one change of a kind pending at most."""
+    """Add a change, due at `due_at`; it replaces a pending one of the same number and kind."""
     tx.write(
         "INSERT INTO pending_changes (account_id, e164_phone_number, kind, requested_at, due_at, change_key)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, e164_phone_number, kind)"
@@ -51,7 +51,7 @@ def put(tx: Tx, e164: str, kind: ChangeKind, due_at: Timestamp) -> None:
 
 
 def postpone(tx: Tx, change: PendingChange) -> None:
-    """Have the carrier asked again, at the moment at which `change` is due now."""
+    """Store a change's new `due_at`, `attempts`, `failure` and `queue`."""
     key = (change.account_id, change.e164_phone_number, change.kind)
     sql = f"UPDATE pending_changes SET due_at = ?, attempts = ?, failure = ?, queue = ? {_ONE}"
     tx.write(sql, (change.due_at, change.attempts, change.failure, change.queue, *key))
@@ -59,14 +59,14 @@ def postpone(tx: Tx, change: PendingChange) -> None:
 
 
 def delete(tx: Tx, e164: str, kind: ChangeKind) -> None:
-    """The change is pending no longer."""
+    """Remove a change: it is no longer pending."""
     key = (tx.account_id, e164, kind)
     tx.write(f"DELETE FROM pending_changes {_ONE}", key)
     tx.known.pop(key, None)
 
 
 def delete_all(tx: Tx, e164: str) -> None:
-    """Nothing of the number is pending any longer."""
+    """Remove all pending changes of a number."""
     key = (tx.account_id, e164)
     tx.write("DELETE FROM pending_changes WHERE account_id = ? AND e164_phone_number = ?", key)
     for kind in get_args(ChangeKind):
@@ -74,8 +74,10 @@ def delete_all(tx: Tx, e164: str) -> None:
 
 
 def hurry(tx: Tx, e164: str | None, after: Timestamp, limit: int) -> int:
-    """Have up to `limit` of the account's changes asked for now whose carrier has failed to answer, and would be asked
-    again `after` that moment only; of one number, if it is given. How many; the failures count anew for them."""
+    """Make up to `limit` of the account's changes due now, reset their failure count, and return how many they are.
+
+    These are changes whose carrier has failed to answer and that are due after `after`; of one number, if given.
+    """
     sql = f"{_SELECT} WHERE account_id = ? AND attempts > 0 AND due_at > ?"
     values = [tx.account_id, after]
     if e164:
@@ -87,8 +89,10 @@ def hurry(tx: Tx, e164: str | None, after: Timestamp, limit: int) -> int:
 
 
 def claim(tx: Tx, queue: str, limit: int, until: Timestamp) -> list[PendingChange]:
-    """Up to `limit` changes of all accounts in a queue that are due at `tx.now`, the longest due first. Until that
-    moment they are the caller's to work off; then they are due again."""
+    """Claim and return up to `limit` changes in a queue that are due, of all accounts, the longest due first.
+
+    No one else is given them before `until`; then they are due again.
+    """
     order = "due_at, account_id, e164_phone_number, kind"
     sql = f"{_SELECT} WHERE queue = ? AND due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
     rows = tx.execute(sql, (queue, tx.now, limit)).fetchall()
@@ -99,27 +103,27 @@ def claim(tx: Tx, queue: str, limit: int, until: Timestamp) -> list[PendingChang
 
 
 def page(tx: Tx, after: tuple[str, str], limit: int) -> list[PendingChange]:
-    """Up to `limit` of the account's, by number and kind: those that follow `after`, such a pair."""
+    """Return up to `limit` of the account's changes after `after`, ordered by number and kind."""
     sql = f"{_SELECT} WHERE account_id = ? AND (e164_phone_number, kind) > (?, ?)"
     rows = tx.execute(f"{sql} ORDER BY e164_phone_number, kind LIMIT ?", (tx.account_id, *after, limit)).fetchall()
     return [PendingChange(*row) for row in rows]
 
 
 def with_numbers(tx: Tx, changes: Sequence[PendingChange]) -> list[tuple[PendingChange, PhoneNumber]]:
-    """Each of the account's changes with the number that it is of."""
+    """Return each of these changes with its number, unless that is gone."""
     numbers = find_numbers(tx.execute, [(one.account_id, one.e164_phone_number) for one in changes], lock=False)
     found = [(one, numbers[one.account_id, one.e164_phone_number]) for one in changes]
     return [(one, number) for one, number in found if number is not None]
 
 
 def of_number(tx: Tx, e164: str) -> list[PendingChange]:
-    """Those of one number of the account."""
+    """Return the changes pending for one number of the account."""
     sql = f"{_SELECT} WHERE account_id = ? AND e164_phone_number = ? ORDER BY kind"
     return [PendingChange(*row) for row in tx.execute(sql, (tx.account_id, e164)).fetchall()]
 
 
 def is_claimed(tx: Tx, claimed: PendingChange) -> bool:
-    """Whether a change that was claimed is pending still, and nobody else's to work off."""
+    """Return whether a claimed change is still pending, and still claimed by the caller."""
     key = (claimed.account_id, claimed.e164_phone_number, claimed.kind)
     if key in tx.known:
         return bool(tx.known[key] == claimed)
@@ -128,7 +132,7 @@ def is_claimed(tx: Tx, claimed: PendingChange) -> bool:
 
 
 def find_all(execute: Callable[..., Rows], keys: Iterable[tuple[str, str]]) -> dict[Hashable, PendingChange]:
-    """What is pending of several accounts' numbers: what `Tx.known` holds of it."""
+    """Return the pending changes of several accounts' numbers, keyed as in `Tx.known`."""
     found: dict[Hashable, PendingChange] = {}
     for account_id, e164s in by_account(keys):
         marks = ", ".join("?" * len(e164s))

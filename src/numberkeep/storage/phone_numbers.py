@@ -1,4 +1,4 @@
-"""The rows of phone numbers: who owns them, what they are, what they are tied to, and how they came to be so."""
+"""The rows of phone numbers: their owners, their states, their associations and their history."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -20,7 +20,7 @@ from .answers import Answer, Answers
 from .tx import Row, Rows, Subscribers, Tx
 
 COLUMNS = PhoneNumber.__struct_fields__[:-2]
-"""What is true of a number, and changes. Its associations are rows of their own."""
+"""The columns of a number's state. Its associations are rows of their own."""
 
 _STATUS = COLUMNS.index("status")
 _STATE = ", ".join(f"n.{column}" for column in (*COLUMNS, "change_id"))
@@ -46,23 +46,23 @@ _decode = msgspec.json.Decoder(dict[str, tuple[Any, Any]]).decode
 
 
 class Change(Struct, frozen=True):
-    """One thing that happened to a number."""
+    """One change in a number's history."""
 
     changed_at: Timestamp
     request_id: str
     arn: str
-    """Who asked for it."""
+    """The caller's ARN."""
     change: dict[str, tuple[Any, Any]]
-    """By column, what it was and what it is since; likewise ``associations``, which are rows of their own, and the
-    ``reason`` that a carrier has given, which is nowhere else."""
+    """Pairs of (before, after), by column; also of ``associations``, which are rows of their own, and of the ``reason``
+    that a carrier gave, which is stored nowhere else."""
 
 
 ALL_CHANGES = 10_000_000
-"""More than any number has had."""
+"""More changes than any number has."""
 
 
 def get(tx: Tx, phone_number_id: str) -> PhoneNumber:
-    """The account's number of that id. Raises NotFound; BadRequest if the id is no phone number."""
+    """Return the account's number with this id. Raises NotFound; BadRequest if the id is no phone number."""
     e164 = normalize_id(phone_number_id)
     number = find(tx, e164)
     if number is None:
@@ -75,7 +75,7 @@ def _not_found(e164: str) -> NotFound:
 
 
 def find(tx: Tx, e164: str) -> PhoneNumber | None:
-    """The account's number, or None."""
+    """Return the account's number, or None."""
     key = (tx.account_id, e164)
     if key in tx.known:
         return tx.known[key]  # type: ignore[no-any-return]
@@ -88,7 +88,7 @@ def find(tx: Tx, e164: str) -> PhoneNumber | None:
 
 
 def answer(tx: Tx, phone_number_id: str) -> Raw:
-    """What the API tells of the account's number of that id. Raises what `get` raises."""
+    """Return the API's JSON for the account's number with this id. Raises what `get` raises."""
     e164 = normalize_id(phone_number_id)
     key = (_ANSWER, tx.account_id, e164)
     if key in tx.known:
@@ -102,7 +102,7 @@ def answer(tx: Tx, phone_number_id: str) -> Raw:
 
 
 def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) -> dict[Hashable, Raw | None]:
-    """What `answer` gives for numbers of several accounts, None for those that are not there: for `Tx.known`."""
+    """Return what `answer` returns for several accounts' numbers, None for missing ones, keyed as in `Tx.known`."""
     found: dict[Hashable, Raw | None] = {}
     for account_id, e164s in by_account(keys):
 
@@ -119,8 +119,8 @@ def answers(execute: Execute, kept: Answers, keys: Iterable[tuple[str, str]]) ->
 def _answers(
     kept: Answers, account_id: str, rows: Sequence[Row], read: Callable[[], Iterable[PhoneNumber]]
 ) -> list[Answer]:
-    """What the API tells of the numbers whose last changes are in `rows`. Most was kept; if any was not, `read` gives
-    all of them in full."""
+    """Return the API's JSON for the numbers whose latest changes are in `rows`: mostly cached; if any is not, `read`
+    returns all of the numbers, in full."""
     of_account = kept.of(account_id)
     found = [of_account.get(change_id) for (change_id,) in rows]
     if None in found:
@@ -145,14 +145,14 @@ def page(
     filter_value: str | None,
     queue_too: bool = False,
 ) -> list[PhoneNumber]:
-    """Up to `limit` numbers in the order of E.164, those after `after`; those in the deletion queue only if `status`
-    asks for them, or `queue_too`."""
+    """Return up to `limit` numbers after `after`, in E.164 order; those in the deletion queue only if `status` asks
+    for them, or with `queue_too`."""
     rows = _page(tx, _STATE, after, limit, queue_too, status, product_type, filter_name, filter_value)
     return _with_associations(tx.execute, tx.account_id, rows)
 
 
 def page_of_answers(tx: Tx, *, after: str, limit: int, **filters: str | None) -> list[Answer]:
-    """The numbers that `page` gives, and what the API tells of each; `filters` are those of `page`."""
+    """Return the numbers that `page` returns, with the API's JSON for each; `filters` are those of `page`."""
 
     def read() -> Iterable[PhoneNumber]:
         return _with_associations(tx.execute, tx.account_id, _page(tx, _STATE, after, limit, False, **filters))
@@ -173,7 +173,7 @@ def _page(
 ) -> list[Row]:
     table, e164, where, values = _OF_ACCOUNT, "n.e164_phone_number", [], [tx.account_id]
     if filter_name:
-        # From the holders' side, whose index has the numbers in order: they are few, where the account's may be many.
+        # Begin with the associations, whose index has the numbers in order: they are few, the account's may be many.
         table, e164 = _HELD, "a.e164_phone_number"
         where.append("a.name = ?")
         values.append(filter_name)
@@ -195,21 +195,21 @@ def _page(
 
 
 def select(tx: Tx, where: str, values: Sequence[object]) -> list[PhoneNumber]:
-    """Those of the account's numbers that meet a condition, after which ORDER BY and LIMIT may stand."""
+    """Return the account's numbers that meet a condition, which may be followed by ORDER BY and LIMIT."""
     rows = tx.execute(f"{_SELECT} AND {where}", (tx.account_id, *values)).fetchall()
     return _with_associations(tx.execute, tx.account_id, rows)
 
 
 def count(tx: Tx) -> int:
-    """How many numbers the account has, those in the deletion queue left out."""
+    """Return how many numbers the account has outside the deletion queue."""
     sql = f"SELECT count(*) FROM phone_numbers WHERE account_id = ? AND {_NOT_IN_QUEUE}"
     return int(tx.execute(sql, (tx.account_id,)).fetchone()[0])
 
 
 def find_all(execute: Execute, keys: Iterable[tuple[str, str]], *, lock: bool) -> dict[Hashable, PhoneNumber | None]:
-    """Numbers of several accounts, None for those that are not there, by account and E.164: what `Tx.known` holds.
+    """Return several accounts' numbers, None for missing ones, keyed as in `Tx.known`: by account and E.164.
 
-    Locked, nobody else changes them until the transaction ends: every change of what is a number's changes its row.
+    `lock` keeps others from changing them until the transaction ends: any change of a number changes its row.
     """
     found: dict[Hashable, PhoneNumber | None] = {}
     for account_id, e164s in by_account(keys):
@@ -223,10 +223,10 @@ def find_all(execute: Execute, keys: Iterable[tuple[str, str]], *, lock: bool) -
 
 
 def by_account(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
-    """Each account with its numbers, in order, so that all lock them in the same one and nobody waits in a circle.
+    """Yield each account with its numbers, sorted, so that all transactions lock in the same order, without deadlock.
 
-    The last number stands there several times, to make their count a power of two: so there are few different
-    statements, and each is prepared once.
+    The last number is repeated to make their count a power of two: so there are few different statements, and each is
+    prepared once.
     """
     of_account: dict[str, set[str]] = {}
     for account_id, e164 in keys:
@@ -253,12 +253,12 @@ def _with_associations(execute: Execute, account_id: str, rows: Sequence[Row]) -
 
 
 def insert(tx: Tx, number: PhoneNumber) -> None:
-    """A number that the account does not have yet."""
+    """Insert a number that the account does not have yet."""
     insert_all(tx, [number])
 
 
 def insert_all(tx: Tx, numbers: Sequence[PhoneNumber]) -> None:
-    """Numbers that the account does not have yet."""
+    """Insert numbers that the account does not have yet."""
     departed = _departed(tx, [number.e164_phone_number for number in numbers])
     for number in numbers:
         change: dict[str, tuple[object, object]] = {column: (None, value) for column, value in _known_of(number)}
@@ -271,7 +271,7 @@ def insert_all(tx: Tx, numbers: Sequence[PhoneNumber]) -> None:
 
 
 def replace(tx: Tx, was: PhoneNumber, number: PhoneNumber, reason: str | None = None) -> None:
-    """Keep what has changed of `was`, which is as it was found, and that it has, for a `reason` that has to be told."""
+    """Store what has changed since `was`, as it was read, and record it in the history, with a `reason` if given."""
     changed = {
         column: (before, after)
         for column, before, after in zip(COLUMNS, astuple(was), astuple(number), strict=False)
@@ -307,7 +307,7 @@ def _update_of(columns: tuple[str, ...]) -> str:
 
 
 def delete(tx: Tx, number: PhoneNumber) -> None:
-    """The account has the number no longer, and may another have it; its history stays."""
+    """Remove the number from the account, so that another can have it; its history stays."""
     change = {column: (value, None) for column, value in _known_of(number)}
     change_id = _remember(tx, number, change, number.change_id)
     of_number = (tx.account_id, number.e164_phone_number)
@@ -322,7 +322,7 @@ def delete(tx: Tx, number: PhoneNumber) -> None:
 
 
 def history(tx: Tx, e164: str, limit: int = ALL_CHANGES) -> list[Change]:
-    """What has happened to the account's number of that name, the latest first."""
+    """Return what has happened to the account's number, present or past, the latest first."""
     number = find(tx, e164)
     change_id = number.change_id if number else _departed(tx, [e164]).get(e164)
     if change_id is None:
@@ -344,7 +344,7 @@ _HISTORY = """
 
 
 def _departed(tx: Tx, e164s: Sequence[str]) -> dict[str, int]:
-    """The last change of each of these numbers that has left the account."""
+    """Return the latest change of each of these numbers that has left the account."""
     marks = ", ".join("?" * len(e164s))
     sql = (
         "SELECT e164_phone_number, change_id FROM departed_phone_numbers"
@@ -354,9 +354,9 @@ def _departed(tx: Tx, e164s: Sequence[str]) -> dict[str, int]:
 
 
 def claim(tx: Tx, e164: str) -> bool:
-    """Make the account the number's owner unless another is; tells whether the account owns it now."""
+    """Make the account the number's owner unless another is; return whether it owns the number now."""
     row = None
-    while row is None:  # the owner that stood in the way may have gone before it was read
+    while row is None:  # the owner that was in the way may be gone before it is read
         tx.write(
             "INSERT INTO phone_number_owners (e164_phone_number, account_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
             (e164, tx.account_id),
@@ -366,13 +366,13 @@ def claim(tx: Tx, e164: str) -> bool:
 
 
 def claim_free(tx: Tx, e164s: Sequence[str]) -> None:
-    """Make the account the owner of numbers that nobody owns, as `owners` has just told."""
+    """Make the account the owner of numbers that nobody owns, as `owners` has just shown."""
     for e164 in e164s:
         tx.write("INSERT INTO phone_number_owners (e164_phone_number, account_id) VALUES (?, ?)", (e164, tx.account_id))
 
 
 def disclaim(tx: Tx, e164: str) -> None:
-    """If the account owns the number, nobody does from now on."""
+    """Give up the number if the account owns it: then it has no owner."""
     tx.write(
         "DELETE FROM phone_number_owners WHERE e164_phone_number = ? AND account_id = ?",
         (e164, tx.account_id),
@@ -380,13 +380,13 @@ def disclaim(tx: Tx, e164: str) -> None:
 
 
 def is_held_by(tx: Tx, name: AssociationName, value: str) -> bool:
-    """Whether a number of the account is assigned to what `name` and `value` name."""
+    """Return whether a number of the account has the association `name` to `value`."""
     sql = "SELECT 1 FROM phone_number_associations WHERE account_id = ? AND name = ? AND value = ? LIMIT 1"
     return tx.execute(sql, (tx.account_id, name, value)).fetchone() is not None
 
 
 def owners(tx: Tx, e164s: Sequence[str]) -> dict[str, str]:
-    """The accounts that own those of `e164s` that are owned."""
+    """Return the owning accounts of those of `e164s` that are owned."""
     marks = ", ".join("?" * len(e164s))
     sql = f"SELECT e164_phone_number, account_id FROM phone_number_owners WHERE e164_phone_number IN ({marks})"
     return dict(tx.execute(sql, tuple(e164s)).fetchall()) if e164s else {}
@@ -397,7 +397,7 @@ def _known_of(number: PhoneNumber) -> list[tuple[str, object]]:
 
 
 def _remember(tx: Tx, number: PhoneNumber, change: Mapping[str, tuple[object, object]], previous: int | None) -> int:
-    """Add a link to the chain of the number's changes, and give it."""
+    """Add a change to the number's history, and return its id."""
     change_id = tx.dice.new_change_id()
     e164 = number.e164_phone_number
     text = _encode(change).decode()

@@ -1,18 +1,18 @@
-"""Any number of processes, one PostgreSQL or what speaks its protocol.
+"""The PostgreSQL driver: any number of processes, one server or what speaks its protocol.
 
-Transactions wait in lines, each with threads and connections of its own, which take them in groups:
+Jobs wait in queues (`Line`), each with its own threads and connections, and run in groups:
 
-- Those that touch no rows but one number's: most of what is asked. What gathers while a group is under way shares the
-  next transaction, which first locks the numbers of all its jobs in one statement. So it is READ COMMITTED, and who
-  meets another process waits for it instead of failing. The worker's have a line like that to themselves.
-- Those that read one number: a group reads its numbers by one statement.
-- What reads very many rows has threads of its own, so that nobody waits for it.
-- All others are SERIALIZABLE. What arrives together shares a transaction; a function that has met another transaction
-  is run again.
-- A group that cannot be kept as a whole is set apart: each of its jobs goes on alone, and holds up no other.
+- Jobs that write only the rows of one number, the most frequent. Those that arrive while a group runs share the next
+  transaction, which first locks all their numbers in one statement. So the isolation level READ COMMITTED is enough,
+  and a conflict with another process means waiting instead of failing. The worker has a queue like that of its own.
+- Jobs that read one number: a group reads all its numbers in one statement.
+- Surveys, which read very many rows, have their own threads, so that nothing else waits for them.
+- Other reads are REPEATABLE READ, other writes SERIALIZABLE. Jobs that arrive together share a transaction, which is
+  retried if it conflicts with another.
+- A group that cannot be committed as a whole is split (`_SetApart`): each job runs alone, and delays no other.
 
-What is written waits until something is read or the transaction ends (`postgres_statements`), and goes out
-together with the COMMIT: a group of updates takes two round trips.
+Writes are held back until something is read or the transaction ends (`postgres_statements`), and sent together with
+the COMMIT: a group of updates takes two round trips.
 """
 
 import asyncio
@@ -42,30 +42,30 @@ from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Subscribers, Tx
 
 log = logging.getLogger(__name__)
-logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every failed pipeline, which is reported here
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every failed pipeline, which is logged here
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 8
-"""How many transactions that are not about one number run side by side."""
+"""How many reads, and how many writes, that are not about one number run concurrently."""
 FEW_THREADS = 4
-"""How many of the lookups, and of the jobs that were set apart, run side by side."""
+"""How many lookups, and how many jobs of split groups, run concurrently."""
 GROUP_ATTEMPTS = 3
-"""How often a group that meets other transactions is run before it is set apart."""
+"""How often a group that conflicts with other transactions is run before it is split."""
 ATTEMPTS = 20
-"""How often a job that meets other transactions is run before it is refused."""
+"""How often a job that conflicts with other transactions is run before it is refused."""
 FIRST_PAUSE_SECONDS = 0.001
-"""How long a job waits on average before it is run again; twice as long each further time, up to the longest."""
+"""The average wait before the first retry; it doubles for each further one, up to LONGEST_PAUSE_SECONDS."""
 LONGEST_PAUSE_SECONDS = 0.1
 STATEMENT_SECONDS = SURVEY_SECONDS
 """How long one statement may take."""
 LOCK_SECONDS = 2
-"""How long it waits for what another transaction has locked."""
+"""How long it waits for a lock of another transaction."""
 PREPARED_AFTER = 2
-"""A statement that was run so often on a connection is prepared there."""
+"""After how many runs on a connection a statement is prepared there."""
 FIRST_AWAY_SECONDS = 1.0
-"""For how long a standby that is out of reach is not asked; twice as long each further time, up to the longest."""
+"""How long an unreachable standby is not asked; twice as long each further time, up to LONGEST_AWAY_SECONDS."""
 LONGEST_AWAY_SECONDS = 300.0
 
 _LOCKING = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -73,29 +73,29 @@ _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SERIALIZABLE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 
 _MET_ANOTHER = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
-"""Two transactions that cannot both be: a UniqueViolation too, for a function looks before it inserts."""
+"""Conflicts with another transaction. A UniqueViolation is one too, as functions look before they insert."""
 _WAITED = (errors.QueryCanceled, errors.LockNotAvailable)
-"""Somebody else holds a lock for long, or a statement takes too long."""
+"""Another transaction holds a lock for too long, or a statement takes too long."""
 _LOST = (psycopg.OperationalError, errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
-"""But for those above: the server is out of reach, has no room, or is no longer the one that writes."""
+"""Except for those above: the server is unreachable, has no room, or is no longer the one that writes."""
 
 Execute = Callable[..., Rows]
 
 
 class _Mode(NamedTuple):
-    """What a transaction is like."""
+    """How a queue's transactions begin."""
 
     begin: str
     known: Callable[[Execute, Sequence[Job]], dict[Hashable, Any]]
-    """What a group reads at its beginning, so that its jobs need not."""
+    """Reads the initial `Tx.known` for all jobs of a group, so that they need not read it one by one."""
 
 
 class _SetApart(Exception):
-    """A group cannot be kept as a whole."""
+    """A group cannot be committed as a whole: its jobs have to run alone."""
 
 
 class _Spoiled(Exception):
-    """A job has failed after it had written; `result` is what it came to."""
+    """A job failed after it had written; `result` is its result."""
 
     def __init__(self, result: object) -> None:
         super().__init__(result)
@@ -103,7 +103,7 @@ class _Spoiled(Exception):
 
 
 class Postgres(Driver):
-    """The store."""
+    """The store in a PostgreSQL database."""
 
     def __init__(
         self,
@@ -116,8 +116,8 @@ class Postgres(Driver):
         metrics: Metrics | None = None,
         standby_url: str | None = None,
     ) -> None:
-        """Use the database at `url`; what only reads is asked of the one at `standby_url`, if there is one, though that
-        may lag behind. Whose a key is and what its owner may do is never asked there.
+        """Use the database at `url`, and for reads the one at `standby_url`, if given, although that may lag behind.
+        Keys and permissions are never read there.
 
         Raises StoreError if the database cannot be used.
         """
@@ -190,11 +190,11 @@ class Postgres(Driver):
         return await future  # type: ignore[no-any-return]
 
     def scrub(self) -> None:
-        """The database's files are its own."""
+        """Do nothing: the files are the database server's own."""
 
     def close(self) -> None:
         self._closing.set()
-        self._pools.append(self._pools.pop(0))  # what is set apart comes after what it was set apart from
+        self._pools.append(self._pools.pop(0))  # the threads for split groups last: the others submit jobs to them
         for pool in self._pools:
             pool.close()
 
@@ -203,7 +203,7 @@ class Postgres(Driver):
         return self._pools[-1]
 
     def _line(self, threads: int, places: Sequence["_Place"], mode: _Mode, commits: str | None = None) -> Line:
-        """A line whose groups such transactions run; `commits` is what it is called if they write."""
+        """Return a queue whose groups run in transactions of this mode; `commits` names it in metrics if they write."""
         pool = self._threads(threads, places)
         sizes = self._metrics.groups(commits) if commits else None
         line = Line(lambda loop, jobs: pool.submit(self._work, line, mode, loop, jobs), threads, sizes)
@@ -233,7 +233,7 @@ class Postgres(Driver):
         _tell(loop, job.done, result)
 
     def _run(self, jobs: Sequence[Job], transaction: "_Transaction", known: dict[Hashable, Any]) -> list[Any]:
-        """What the jobs come to, in one transaction. Raises _Spoiled if that must not be kept."""
+        """Run jobs in a transaction; return their results. Raises _Spoiled or _SetApart if it must not be committed."""
         now = self._world.now()
         results = []
         for job in jobs:
@@ -269,7 +269,7 @@ class Postgres(Driver):
         return results
 
     def _attempt(self, mode: _Mode, session: "_Session", jobs: Sequence[Job]) -> list[Any]:
-        """What the jobs come to, in one transaction that is run again as far as that helps. Raises _SetApart."""
+        """Run jobs in one transaction, retried as far as that helps; return their results. Raises _SetApart."""
         pause_seconds = FIRST_PAUSE_SECONDS
         result: Any = ServiceUnavailable("Others change the same things all the time; nothing was changed.")
         note = {"request_ids": [job.request_id for job in jobs]}
@@ -334,12 +334,12 @@ def _locked_with_pending(execute: Execute, jobs: Sequence[Job]) -> dict[Hashable
 def _names(jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
     for job in jobs:
         if job.e164:
-            with suppress(BadRequest):  # which the job itself will meet
+            with suppress(BadRequest):  # which the job itself will raise
                 yield job.caller.account_id, normalize_id(job.e164)
 
 
 class _Place:
-    """Servers that are asked for by one connection string, and whether one of them is there."""
+    """The servers of one connection string, and whether any of them is reachable."""
 
     def __init__(self, name: str, conninfo: str, metrics: Metrics) -> None:
         self.name = name
@@ -351,11 +351,11 @@ class _Place:
 
     @property
     def is_away(self) -> bool:
-        """Whether it was lost so lately that it is not worth an attempt, if there is another."""
+        """Whether it was lost so recently that another place, if there is one, is used instead."""
         return monotonic() < self._away_until
 
     def lose(self, error: psycopg.Error) -> None:
-        """It is out of reach: say so, the first time."""
+        """Record that it is unreachable; log that the first time."""
         if not self.is_away:
             self._away_until = monotonic() + self._away_seconds
             self._away_seconds = min(2 * self._away_seconds, LONGEST_AWAY_SECONDS)
@@ -365,7 +365,7 @@ class _Place:
             log.warning("%s is lost: %s", self.name, str(error).strip())
 
     def find(self) -> None:
-        """It is there: say so, if it was lost."""
+        """Record that it is reachable; log that if it was lost."""
         if self._is_lost:
             self._is_lost = False
             self._metrics.found(self.name)
@@ -374,7 +374,7 @@ class _Place:
 
 
 class _Threads:
-    """Threads, each with a session of its own."""
+    """A pool of threads, each with a session of its own."""
 
     def __init__(self, count: int, places: Sequence[_Place]) -> None:
         self._places = places
@@ -383,7 +383,7 @@ class _Threads:
         self._sessions: list[_Session] = []
 
     def submit(self, function: Callable[Concatenate["_Session", P], None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Have one of them run ``function(session, ...)``."""
+        """Run ``function(session, ...)`` on one of the threads."""
         self._executor.submit(lambda: function(self._local.session, *args, **kwargs))
 
     def close(self) -> None:
@@ -397,7 +397,7 @@ class _Threads:
 
 
 class _Session:
-    """A thread's connection, made when it is needed and made anew when it is lost: to the first place that is there."""
+    """A thread's connection to the first reachable place, opened when it is needed and reopened when it is lost."""
 
     def __init__(self, places: Sequence[_Place]) -> None:
         self._places = places
@@ -406,28 +406,28 @@ class _Session:
         self._settings: list[str] = []
         self._warning: str | None = None
         self.committing = False
-        """Whether a COMMIT may have been made of which nothing was heard."""
+        """Whether a COMMIT may have been executed without an answer."""
         self.was_idle = False
-        """Whether the connection that was lost had served before: it may have been lost long ago."""
+        """Whether the connection had been open before the transaction: it may have been lost long ago."""
 
     @property
     def is_at_the_last(self) -> bool:
-        """Whether there is no other place to go to."""
+        """Whether there is no other place left to try."""
         return self.place is self._places[-1]
 
     @property
     def excuse(self) -> str:
-        """What those are told whose transaction was lost."""
+        """The error message for callers whose transaction was lost."""
         if self.committing:
             return "The store was lost while it was being written; the change may have been made or not."
         return "The store cannot be used at the moment; nothing was changed."
 
     @contextmanager
     def transaction(self, begin: str) -> "Iterator[_Transaction]":
-        """Commits what was written when the block ends, unless by an exception. Raises psycopg's errors."""
+        """Run the block in a transaction, committed at its end unless it raises. Raises psycopg's errors."""
         self.was_idle, self.committing, self._warning = self._connection is not None, False, None
         if self.place is not self._places[0] and not self._places[0].is_away:
-            self.close()  # it may be there again
+            self.close()  # the first place may be reachable again
         connection = self._connection = self._connection or self._connect()
         try:
             with connection.pipeline() as pipeline:
@@ -437,7 +437,7 @@ class _Session:
                 transaction = _Transaction(connection)
                 yield transaction
                 if not transaction.has_read:
-                    pipeline.sync()  # whether the connection lives has to be known before there is a COMMIT
+                    pipeline.sync()  # the connection must be known to be alive before COMMIT is sent
                 transaction.flush()
                 self.committing = True
                 connection.execute("COMMIT")
@@ -445,7 +445,7 @@ class _Session:
                 raise psycopg.OperationalError(self._warning)
         except BaseException as error:
             if isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "ERROR":
-                self.committing = False  # the server tells that it has not committed
+                self.committing = False  # the server says that it has not committed
             if isinstance(error, _LOST) and not isinstance(error, (*_MET_ANOTHER, *_WAITED)):
                 self.close()
             elif connection.info.transaction_status != TransactionStatus.IDLE:
@@ -458,7 +458,7 @@ class _Session:
             self._connection = None
 
     def _hear(self, notice: errors.Diagnostic) -> None:
-        """A COMMIT that warns has not done all: it may have stopped waiting for the standby, say."""
+        """Keep a warning of a COMMIT: it was incomplete, and may have stopped waiting for the standby, say."""
         if self.committing and notice.severity_nonlocalized == "WARNING":
             self._warning = notice.message_primary
 
@@ -482,7 +482,7 @@ class _Session:
             f"idle_in_transaction_session_timeout = '{STATEMENT_SECONDS}s'",
             *["synchronous_commit = on"] * (durable in ("off", "local")),
         ]
-        # A pooler gives every transaction another session: what is set or prepared in one is not there in the next.
+        # A pooler gives every transaction another session: settings and prepared statements do not last.
         is_pooled = pid != connection.info.backend_pid
         connection.prepare_threshold = None if is_pooled else PREPARED_AFTER
         self._settings = [f"SET LOCAL {setting}" for setting in settings] if is_pooled else []
@@ -491,7 +491,7 @@ class _Session:
 
 
 class _Transaction:
-    """Runs portable statements; what is written goes out when something is read, or at the end."""
+    """Runs portable statements; writes are held back until something is read, or the end."""
 
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self._run = connection.execute
@@ -514,7 +514,7 @@ class _Transaction:
 
 
 class _Looked:
-    """What is being looked up, and who waits for it."""
+    """A lookup in progress, and the callbacks that wait for it."""
 
     def __init__(self, forget: Callable[[], object]) -> None:
         self._forget = forget
@@ -522,7 +522,7 @@ class _Looked:
         self._waiting: list[Callable[[], None]] | None = []
 
     def settle(self, result: Any) -> None:
-        """Have those who wait begin again; whoever comes later has it read anew."""
+        """Set the result and resume those who wait; later callers start another lookup."""
         self._result = result
         waiting, self._waiting = self._waiting, None
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The schema in a PostgreSQL database: which version it is of, and how it becomes the newest."""
+"""The schema in a PostgreSQL database: its version, and its migration to the newest."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,18 +15,18 @@ T = TypeVar("T")
 Connection = psycopg.Connection[Any]
 
 SCHEMA_VERSION = "schema_version"
-"""The fact that tells of which version the schema is."""
+"""The fact that holds the version of the schema."""
 
 _DEFAULTS = {
     "application_name": "numberkeep",
     "connect_timeout": "5",
-    # A machine that has gone away says nothing; the kernel has to notice.
+    # A machine that has gone away sends nothing; the kernel has to notice.
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-"""What holds for a connection unless the URL says otherwise."""
+"""The parameters of a connection, unless the URL gives others."""
 
 _VERSION = f"SELECT value FROM store WHERE name = '{SCHEMA_VERSION}'"
 
@@ -34,21 +34,21 @@ _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 
 
 def version_of(url: str) -> int:
-    """The version of the schema, 0 if there is none. Raises StoreError."""
+    """Return the version of the schema, 0 if there is none. Raises StoreError."""
     return _on(url, _version)
 
 
 def migrate(url: str, secret: str) -> list[str]:
-    """Bring the schema up to date, and name the migrations that this took. Raises StoreError.
+    """Bring the schema up to date, and return the names of the migrations run. Raises StoreError.
 
-    Several may do so at once; each migration is run by one of them. `secret` becomes the token secret of a new store:
-    64 hexadecimal digits.
+    Several processes may do so at once; each migration is run by one of them. `secret` becomes the token secret of a
+    new store: 64 hexadecimal digits.
     """
     return _on(url, lambda connection: _migrate(connection, secret))
 
 
 def token_secret(url: str) -> bytes:
-    """What the store's page tokens are sealed with. Raises StoreError if the schema is not the program's."""
+    """Return the HMAC key of page tokens. Raises StoreError if the schema is not of this program's version."""
 
     def read(connection: Connection) -> bytes:
         refuse_other_versions(_version(connection))
@@ -60,7 +60,7 @@ def token_secret(url: str) -> bytes:
 
 
 def without_password(url: str) -> str:
-    """Who is where in the URL, to be shown."""
+    """Return user, servers and database of the URL, to be shown."""
     given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     user = f"{given['user']}@" if "user" in given else ""
     hosts, ports = given.get("host", "").split(","), given.get("port", "").split(",")
@@ -71,14 +71,14 @@ def without_password(url: str) -> str:
 
 
 def conninfo(url: str, target_session_attrs: str, **defaults: str) -> str:
-    """The connection string for the URL; of several servers, for one with those attributes."""
+    """Return the URL's connection string; of several servers, it chooses one with these attributes."""
     given = conninfo_to_dict(url)
     defaults = {**_DEFAULTS, "target_session_attrs": target_session_attrs, **defaults}
     return make_conninfo(url, **{name: value for name, value in defaults.items() if name not in given})
 
 
 def connect(url: str, application_name: str = "numberkeep schema") -> Connection:
-    """A connection to the one server that writes, which can go through a pooler. Raises StoreError."""
+    """Connect to the server that accepts writes, possibly through a pooler. Raises StoreError."""
     try:
         return psycopg.connect(
             conninfo(url, "read-write", application_name=application_name), autocommit=True, prepare_threshold=None
@@ -118,10 +118,10 @@ def _migrate(connection: Connection, secret: str) -> list[str]:
         )
     while True:
         try:
-            connection.execute(of_postgres(migrations()[0].statements[0]))  # which makes the table `store`
+            connection.execute(of_postgres(migrations()[0].statements[0]))  # creates the table `store`
             break
         except (errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
-            continue  # another is making it at this moment
+            continue  # another process is creating it at this moment
     for name, value in ((SCHEMA_VERSION, "0"), (TOKEN_SECRET, secret)):
         connection.execute("INSERT INTO store VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, value))
     for migration in migrations():

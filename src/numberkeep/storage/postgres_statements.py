@@ -1,8 +1,8 @@
-"""What a transaction writes on PostgreSQL: rows that go the same way share one statement.
+"""The writes of a transaction on PostgreSQL: rows written by the same statement are sent together.
 
-A statement costs a server more than a row does, and a client far more. So what is written waits until something is
-read or the transaction ends, and what was written by the same statement to rows of their own then goes out as one,
-its rows in one JSON parameter.
+A statement costs a server more than a row does, and a client far more. So writes are held back until something is
+read or the transaction ends; then those by the same statement to different rows are sent as one statement, with the
+rows in one JSON parameter.
 """
 
 import re
@@ -19,33 +19,33 @@ _ONLY_HERE = re.compile(r"/\*(.*?)\*/")
 
 @cache
 def translate(sql: str) -> str:
-    """Portable SQL in psycopg's form. What stands in a comment is for this engine alone: other ones do without."""
+    """Return portable SQL in psycopg's form. SQL in a comment is for this engine alone, and is uncommented."""
     return _ONLY_HERE.sub(r"\1", sql).replace("%", "%%").replace("?", "%s")
 
 
 class Statement(NamedTuple):
-    """One that writes, and how to write several rows by it."""
+    """A statement that writes, and its form for several rows."""
 
     one: str
     many: str | None = None
-    """Takes the rows as JSON; None if the statement has to go out by itself."""
+    """Takes the rows as JSON; None if the statement has to be sent by itself."""
     table: str = ""
     key: tuple[int, ...] = ()
-    """Where among the parameters the row's key is."""
+    """The positions of the row's key among the parameters."""
 
 
 Rows = list[Sequence[Any]]
 
 
 class Writes:
-    """What is still to be written, in an order that leads to what the order of writing would have led to."""
+    """Writes that are held back, in an order with the same outcome as their original one."""
 
     def __init__(self) -> None:
         self._sections: list[dict[Statement, Rows]] = [{}]
         self._touched: set[tuple[Any, ...]] = set()
 
     def add(self, sql: str, parameters: Sequence[Any]) -> None:
-        """Have a statement run later."""
+        """Add a statement, to be run later."""
         statement = _statement(sql)
         row = (statement.table, *[parameters[index] for index in statement.key])
         if statement.many is None or row in self._touched:
@@ -58,7 +58,7 @@ class Writes:
             self._touched.add(row)
 
     def take(self) -> Iterator[tuple[str, Sequence[Any]]]:
-        """What is to be run now, statement by statement; nothing is left to be written."""
+        """Yield the statements to run, and leave none held back."""
         sections, self._sections = self._sections, [{}]
         self._touched.clear()
         for section in sections:
@@ -103,7 +103,7 @@ def _statement(sql: str) -> Statement:
     else:
         return Statement(one)
     table = match["table"]
-    # A column that is changed and a key's may have the same name: the key's comes last.
+    # A changed column may have the same name as a key's: the key's, which comes last, counts.
     where = {column: index for index, column in enumerate(columns)}
     return Statement(one, many, table, tuple(where[column] for column in tables()[table].key))
 

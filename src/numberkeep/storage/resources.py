@@ -1,4 +1,4 @@
-"""The rows of what numbers can be tied to, how those are tied to each other, and what they are configured with."""
+"""The rows of the resources that numbers can be assigned to, their links to each other, and their configurations."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -22,7 +22,7 @@ _OF_RESOURCE = "FROM resource_configurations WHERE account_id = ? AND resource_i
 
 
 def arn_of(tx: Tx, kind: str, id: str) -> str | None:
-    """The ARN of the account's Voice Connector (``vc``) or SIP media application (``sma``) of that id, or None."""
+    """Return the ARN of the account's Voice Connector (``vc``) or SIP media application (``sma``), or None."""
     if kind == "vc":
         connector = VOICE_CONNECTORS.find(tx, id)
         return connector.voice_connector_arn if connector else None
@@ -31,14 +31,14 @@ def arn_of(tx: Tx, kind: str, id: str) -> str | None:
 
 
 def delete_users(tx: Tx, chime_account_id: str) -> None:
-    """Forget all users of an account."""
+    """Delete all users of a Chime account."""
     sql = "DELETE FROM business_users WHERE account_id = ? AND chime_account_id = ?"
     tx.write(sql, (tx.account_id, chime_account_id))
 
 
 def link(tx: Tx, source_id: str, target_ids: Iterable[str]) -> None:
-    """What `source_id` names points, from now on, to what `target_ids` name and to nothing else: a group to its Voice
-    Connectors, a SIP rule to its applications."""
+    """Replace the links from `source_id` by links to `target_ids`: a group's to its Voice Connectors, a SIP rule's to
+    its applications and the Voice Connector that triggers it."""
     tx.write("DELETE FROM resource_links WHERE account_id = ? AND source_id = ?", (tx.account_id, source_id))
     for target_id in sorted(set(target_ids)):
         tx.write(
@@ -48,7 +48,7 @@ def link(tx: Tx, source_id: str, target_ids: Iterable[str]) -> None:
 
 
 def sources_of(tx: Tx, target_id: str, after: str | None = None, limit: int = 1) -> list[str]:
-    """Up to `limit` ids, in order and after `after`, of what points to what `target_id` names."""
+    """Return the ids of resources with a link to `target_id`: up to `limit`, sorted, those after `after`."""
     sql = (
         "SELECT source_id FROM resource_links WHERE account_id = ? AND target_id = ? AND source_id > ?"
         " ORDER BY source_id LIMIT ?"
@@ -57,19 +57,19 @@ def sources_of(tx: Tx, target_id: str, after: str | None = None, limit: int = 1)
 
 
 def user_of_email(tx: Tx, email: str) -> User | None:
-    """The user of that email address, which is one's at most; None if it is nobody's."""
+    """Return the user with this email address, who is one at most, or None."""
     row = tx.execute(f"{USERS.select} AND primary_email = ?", (tx.account_id, email)).fetchone()
     return USERS.of(row) if row else None
 
 
 def configuration(tx: Tx, resource_id: str, kind: str) -> Any:
-    """What was put for a resource under `kind`; None if nothing was."""
+    """Return what is stored for a resource under `kind`, or None."""
     row = tx.execute(f"SELECT value {_OF_RESOURCE} AND kind = ?", (tx.account_id, resource_id, kind)).fetchone()
     return msgspec.json.decode(row[0]) if row else None
 
 
 def configure(tx: Tx, resource_id: str, kind: str, value: object) -> None:
-    """Keep `value` for a resource under `kind`."""
+    """Store `value` for a resource under `kind`."""
     tx.write(
         "INSERT INTO resource_configurations (account_id, resource_id, kind, value) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (account_id, resource_id, kind) DO UPDATE SET value = excluded.value",
@@ -78,6 +78,6 @@ def configure(tx: Tx, resource_id: str, kind: str, value: object) -> None:
 
 
 def unconfigure(tx: Tx, resource_id: str, kind: str | None = None) -> None:
-    """Forget what is kept for a resource under `kind`, or under any."""
+    """Delete what is stored for a resource under `kind`, or under all kinds."""
     of_kind = " AND kind = ?" if kind else ""
     tx.write(f"DELETE {_OF_RESOURCE}{of_kind}", (tx.account_id, resource_id, *([kind] if kind else [])))

@@ -1,4 +1,4 @@
-"""Which tables there are, as `schema.sql` says."""
+"""The store's tables, as `schema.sql` defines them."""
 
 import re
 from functools import cache
@@ -16,12 +16,12 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     key: tuple[str, ...]
     integers: frozenset[str]
-    """Those of the columns that hold no text."""
+    """The columns that hold integers, not text."""
 
 
 @cache
 def tables() -> dict[str, Table]:
-    """All of them, by name."""
+    """Return all tables, by name."""
     found = {}
     text = resources.files(__package__).joinpath("schema.sql").read_text()
     for name, body, key in _TABLE.findall(text):

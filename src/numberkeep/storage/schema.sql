@@ -1,5 +1,5 @@
--- Every table's key begins with account_id, so that the tables can be spread over machines by account. The
--- exceptions are facts about the whole service: who owns a number, who holds a key, and the store itself.
+-- Every table's key begins with account_id, so that the tables can be distributed over machines by account. The
+-- exceptions are about the whole service: owners of numbers, access keys, and facts about the store itself.
 
 CREATE TABLE store (
     name TEXT NOT NULL,
@@ -81,8 +81,8 @@ CREATE TABLE phone_number_associations (
 CREATE INDEX phone_number_associations_by_name
     ON phone_number_associations (account_id, name, value, e164_phone_number);
 
--- What happened to a number is a chain: every change names the one before it, and phone_numbers names the last.
--- So changes are kept in the order of time, one after the other, and no index by number has to be kept as well.
+-- A number's history is a linked list: every change names the one before it, and phone_numbers names the latest.
+-- So changes are simply appended, in the order of time, and no index by number is needed.
 CREATE TABLE phone_number_history (
     account_id TEXT NOT NULL,
     change_id INTEGER NOT NULL,
@@ -95,7 +95,7 @@ CREATE TABLE phone_number_history (
     PRIMARY KEY (account_id, change_id)
 );
 
--- The last change of a number that has left the account.
+-- The latest change of each number that has left the account.
 CREATE TABLE departed_phone_numbers (
     account_id TEXT NOT NULL,
     e164_phone_number TEXT NOT NULL,
@@ -133,7 +133,7 @@ CREATE TABLE pending_changes (
 
 CREATE INDEX pending_changes_by_queue ON pending_changes (queue, due_at);
 
--- Messages to the operator's own systems: those that tell of what has happened, and those that ask a carrier.
+-- Messages to the operator's own systems: events for subscribers, and questions to carriers.
 CREATE TABLE deliveries (
     account_id TEXT NOT NULL,
     e164_phone_number TEXT NOT NULL,
@@ -217,7 +217,8 @@ CREATE TABLE sip_rules (
 
 CREATE INDEX sip_rules_by_trigger ON sip_rules (account_id, trigger_value, disabled);
 
--- Which resource points to which: a group to its Voice Connectors, a SIP rule to its applications.
+-- Links between resources: a group's to its Voice Connectors, a SIP rule's to its applications and to the Voice
+-- Connector that triggers it.
 CREATE TABLE resource_links (
     account_id TEXT NOT NULL,
     target_id TEXT NOT NULL,
@@ -227,7 +228,7 @@ CREATE TABLE resource_links (
 
 CREATE INDEX resource_links_by_source ON resource_links (account_id, source_id, target_id);
 
--- What is put for a resource and given back as it was, such as a Voice Connector's origination.
+-- Configurations of resources, stored and returned as they were put, such as a Voice Connector's origination.
 CREATE TABLE resource_configurations (
     account_id TEXT NOT NULL,
     resource_id TEXT NOT NULL,

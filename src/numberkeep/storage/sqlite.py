@@ -1,10 +1,10 @@
-"""One file, one writer, group commit.
+"""The SQLite driver: one file, one writer, group commit.
 
-One writing transaction runs after the other. What has gathered meanwhile runs together: one COMMIT, and with
-``synchronous=FULL`` one wait for the disk; no answer is given before that. A quick disk is waited for where the
-requests come in; a slow one, or another process that writes, by a thread. Reading transactions run at once on the
-thread that asks, on a connection of their own, and see the last commit. What reads for long has threads and
-connections of its own.
+Writing transactions run one after the other. Those that arrive meanwhile run as a group: one COMMIT and, with
+``synchronous=FULL``, one wait for the disk, before any of them is answered. A fast disk is waited for on the event
+loop's thread; a slow one, or another process that writes, on a thread of the driver. Reading transactions run at
+once on the calling thread, on a connection of their own, and see the last commit. Surveys, which read for long,
+have their own threads and connections.
 """
 
 import asyncio
@@ -37,23 +37,23 @@ T = TypeVar("T")
 CACHE_KIBIBYTES = 16_384
 """How much of the file each of the two connections keeps in memory."""
 KNOWN_ROWS = 16_384
-"""How many rows the writer remembers, about a kilobyte each, so that it need not read what it has just written."""
+"""How many rows the writer caches, about a kilobyte each, so that it need not read what it has just written."""
 CHECKPOINT_PAGES = 4000
-"""How long the write-ahead log grows before it is copied into the file: a page that changes often is copied once."""
+"""How many pages the write-ahead log reaches before it is copied into the file: a page changed often is copied once."""
 QUICK_COMMIT_SECONDS = 0.002
-"""A disk that takes no longer for a commit holds up nobody: to wait for it costs less than to have a thread do so."""
+"""A commit that takes less is waited for on the event loop's thread: that costs less than handing it to another."""
 BUSY_SECONDS = 5.0
-"""How long a transaction waits for another process (a command at the shell) to finish with the file."""
+"""How long a transaction waits for another process (a shell command) to finish with the file."""
 
 
 LOOKOUT_STEPS = 100_000
-"""After how many steps of its machine SQLite asks whether a survey has to end: about a millisecond."""
+"""After how many steps of its virtual machine, about a millisecond, SQLite asks whether a survey must end."""
 
 _OF_SOMETHING_ELSE = "SELECT name FROM sqlite_schema, pragma_user_version WHERE user_version = 0 LIMIT 1"
 
 
 class Sqlite(Driver):
-    """The store."""
+    """The store in an SQLite file."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Sqlite(Driver):
         metrics: Metrics | None = None,
         durable: bool = True,
     ) -> None:
-        """Open the file at `path`, made if it is absent. If it is not `durable`, no commit waits for the disk.
+        """Open the file at `path`, creating it if absent. Unless it is `durable`, no commit waits for the disk.
 
         Raises StoreError if the file cannot be used.
         """
@@ -79,7 +79,7 @@ class Sqlite(Driver):
         self._path = path
         with ExitStack() as stack:
             try:
-                Path(path).touch(mode=0o600)  # it holds secrets; what SQLite puts beside it has the same mode
+                Path(path).touch(mode=0o600)  # it holds secrets; SQLite gives its other files the same mode
                 if not os.access(path, os.W_OK):
                     raise PermissionError("it cannot be written")
                 self._writer = stack.enter_context(closing(_Connection(path)))
@@ -127,8 +127,8 @@ class Sqlite(Driver):
     def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
         """Run `work` at once.
 
-        Reads of one turn of the event loop share a snapshot. It ends before a write is answered, so that whoever has
-        an answer reads what it tells.
+        Reads in one turn of the event loop share a snapshot. It ends before a write is answered, so that a caller with
+        the answer reads what was written.
         """
         if not self._reading:
             asyncio.get_running_loop().call_soon(self._end_snapshot)
@@ -193,7 +193,7 @@ class Sqlite(Driver):
         self._line.put(Job(caller, request_id, work, done))
 
     def _run_group(self, loop: asyncio.AbstractEventLoop, jobs: list[Job]) -> None:
-        """Run a group here if the disk was quick the last time and nobody else writes, else by the writer's thread."""
+        """Run a group on this thread if the last commit was fast and nobody else writes, else on the writer's."""
         results = self._commit(jobs, wait=False) if self._commit_seconds < QUICK_COMMIT_SECONDS else None
         if results is None:
             self._groups.put((loop, jobs))
@@ -207,7 +207,7 @@ class Sqlite(Driver):
             self._line.answer(loop, jobs, results)
 
     def scrub(self) -> None:
-        """Write the file anew, so that nothing is left in it of what was overwritten. Nobody is served meanwhile."""
+        """Rewrite the file, so that no traces of overwritten data are left in it. No request is served meanwhile."""
         self._end_snapshot()
         for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
             self._writer.execute(statement).fetchall()
@@ -230,8 +230,8 @@ class Sqlite(Driver):
                 log.warning("%d transactions were done when nobody waited for them any more", len(jobs))
 
     def _commit(self, jobs: list[Job], *, wait: bool) -> list[Any] | None:
-        """The results of a group; None if somebody else is writing, and is not to be waited for: another process, or
-        the thread for an event loop that has ended."""
+        """Run a group in one transaction; return its results. Unless told to `wait`, return None if another process is
+        writing, or the writer's thread is, for an event loop that has ended."""
         if not self._writing.acquire(blocking=wait):
             return None
         try:
@@ -321,7 +321,7 @@ class Sqlite(Driver):
             return error
         except Exception as error:
             if isinstance(error, sqlite3.Error) and _is_of_the_file(error):
-                raise  # none of the group can be kept
+                raise  # nothing of the group can be kept
             if connection.undo():
                 known.clear()
             log.exception("request %s failed", request_id, extra={"request_id": request_id})
@@ -331,7 +331,7 @@ class Sqlite(Driver):
 
 
 def version_of(path: Path) -> int:
-    """The version of the schema in the file at `path`, 0 if there is none. Raises StoreError."""
+    """Return the version of the schema in the file at `path`, 0 if there is none. Raises StoreError."""
     if not path.exists():
         return 0
     try:
@@ -342,14 +342,14 @@ def version_of(path: Path) -> int:
 
 
 class _Spoiled(Exception):
-    """A transaction of a group has failed after it had written, and no savepoint leads back."""
+    """A transaction of a group failed after it had written, and there is no savepoint to roll back to."""
 
 
 class _Connection:
-    """A connection whose transactions are begun by hand.
+    """A connection whose transactions are begun explicitly.
 
-    Savepoints cost time, and operations decide before they write: so a group is run without them, and run once more
-    with them should one of its transactions write and then fail.
+    Savepoints cost time, and operations decide before they write. So a group runs without savepoints, and is run again
+    with them if one of its transactions writes and then fails.
     """
 
     savepoints = False
@@ -360,12 +360,12 @@ class _Connection:
         )
         self.execute: Callable[..., Any] = self._connection.execute
         self.limit = self._connection.set_progress_handler
-        """``limit(is_over, steps)`` has `is_over` asked after so many steps whether a statement has to end."""
+        """``limit(is_over, steps)`` has `is_over` called every so many steps: whether the statement must end."""
         self._wrote = False
 
     @property
     def changes(self) -> int:
-        """How many rows were ever changed."""
+        """How many rows the connection has ever changed."""
         return self._connection.total_changes
 
     def write(self, sql: str, parameters: tuple[Any, ...]) -> Any:
@@ -382,7 +382,7 @@ class _Connection:
             self._wrote = False
 
     def undo(self) -> bool:
-        """Take back what the transaction has written; whether that was anything."""
+        """Roll back what the transaction has written; return whether that was anything."""
         if not self._wrote:
             return False
         if not self.savepoints:
@@ -404,6 +404,6 @@ _OF_THE_STATEMENT = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQ
 
 
 def _is_of_the_file(error: sqlite3.Error) -> bool:
-    """Whether the disk or the file is at fault (full, damaged, busy), not what was asked of it."""
+    """Return whether the disk or the file is at fault (full, damaged, busy), not the statement."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code & 0xFF not in _OF_THE_STATEMENT  # an extended code holds the plain one in its lowest byte
+    return code & 0xFF not in _OF_THE_STATEMENT  # an extended code has the primary one in its lowest byte

@@ -1,4 +1,4 @@
-"""How much of everything there is: what takes too long to count while somebody waits."""
+"""Counts of what is in the store, which take too long to make while a request waits."""
 
 from collections.abc import Mapping
 from typing import get_args
@@ -10,24 +10,24 @@ from ..domain.phone_number import ChangeKind, Status
 from .tx import Tx
 
 KINDS = (*get_args(ChangeKind), "delivery")
-"""Of what can be due."""
+"""The kinds of work that can be due."""
 
 
 class Survey(Struct, frozen=True):
-    """What there is at one moment, of all accounts."""
+    """Counts at one moment, over all accounts."""
 
     numbers: Mapping[str, int]
-    """By status."""
+    """Phone numbers, by status."""
     pending: Mapping[str, int]
-    """What carriers have still to settle, by kind."""
+    """Changes that carriers have still to settle, by kind."""
     due: Mapping[str, int]
-    """What is due and nobody has taken up, by kind."""
+    """What is due and not claimed, by kind."""
     oldest_due_seconds: Mapping[str, float]
-    """For how long, by kind: 0 if nothing is."""
+    """For how long the oldest of that has been due, by kind; 0 if nothing is."""
 
 
 def survey(tx: Tx) -> Survey:
-    """Count all that."""
+    """Return the counts as of now."""
     numbers = dict.fromkeys(get_args(Status), 0)
     numbers.update(tx.execute("SELECT status, count(*) FROM phone_numbers GROUP BY status", ()).fetchall())
     pending = dict.fromkeys(get_args(ChangeKind), 0)

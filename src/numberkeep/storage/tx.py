@@ -1,4 +1,4 @@
-"""One transaction: who asks, at what moment, against which rows."""
+"""One transaction, as an operation sees it: the caller, the time and the rows."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ Row = Sequence[Any]
 
 
 class Rows(Protocol):
-    """What a statement gives back."""
+    """The result of a statement."""
 
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
@@ -24,11 +24,11 @@ class Pool(Protocol):
     """The numbers that can be ordered."""
 
     def search(self, account_id: str, *, after: str | None, **filters: str | None) -> Iterator[str]:
-        """The numbers that an account can order and that meet all filters, ascending, those after `after`."""
+        """Yield the numbers after `after` that an account can order and that meet all filters, ascending."""
 
 
 class Dice(Protocol):
-    """Where new identifiers come from."""
+    """The source of new identifiers and secrets."""
 
     def new_id(self) -> str: ...
     def new_change_id(self) -> int: ...
@@ -37,38 +37,38 @@ class Dice(Protocol):
 
 
 Subscribers = Callable[[str, str, EventType], Sequence[str]]
-"""Who is to be told of an event: by the account, the number, and what it is called."""
+"""Returns the names of the subscribers to an event, given account, number and event type."""
 
 
 class Tx(Struct):
-    """What an operation sees of the world. Everything that it writes is kept, or none of it is."""
+    """The transaction that an operation runs in. All that it writes is kept, or none of it."""
 
     caller: Caller
     request_id: str
     now: Timestamp
-    """The one moment at which all of this transaction happens."""
+    """The time, which is the same throughout the transaction."""
     execute: Callable[..., Rows]
     """Runs a SELECT: ``execute(sql, parameters)``."""
     write: Callable[..., object]
     """Runs a statement that changes rows."""
     known: dict[Hashable, Any]
-    """What rows hold, of those that were read or written: whoever writes a row keeps this in step."""
+    """A cache of rows that were read or written; code that writes a row must update it."""
     kept: Answers
-    """What the API tells of numbers, as far as it was made before."""
+    """A cache of the API's JSON for numbers."""
     pool: Pool
     quotas: Mapping[str, int]
-    """How many of a thing the account may have: `numberkeep.domain.limits`."""
+    """How many of each resource the account may have: see `numberkeep.domain.limits`."""
     dice: Dice
     token_secret: bytes
-    """What the store's page tokens are sealed with."""
+    """The HMAC key of the store's page tokens."""
     subscribers: Subscribers | None
-    """None if nobody is told of anything."""
+    """None if there are no subscribers."""
     account_id: str = ""
-    """The caller's."""
+    """The caller's account."""
 
     def __post_init__(self) -> None:
         self.account_id = self.caller.account_id
 
     def new_id(self) -> str:
-        """A random UUID in lower case."""
+        """Return a random UUID in lower case."""
         return self.dice.new_id()

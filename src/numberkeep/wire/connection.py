@@ -1,4 +1,4 @@
-"""One peer: its requests in, and their answers out, in order."""
+"""The connection of one peer: its requests in, their responses out, in order."""
 
 import asyncio
 import logging
@@ -36,14 +36,14 @@ logger = logging.getLogger(__name__)
 
 _HANDSHAKE = "handshake"
 _LAST_REQUEST = "last request"
-_LAST_REQUEST_SECONDS = 1  # for which an idle connection is kept when the server is leaving
-_OUTPUT_BYTES = 64 * 1024  # answers that may wait to be written together
+_LAST_REQUEST_SECONDS = 1  # how long an idle connection is kept while the server drains
+_OUTPUT_BYTES = 64 * 1024  # of responses that may wait to be written together
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class _Exchange:
-    """One request's place in the order of answers."""
+    """A request's place in the order of responses."""
 
     __slots__ = ("_connection", "bodiless", "last", "response")
 
@@ -61,7 +61,7 @@ class _Exchange:
 
 
 class _Message:
-    """What llhttp makes of a request: its body without the chunks, and whether it is complete."""
+    """A request as llhttp parses it: its decoded body, and whether it is complete."""
 
     __slots__ = ("body", "complete", "on_body")
 
@@ -75,9 +75,9 @@ class _Message:
 
 
 class Connection(asyncio.Protocol):
-    """One peer.
+    """The connection of one peer.
 
-    Whatever happens (bytes, an answer, room to write) ends in `advance`, which does all that can be done now.
+    Every event (bytes, a response, room to write) ends in `advance`, which does all that can be done now.
     """
 
     __slots__ = (
@@ -122,40 +122,40 @@ class Connection(asyncio.Protocol):
         self._api = server.api
         self._limits = server.limits
         self._pipelined = server.limits.pipelined
-        self._peer = ""  # its address
-        self._proxies: Proxies | None = None  # if it is one of them
+        self._peer = ""  # the peer's address
+        self._proxies: Proxies | None = None  # set if the peer is one of them
         self._secure = server.tls is not None
         self._message = _Message()
         self._parser = HttpRequestParser(self._message)
-        # Whether a connection lasts is decided here; llhttp also obeys Proxy-Connection, and would refuse
-        # the next request after it.
+        # Whether a connection is kept alive is decided here; llhttp also obeys Proxy-Connection, and would
+        # refuse the next request after it.
         self._parser.set_dangerous_leniencies(lenient_keep_alive=True)
         self._exchanges: deque[_Exchange] = deque()
         self._safe = True  # the last request handed over changes nothing
-        self._output = b""  # answers that are yet to be written
+        self._output = b""  # responses that are not written yet
         self.advancing = False
-        self.leaving = False  # it ends with the next answer after which nothing else has arrived
+        self.leaving = False  # to be closed with the next response after which no other request has arrived
 
-        self._input = b""  # arrived, and not yet parsed,
-        self._starved = True  # for want of more rather than of room
-        self._request: Request | None = None  # whose body is still arriving,
-        self._last = False  # whether it is the last one,
-        self._left = 0  # how many bytes of it are missing, or CHUNKED,
-        self._undecoded = 0  # since how many bytes its chunks have brought no data,
-        self._will_continue = False  # and whether its sender waits for a 100
-        self._host: str | None = None  # the last one found valid
+        self._input = b""  # received, and not parsed yet
+        self._starved = True  # parsing waits for more input, not for room
+        self._request: Request | None = None  # the request whose body is still arriving
+        self._last = False  # whether that is the last request
+        self._left = 0  # how many bytes of the body are missing, or CHUNKED
+        self._undecoded = 0  # how many bytes of chunks have come without any data
+        self._will_continue = False  # whether the peer waits for a 100
+        self._host: str | None = None  # the last Host found valid
 
         self.deadline = inf
-        self._awaiting = ""  # what the deadline is for, if part of a request has arrived: its head or body
-        self._held = False  # we do not read
-        self._choked = False  # the peer does not read
+        self._awaiting = ""  # what the deadline is for: a handshake, a request's head or body, or the last request
+        self._held = False  # reading is paused
+        self._choked = False  # writing is paused: the peer does not read
         self._eof = False  # the peer sends no more
-        self._stopped = False  # we parse no more
+        self._stopped = False  # nothing more is parsed
         self._refused = False
-        self._unheard = 0  # bytes that came after we stopped
-        self._ending = False  # all is answered, and we have closed, or half
+        self._unheard = 0  # bytes received after parsing stopped
+        self._ending = False  # all is answered, and the connection is closed or half-closed
 
-    # What the loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's is not of that class
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
         self.leaving = server.draining
         server.connections.add(self)
         peer = transport.get_extra_info("peername")
-        if peer:  # else it is gone already
+        if peer:  # otherwise the peer has gone already
             self._peer = normalised(peer[0])
             self._proxies = server.proxies if server.proxies.trusts(self._peer) else None
         if crowd >= self._limits.connections:
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
             self.advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.advancing = True  # for good: replies that still come find nothing to do
+        self.advancing = True  # for good: late replies find nothing to do
         self._exchanges.clear()
         self._input = self._output = b""
         self._server.forget(self)
@@ -207,16 +207,16 @@ class Connection(asyncio.Protocol):
             self._awaiting = ""
             self.advance()
 
-    # What TLS calls
+    # Called by TLS
 
     def ignore(self, size: int) -> None:
-        """As many bytes have come, and are not heard."""
+        """Count received bytes that are discarded; abort the connection if they are too many."""
         self._unheard += size
         if self._unheard > self._limits.linger_bytes:
             self._transport.abort()
 
     def lay_bare(self, transport: asyncio.Transport, data: bytes) -> None:
-        """The peer has begun with `data`, HTTP without TLS: tell it so in its language, on the socket's `transport`."""
+        """Refuse, in plain HTTP on the socket's `transport`, a peer that began with `data`: HTTP without TLS."""
         self._transport = transport
         transport.set_protocol(self)
         if not self._stopped:
@@ -224,17 +224,17 @@ class Connection(asyncio.Protocol):
         self.data_received(data)
         self.advance()
 
-    # What the server calls
+    # Called by the server
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """Act on a deadline that has passed."""
         if self._ending and not self._choked and self._transport.get_write_buffer_size():
-            self._choked = True  # the last answer has not left yet
+            self._choked = True  # the last response has not been sent yet
             self.deadline += self._limits.write_seconds
         elif self._ending or self._choked or self._awaiting == _HANDSHAKE:
             self._transport.abort()
         elif self._stopped or self._held:
-            return  # it is not the peer who is waited for
+            return  # the peer is not what is waited for
         elif self._awaiting and self._awaiting != _LAST_REQUEST:
             message = f"The {self._awaiting} of the request did not arrive in time."
             self._refuse(Refusal(408, "RequestTimeoutException", message))
@@ -243,10 +243,10 @@ class Connection(asyncio.Protocol):
             self._end(linger=False)
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Abort the connection."""
         self._transport.abort()
 
-    # The way of a request
+    # Requests
 
     def advance(self) -> None:
         """Parse what has arrived and send what has been answered, as far as there is room for both."""
@@ -261,7 +261,7 @@ class Connection(asyncio.Protocol):
         self._settle()
 
     def _parse(self) -> None:
-        """Hand over the requests in the input, until it or the room for them comes to an end."""
+        """Hand over the requests in the input, until it is used up or there is no room for more."""
         self._starved = True
         data = self._input
         if not data:
@@ -284,9 +284,9 @@ class Connection(asyncio.Protocol):
         self._input = data[at:]
 
     def _may_overtake(self, data: bytes, at: int) -> bool:
-        """Whether what comes next at `at` may be handed over while earlier requests are unanswered.
+        """Return whether the request at `at` may be handed over while earlier ones are unanswered.
 
-        Only requests that change nothing may run side by side (RFC 9112 9.3.2).
+        Only requests that change nothing may run concurrently (RFC 9112 9.3.2).
         """
         if len(self._exchanges) >= self._pipelined:
             return False
@@ -295,7 +295,7 @@ class Connection(asyncio.Protocol):
     def _take_head(self, data: bytes, at: int) -> int:
         """Parse the request that begins at `at`, and its body if all of it is there.
 
-        How many bytes that took: none if the head is incomplete.
+        Return how many bytes that took: none if the head is incomplete.
         """
         if not 32 < data[at] < 127:
             if data.startswith(b"\r\n", at):
@@ -341,7 +341,7 @@ class Connection(asyncio.Protocol):
             stop = end
         piece = data[at:stop]
         if "upgrade" in headers:
-            # Else llhttp would leave HTTP at the end of this request.
+            # Otherwise llhttp would leave HTTP after this request.
             piece = _UPGRADE.sub(b"\r\nIgnored:", piece[: end - at]) + piece[end - at :]
         if "expect" in headers and modern:
             if headers["expect"].lower() != "100-continue":
@@ -358,9 +358,9 @@ class Connection(asyncio.Protocol):
         return stop - at
 
     def _take_body(self, data: bytes, at: int) -> int:
-        """Go on with a body at `at`, at most to its end; how many bytes that took."""
+        """Continue a body at `at`, at most to its end; return how many bytes that took."""
         assert self._request is not None
-        self._will_continue = False  # the peer has not waited
+        self._will_continue = False  # the peer did not wait
         if self._left == CHUNKED:
             taken = self._take_chunks(data, at)
         else:
@@ -376,8 +376,8 @@ class Connection(asyncio.Protocol):
     def _take_chunks(self, data: bytes, at: int) -> int:
         """Let llhttp decode up to the next empty line, which is where a chunked body can end (RFC 9112 7.1).
 
-        So it never sees the beginning of the next request, and three bytes, which may be the beginning of
-        such a line, stay behind.
+        So it never sees the beginning of the next request. If there is no such line yet, the last three
+        bytes, which may begin one, are not decoded.
         """
         limits = self._limits
         found = data.find(b"\r\n\r\n", at)
@@ -397,7 +397,7 @@ class Connection(asyncio.Protocol):
         return stop - at
 
     def _body(self) -> bytes:
-        """The body of the request that has been fed to llhttp to its end."""
+        """Return the body of the request that has been fed to llhttp to its end."""
         message = self._message
         if not message.complete:
             raise malformed("The length of the request is not clear.")
@@ -422,17 +422,17 @@ class Connection(asyncio.Protocol):
             exchange.reply(self._api.refuse(error))
 
     def _refuse(self, refusal: Refusal, bodiless: bool = False) -> None:
-        """Answer `refusal` after all that came before, and parse no more."""
+        """Answer with `refusal`, after all earlier responses, and parse no more."""
         self._stopped = self._refused = True
         self._request = None
         exchange = _Exchange(self, bodiless, last=True)
         exchange.response = self._api.refuse(refusal)
         self._exchanges.append(exchange)
 
-    # The way of an answer
+    # Responses
 
     def _send(self) -> bool:
-        """Write the answers whose turn it is, in one piece; whether there were any."""
+        """Write the responses whose turn it is, in one piece; return whether there were any."""
         exchanges = self._exchanges
         output = b""
         while exchanges and (response := exchanges[0].response) is not None:
@@ -465,24 +465,24 @@ class Connection(asyncio.Protocol):
             self._server.send_later(self)
         self._output += output
         if len(self._output) > _OUTPUT_BYTES:
-            self.flush()  # and hear whether the peer reads
+            self.flush()  # which shows whether the peer reads
         return True
 
     def flush(self) -> None:
-        """Write what is to be written."""
+        """Write the responses that wait."""
         output, self._output = self._output, b""
         if output:
             self._transport.write(output)
 
     def _is_done(self) -> bool:
-        """Whether nothing that has arrived on a connection that is leaving can still become a request."""
+        """Return whether nothing that has arrived on a connection to be closed can still become a request."""
         return self._starved and (self._eof or not (self._input or self._request))
 
     def _settle(self) -> None:
-        """Decide what is waited for now: room, the peer, or nothing more."""
+        """Decide what to wait for now: room, the peer, or nothing more."""
         exchanges = self._exchanges
         if not exchanges and (self._stopped or (self._eof and self._starved)):
-            # Closing a socket that holds unread input resets the connection, and the answer with it.
+            # Closing a socket with unread input resets the connection, and the response is lost.
             self._end(linger=not self._eof and (self._refused or self._unheard > 0 or self.leaving))
         if self._stopped or self._ending:
             return
@@ -514,13 +514,13 @@ class Connection(asyncio.Protocol):
             self.deadline = self._server.idle_deadline
 
     def _await(self, part: str, seconds: float) -> None:
-        """Set the deadline for a part of a request, once."""
+        """Set the deadline for a part of a request, unless it is set."""
         if self._awaiting != part:
             self._awaiting = part
             self.deadline = self._server.now() + seconds
 
     def _end(self, linger: bool) -> None:
-        """Close; to `linger` is to close our side only, and throw away for a while what still comes."""
+        """Close; to `linger` is to close our side only, and for a while discard what still comes."""
         if self._ending:
             return
         self.flush()

@@ -1,4 +1,4 @@
-"""What the head of a request says, and what is refused of it."""
+"""Parsing the head of a request, and refusing what is invalid."""
 
 import re
 
@@ -7,30 +7,30 @@ from httptools import HttpParserError, HttpParserInvalidMethodError
 from ..aws.errors import Refusal
 
 CHUNKED = -1
-"""In place of the length of a body that is in chunks."""
+"""Stands for the length of a chunked body."""
 
 _URL = re.compile(r"http://([^/?#]*)(.*)", re.IGNORECASE)
-# RFC 3986 3.2.2, with at least one character; an address in brackets is not looked into.
+# RFC 3986 3.2.2, with at least one character; an address in brackets is not examined.
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]*)?")
 
 
 def malformed(message: str) -> Refusal:
-    """400: what HTTP does not allow, or what two programs could read differently."""
+    """Return a 400: for what HTTP does not allow, or what two programs could read differently."""
     return Refusal(400, "MalformedHttpRequestException", message)
 
 
 def too_many_headers(message: str) -> Refusal:
-    """431: more of a head than is taken."""
+    """Return a 431: for a head beyond a limit."""
     return Refusal(431, "RequestHeaderFieldsTooLargeException", message)
 
 
 def too_large(limit: int) -> Refusal:
-    """413: more of a body than is taken."""
+    """Return a 413: for a body beyond a limit."""
     return Refusal(413, "RequestEntityTooLargeException", f"The body of a request has at most {limit} bytes.")
 
 
 def as_refusal(error: Refusal | HttpParserError) -> Refusal:
-    """What is answered when a request was refused, here or by llhttp."""
+    """Return the refusal for an error raised here or by llhttp."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, HttpParserInvalidMethodError):
@@ -39,20 +39,20 @@ def as_refusal(error: Refusal | HttpParserError) -> Refusal:
 
 
 def check_line_ends(data: bytes) -> None:
-    """Refuse a head that would never come to its end because its lines do not end in CR LF."""
+    """Refuse a head that would never end because its lines do not end in CR LF."""
     ends = data.count(b"\r\n")
     if data.count(b"\n") != ends or data.count(b"\r", 0, len(data) - 1) != ends:
         raise malformed("A line must end in CR LF.")
 
 
 def check_host(host: str) -> None:
-    """Refuse what cannot stand in a Host header."""
+    """Refuse an invalid value of a Host header."""
     if not _HOST.fullmatch(host):
         raise malformed("A host must be a name or an address, with at most a port.")
 
 
 def request_line(line: str) -> tuple[str, str, bool]:
-    """The method, the target, and whether the version is 1.1 rather than 1.0."""
+    """Return the method, the target, and whether the version is 1.1 rather than 1.0."""
     try:
         method, target, version = line.rstrip("\r").split(" ")
     except ValueError:
@@ -71,9 +71,9 @@ def request_line(line: str) -> tuple[str, str, bool]:
 
 
 def headers_of(lines: list[str]) -> dict[str, str]:
-    """What stands between the request line and the two empty lines at the end of `lines`.
+    """Return the headers in `lines`, between the request line and the two empty lines at the end.
 
-    That each has a name, a colon, nothing forbidden and CR LF is for llhttp to say.
+    llhttp checks that each has a name, a colon, nothing forbidden and CR LF.
     """
     headers: dict[str, str] = {}
     for line in lines[1:-2]:
@@ -93,7 +93,7 @@ _LONGEST_KNOWN_LINE = 200
 
 
 def _header(line: str) -> tuple[str, str]:
-    """The name and the value of a header line. Most lines come again and again, and are read once."""
+    """Return the name and value of a header line. Most lines recur, so they are parsed once and cached."""
     name, _, value = line.partition(":")
     header = (name.lower(), value.strip(" \t\r"))
     if len(line) <= _LONGEST_KNOWN_LINE:
@@ -104,7 +104,7 @@ def _header(line: str) -> tuple[str, str]:
 
 
 def path_and_query(method: str, target: str, headers: dict[str, str]) -> str:
-    """The path and query of a `target` that is not merely these; the host it names replaces Host."""
+    """Return the path and query of a `target` that is a URL, whose host replaces Host, or ``*``."""
     if target == "*" and method == "OPTIONS":
         return target
     url = _URL.fullmatch(target)
@@ -117,13 +117,13 @@ def path_and_query(method: str, target: str, headers: dict[str, str]) -> str:
 
 
 def closes(connection: str, modern: bool) -> bool:
-    """Whether a Connection header with this value makes its request the last one."""
+    """Return whether a Connection header with this value makes its request the last one."""
     options = {option.strip(" \t") for option in connection.lower().split(",")}
     return "close" in options or not (modern or "keep-alive" in options)
 
 
 def body_length(headers: dict[str, str], modern: bool, limit: int) -> int:
-    """How many bytes follow the head, at most `limit`, or CHUNKED (RFC 9112 6.3)."""
+    """Return how many bytes follow the head, at most `limit`, or CHUNKED (RFC 9112 6.3)."""
     coding = headers.get("transfer-encoding")
     length = headers.get("content-length")
     if coding is not None:

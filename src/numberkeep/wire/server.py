@@ -1,4 +1,4 @@
-"""Who listens, and holds every connection to its limits."""
+"""The server, which listens and enforces the limits of connections."""
 
 import asyncio
 import socket
@@ -16,62 +16,62 @@ from .tls import Tls
 
 
 class Api(Protocol):
-    """Who answers."""
+    """What answers requests."""
 
     def handle(self, request: Request, reply: Callable[[Response], None]) -> None:
-        """Take up `request`; call `reply` with its answer, or DROPPED, once, now or later, on the loop's thread."""
+        """Handle `request`; call `reply` once with its response, or DROPPED, now or later, on the loop's thread."""
 
     def refuse(self, error: Exception) -> Response:
-        """The answer that tells `error`; never raises."""
+        """Return the response for `error`; never raises."""
 
 
 class Limits(NamedTuple):
-    """How much of anything one peer may take.
+    """Limits on what peers may take up.
 
-    Times are kept by a sweep, which runs every second or, if the shortest of them is under four seconds, four
-    times within that: they pass late by up to so much (idle_seconds by up to twice), never early.
+    Timeouts are enforced by a sweep, which runs every second or, if the shortest is under four seconds, four times
+    within that: they expire late by up to one such interval (idle_seconds by up to two), never early.
     """
 
     connections: int = 1024
-    """Open at once; more are answered 503, and closed unanswered beyond twice as many."""
+    """Open connections; further ones are answered 503, and closed unanswered beyond twice as many."""
     pipelined: int = 16
-    """Requests of one connection that are handed over and not yet answered; reading pauses there."""
+    """Requests of one connection that are handed over and not yet answered; with so many, reading pauses."""
     head_bytes: int = 16 * 1024
-    """Of the request line and the header lines with their line ends; beyond it 431. As much may stand between
-    two pieces of data in a chunked body, or in its trailers; beyond it, or at the latest twice it, 400."""
+    """Size of the request line and the header lines with their line ends; beyond it 431. The same limit is for bytes
+    between two pieces of data in a chunked body, and for its trailers; beyond it, or at the latest twice it, 400."""
     headers: int = 100
     """Header lines of a request; beyond it 431."""
     body_bytes: int = 1024 * 1024
-    """Of a decoded body; beyond it 413, before it is read if its length is announced."""
+    """Size of a decoded body; beyond it 413, before it is read if its length is announced."""
     handshake_seconds: float = 10
-    """From the opening of a connection to the end of its TLS handshake; then it is cut off."""
+    """From the opening of a connection to the end of its TLS handshake; beyond it the connection is aborted."""
     head_seconds: float = 10
     """From the first byte of a request to the end of its head; beyond it 408."""
     body_seconds: float = 30
     """From the end of the head to the end of the body; beyond it 408."""
     idle_seconds: float = 75
-    """Without a byte of a request, and with none to answer; beyond it the connection is closed."""
+    """Idle, without a byte of a request and with none to answer; beyond it the connection is closed."""
     write_seconds: float = 30
-    """For which a peer may leave its answers unread while the socket is full; then it is cut off."""
+    """How long a peer may leave responses unread while the socket is full; beyond it the connection is aborted."""
     linger_seconds: float = 2
-    """For which a refused peer may go on sending, unheard, so that it comes to read the answer."""
+    """How long data from a refused peer is received, and discarded, so that it comes to read the response."""
     linger_bytes: int = 8 * 1024 * 1024
-    """Which a refused peer may go on sending."""
+    """How much data from a refused peer is received."""
     drain_seconds: float = 10
-    """For which `Server.stop` waits for requests that have begun to arrive."""
+    """How long `Server.stop` waits for requests that have begun to arrive."""
 
 
 class Server:
-    """Listens, and holds every connection to its limits.
+    """Listens, and enforces the limits of connections.
 
-    Not bound to a loop until `start`; works on asyncio's and on uvloop's.
+    Not bound to an event loop until `start`; works on asyncio's and on uvloop's.
     """
 
     port: int
     """The TCP port it listens on, once started."""
 
     tls: ssl.SSLContext | None
-    """Read for every new connection: what is changed in it, or put in its place, is for those to come."""
+    """Read for every new connection: to change or replace it affects later connections only."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Server:
         tls: ssl.SSLContext | None = None,
         trusted_proxies: Sequence[Network] = (),
     ) -> None:
-        """Speak HTTPS alone if there is `tls`; believe peers in `trusted_proxies` for whom they speak."""
+        """Speak only HTTPS if there is `tls`; believe peers in `trusted_proxies` about the senders of requests."""
         self.api = api
         self.limits = limits
         self.tls = tls
@@ -91,7 +91,7 @@ class Server:
         self.draining = False
 
     async def start(self, listener: socket.socket) -> None:
-        """Answer whoever comes to `listener`."""
+        """Accept connections on `listener`."""
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         limits = self.limits
@@ -107,11 +107,11 @@ class Server:
         self.port = listener.getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening, answer what has begun to arrive, and close.
+        """Stop listening, answer requests that have begun to arrive, and close.
 
-        What is asked meanwhile is answered too, with ``Connection: close``. So an idle connection has a moment for
-        another request, whose sender could not know; then it is closed. After `Limits.drain_seconds` the others are
-        cut, answered or not.
+        Requests that arrive meanwhile are answered too, with ``Connection: close``. So an idle connection has a moment
+        for another request, whose sender could not know; then it is closed. After `Limits.drain_seconds` the others
+        are aborted, answered or not.
         """
         self.draining = True
         self._listener.close()
@@ -128,7 +128,7 @@ class Server:
         self._sweeper.cancel()
 
     def cut(self) -> None:
-        """Close all connections, answered or not: `stop` waits for nobody from now on."""
+        """Abort all connections, answered or not: `stop` waits for none from now on."""
         self._drain_seconds = 0.0
         for connection in tuple(self.connections):
             connection.abort()
@@ -138,9 +138,9 @@ class Server:
         return connection if self.tls is None else Tls(connection, self.tls)
 
     def send_later(self, connection: Connection) -> None:
-        """Have the answers of all connections written one after the other when all that has arrived is parsed.
+        """Have the responses of all connections written one after the other when all that has arrived is parsed.
 
-        Writing each at once wakes its reader at once, and the two processes then take turns for every request.
+        Writing each at once would wake its reader at once, and the two processes would alternate for every request.
         """
         if not self._unsent:
             self._loop.call_soon(self._send_all)
@@ -157,16 +157,16 @@ class Server:
             self._deserted.set()
 
     def _sweep(self) -> None:
-        """End what has taken too long, and set the clock that answers carry.
+        """Expire what has taken too long, and set the Date of responses.
 
-        One timer for all connections: a timer for each request would cost more than reading it.
+        There is one timer for all connections: a timer for each request would cost more than reading it.
         """
         self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
         date = b"Date: " + formatdate(usegmt=True).encode()
         self.tail = date + b"\r\nConnection: keep-alive\r\n\r\n"
         self.last_tail = date + b"\r\nConnection: close\r\n\r\n"
         now = self.now()
-        # Set for every answer, so made ready; the sweep that follows may be the first to see it.
+        # Needed for every response, so computed here; in use until the next sweep, hence the extra interval.
         self.idle_deadline = now + self.limits.idle_seconds + self._sweep_seconds
         for connection in tuple(self.connections):
             if now >= connection.deadline:

@@ -8,15 +8,15 @@ from typing import Any
 
 from .connection import Connection
 
-_RECORD_BYTES = 16 * 1024  # which a record of TLS has at most
+_RECORD_BYTES = 16 * 1024  # the most in a TLS record
 
 
 class Tls(asyncio.Transport, asyncio.Protocol):
     """TLS between a connection and its socket: the transport of the one, and the protocol of the other.
 
-    Those of asyncio and uvloop cannot end one side alone, which is how a refused peer comes to read why; drop what is
-    yet to be answered when the peer ends its side; do not tell of a peer before it has shaken hands, so that it is not
-    counted; and log each that fails to.
+    The TLS of asyncio and uvloop cannot close one side alone, as is needed for a refused peer to read why; drops
+    unanswered requests when the peer closes its side; does not report a peer before its handshake, so that it is not
+    counted; and logs each failed handshake.
     """
 
     __slots__ = ("_begun", "_connection", "_deaf", "_incoming", "_outgoing", "_ready", "_socket", "_tls")
@@ -29,11 +29,11 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._begun = False  # the peer has said something
-        self._ready = False  # hands are shaken
-        self._deaf = False  # one side has ended, and what else comes is not read
+        self._begun = False  # the peer has sent something
+        self._ready = False  # the handshake is done
+        self._deaf = False  # one side is closed, and further input is discarded
 
-    # What the loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = transport  # type: ignore[assignment]  # uvloop's is not of that class
@@ -41,7 +41,7 @@ class Tls(asyncio.Transport, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.connection_lost(exc)
-        del self._connection  # or the two would keep each other
+        del self._connection  # or the two would keep each other alive
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -55,8 +55,8 @@ class Tls(asyncio.Transport, asyncio.Protocol):
                 self._read()
 
     def eof_received(self) -> bool:
-        # Without a close_notify before it someone else may have cut the stream. A request tells its own length, so one
-        # that is cut is not taken for another, and those before it can be answered.
+        # Without a close_notify before it, someone else may have cut the stream. A request states its own length, so
+        # one that was cut is not taken for another, and those before it can be answered.
         self._deaf = True
         return self._ready and self._connection.eof_received()
 
@@ -68,11 +68,11 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         if self._ready:
             self._connection.resume_writing()
 
-    # What the connection calls
+    # Called by the connection
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         if not self._ready:
-            return  # it is closed before hands were shaken
+            return  # it is closed before the handshake was done
         left = memoryview(data)
         try:
             while left:
@@ -109,10 +109,10 @@ class Tls(asyncio.Transport, asyncio.Protocol):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._socket.get_extra_info(name, default)
 
-    # What is done
+    # The handshake and the records
 
     def _shake_hands(self) -> bool:
-        """Go on with the handshake; whether it is done."""
+        """Continue the handshake; return whether it is done."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -120,7 +120,7 @@ class Tls(asyncio.Transport, asyncio.Protocol):
             return False
         except ssl.SSLError:
             self._deaf = True
-            self.close()  # after the alert that says why
+            self.close()  # after sending the alert that says why
             return False
         self._flush()
         self._ready = True
@@ -128,11 +128,11 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         return not self._deaf
 
     def _read(self) -> None:
-        """Hand on what can be decrypted of all that has arrived."""
+        """Pass on what can be decrypted of all that has arrived."""
         incoming, tls = self._incoming, self._tls
         pieces = []
         try:
-            while incoming.pending or tls.pending():  # to be told that nothing is left costs more than to ask
+            while incoming.pending or tls.pending():  # asking costs less than an SSLWantReadError
                 piece = tls.read(_RECORD_BYTES)
                 if not piece:
                     self._deaf = True  # a close_notify
@@ -153,32 +153,32 @@ class Tls(asyncio.Transport, asyncio.Protocol):
             self._connection.eof_received()
 
     def _say_goodbye(self) -> None:
-        """End our side of TLS, if it has begun."""
+        """Close our side of TLS, if it has begun."""
         if self._ready:
-            with suppress(ssl.SSLError):  # SSLWantReadError, since the peer has not ended its own
+            with suppress(ssl.SSLError):  # SSLWantReadError, since the peer has not closed its own
                 self._tls.unwrap()
         self._flush()
 
     def _flush(self) -> None:
-        """Send what TLS has to say."""
+        """Send the pending output of TLS."""
         data = self._outgoing.read()
         if data:
             self._socket.write(data)
 
 
 def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
-    """What TLS is spoken with: 1.2 at least, with the certificate chain in `cert` and its private `key`, both PEM.
+    """Return a context for TLS 1.2 or later, with the certificate chain in `cert` and its private `key`, both PEM.
 
     Raises OSError if a file cannot be read and ssl.SSLError if it does not hold what it should; each says which. To
-    renew the certificate, put another context in the place of `Server.tls`. A `load_cert_chain` of the same one does
-    too, but if it fails it leaves none, and a certificate whose key is of another type stands beside the old one.
+    renew the certificate, replace `Server.tls` by another context. `load_cert_chain` on the old one works too, but if
+    it fails it leaves no certificate, and one whose key is of another type is added instead of replacing the old one.
     """
 
     def refuse_to_ask() -> str:
         raise OSError(f"The private key {key} is encrypted, and there is no password for it.")
 
     for path in (cert, key):
-        path.open("rb").close()  # ssl would not say which one it is
+        path.open("rb").close()  # ssl would not say which file it is
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

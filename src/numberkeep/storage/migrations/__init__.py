@@ -1,6 +1,6 @@
-"""How the schema came to be what `schema.sql` shows: plain SQL in the order of the files' names, forward only.
+"""The migrations that lead to the schema in `schema.sql`: plain SQL in the order of the files' names, forward only.
 
-A version goes on serving while the migrations of the next one run: they add tables and columns, which are NULL or
+A version can keep serving while the migrations of the next one run: they add tables, and columns that are NULL or
 have a default; they rename and remove nothing that the version before reads or writes.
 """
 
@@ -16,7 +16,7 @@ class Migration(NamedTuple):
     """A step from one version of the schema to the next."""
 
     version: int
-    """That the schema has afterwards."""
+    """The version of the schema afterwards."""
     name: str
     statements: tuple[str, ...]
     """In portable SQL."""
@@ -27,7 +27,7 @@ class Migration(NamedTuple):
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """All of them, in order."""
+    """Return all migrations, in order."""
     files = sorted(
         (file for file in resources.files(__package__).iterdir() if file.name.endswith(".sql")),
         key=lambda file: file.name,
@@ -36,18 +36,18 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def latest() -> int:
-    """The version of the schema that this program knows."""
+    """Return the version of the schema that this program knows."""
     return migrations()[-1].version
 
 
 def refuse_newer_version(version: int) -> None:
-    """Raises StoreError if the schema is of a version that this program does not know."""
+    """Raise StoreError if the schema is of a version that this program does not know."""
     if version > latest():
         raise StoreError(f"The store is of version {version}, this program knows {latest()}: use a newer one.")
 
 
 def refuse_other_versions(version: int) -> None:
-    """Raises StoreError unless the schema is of the version that this program needs."""
+    """Raise StoreError unless the schema is of the version that this program needs."""
     refuse_newer_version(version)
     if version == 0:
         raise StoreError(
@@ -60,17 +60,17 @@ def refuse_other_versions(version: int) -> None:
 
 
 def statements_of(script: str) -> tuple[str, ...]:
-    """The statements of a script, without its comments."""
+    """Return the statements of a script, without its comments."""
     text = "".join(line for line in script.splitlines(keepends=True) if not line.startswith("--"))
     return tuple(statement.strip() for statement in text.split(";\n") if statement.strip())
 
 
 def of_sqlite(statement: str) -> str:
-    """A statement as SQLite runs it: every table is kept in the order of its key, one tree to touch and not two."""
+    """Adapt a statement to SQLite: tables are stored in the order of their key, as one B-tree instead of two."""
     return f"{statement} WITHOUT ROWID, STRICT" if statement.startswith("CREATE TABLE") else statement
 
 
 def of_postgres(statement: str) -> str:
-    """A statement as PostgreSQL runs it: text is in the order of its bytes, as in SQLite, and integers have 64 bits."""
+    """Adapt a statement to PostgreSQL: text is sorted by its bytes, as in SQLite, and integers have 64 bits."""
     statement = re.sub(r"(\w TEXT)\b", r'\1 COLLATE "C"', statement)
     return re.sub(r"(\w) INTEGER\b", r"\1 BIGINT", statement)
