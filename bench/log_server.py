@@ -19,7 +19,7 @@ from numberkeep.domain.errors import Error
 from numberkeep.domain.phone_number import PhoneNumber
 from numberkeep.storage import phone_numbers
 from numberkeep.storage.answers import Answers
-from numberkeep.storage.driver import LISTENING_TURNS, Done, Driver, Work
+from numberkeep.storage.driver import LISTENING_TURNS, Driver, OnResult, Work
 from numberkeep.storage.sqlite import Sqlite
 from numberkeep.storage.tx import Pool, Tx
 from numberkeep.world import World
@@ -33,7 +33,7 @@ class Job(NamedTuple):
     caller: Caller
     request_id: str
     work: Work
-    done: Done
+    done: OnResult
 
 
 class LogStore(Driver):
@@ -53,13 +53,13 @@ class LogStore(Driver):
         self._busy = False
         self._lines: list[bytes] = []
 
-    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         if e164 is None:
             self._file.read(caller, request_id, work, done)
         else:
             done(self._run(Job(caller, request_id, work, done)))
 
-    def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def write(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         if e164 is None:
             self._file.write(caller, request_id, work, done)
             return

@@ -34,14 +34,14 @@ MOST_ALLOWED = 100_000
 
 Reply = Callable[[Response], None]
 Call = Callable[[Any], bytes]
-Done = Callable[[Any], None]
+OnResult = Callable[[Any], None]
 
 
 class Store(Protocol):
     """Runs a call in a transaction and passes `done` its result once that is durable, or the `Error` it raised."""
 
-    def read(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
-    def write(self, caller: Caller, request_id: str, work: Call, done: Done, e164: str | None) -> None: ...
+    def read(self, caller: Caller, request_id: str, work: Call, done: OnResult, e164: str | None) -> None: ...
+    def write(self, caller: Caller, request_id: str, work: Call, done: OnResult, e164: str | None) -> None: ...
 
 
 class Strike(NamedTuple):
@@ -54,7 +54,7 @@ class Strike(NamedTuple):
     delay_seconds: float
     """How long the answer, whatever it is, is delayed."""
 
-    def on(self, answer: Done) -> Done:
+    def on(self, answer: OnResult) -> OnResult:
         """Return `answer` with the fault applied."""
 
         def struck(result: Any) -> None:
@@ -119,7 +119,7 @@ class Api:
     def handle(self, request: Request, reply: Reply, attempts: int = ATTEMPTS, began: float | None = None) -> None:
         """Answer `request` by calling `reply` once, now or later: when its change is durable."""
         began = began or perf_counter()
-        done: Done
+        done: OnResult
         call = ApiCall(request, self._new_id())
         done = answer = _Answer(call, reply, self._observers, self._metrics, began)
         if self._is_behind is not None and self._is_behind():

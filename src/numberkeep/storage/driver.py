@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 Work = Callable[[Tx], Any]
-Done = Callable[[Any], None]
+OnResult = Callable[[Any], None]
 
 GROUP_JOBS = 256
 """How many transactions share one commit at most, so that the first of them does not wait too long."""
@@ -40,7 +40,7 @@ class Job(NamedTuple):
     caller: Caller
     request_id: str
     work: Work
-    done: Done
+    done: OnResult
     e164: str | None = None
     """The number, if the work touches only the rows of one."""
 
@@ -112,7 +112,7 @@ class Driver(ABC):
     """Names the subscribers to notify of an event; None if there are none."""
 
     @abstractmethod
-    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         """Run `work`, which must not write, now or soon, and pass `done` its result or the `Error` it raised.
 
         `e164` is given if `work` touches only the rows of one number. `done` is called on the event loop that is
@@ -120,7 +120,7 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def write(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         """Run `work` soon; when its writes are durable, pass `done` its result or the `Error` it raised.
 
         `e164` and `done` are as for `read`.
@@ -182,7 +182,7 @@ class Driver(ABC):
         return await self.transact(caller, function, *args, **kwargs)
 
 
-def promise() -> tuple[asyncio.Future[Any], Done]:
+def promise() -> tuple[asyncio.Future[Any], OnResult]:
     """Return a future, and the callback that completes it with a result or an `Error`."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 

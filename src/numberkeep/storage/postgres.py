@@ -36,7 +36,7 @@ from ..metrics import Metrics
 from ..world import World
 from . import pending_changes, phone_numbers
 from .answers import Answers
-from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, Work, promise
+from .driver import SURVEY_SECONDS, SURVEYS, Driver, Job, Line, OnResult, Work, promise
 from .postgres_schema import conninfo, token_secret
 from .postgres_statements import Writes, translate
 from .tx import Pool, Rows, Subscribers, Tx
@@ -144,11 +144,11 @@ class Postgres(Driver):
         self._surveyors = self._threads(SURVEYS, [leader])
         self._looked: dict[Hashable, _Looked] = {}
 
-    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         line = self._number_reads if e164 else self._reads
         line.put(Job(caller, request_id, work, done, e164))
 
-    def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def write(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         line = self._number_writes if e164 else self._writes
         line.put(Job(caller, request_id, work, done, e164))
 

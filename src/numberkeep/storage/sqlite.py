@@ -25,7 +25,7 @@ from ..domain.errors import Error, ServiceFailure, ServiceUnavailable
 from ..metrics import Metrics
 from ..world import World
 from .answers import Answers
-from .driver import SURVEY_SECONDS, SURVEYS, Done, Driver, Job, Line, StoreError, Work
+from .driver import SURVEY_SECONDS, SURVEYS, Driver, Job, Line, OnResult, StoreError, Work
 from .migrations import migrations, of_sqlite, refuse_newer_version
 from .tx import Pool, Subscribers, Tx
 
@@ -124,7 +124,7 @@ class Sqlite(Driver):
         run("COMMIT")
         run("PRAGMA busy_timeout = 0")  # see `_begin`
 
-    def read(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def read(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         """Run `work` at once.
 
         Reads in one turn of the event loop share a snapshot. It ends before a write is answered, so that a caller with
@@ -189,7 +189,7 @@ class Sqlite(Driver):
         self._reading = False
         self._reader.rollback()
 
-    def write(self, caller: Caller, request_id: str, work: Work, done: Done, e164: str | None = None) -> None:
+    def write(self, caller: Caller, request_id: str, work: Work, done: OnResult, e164: str | None = None) -> None:
         self._line.put(Job(caller, request_id, work, done))
 
     def _run_group(self, loop: asyncio.AbstractEventLoop, jobs: list[Job]) -> None:
