@@ -60,7 +60,9 @@ def test_serve_says_all_as_json(tmp_path: Path) -> None:
 def test_what_keeps_serve_from_starting_is_json_too(tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.write_text("nonsense " * 1000)
-    ended = test_cli.run("serve", "--database", f"sqlite:///{store}", "--log-format", "json", "--port", "0")
+    ended = test_cli.run(
+        "serve", "--database", f"sqlite:///{store}", "--log-format", "json", "--port", "0", "--admin-port", "0"
+    )
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert json.loads(line)["level"] == "ERROR"

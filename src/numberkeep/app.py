@@ -34,7 +34,7 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers import Carrier
-from .carriers.routing import Carriers
+from .carriers.routing import Carriers, subscribers_from
 from .config import Settings
 from .domain.caller import NOBODY, Caller, root_of
 from .domain.errors import Awaited, ServiceUnavailable
@@ -45,6 +45,7 @@ from .metrics import KEEP_SECONDS, Counted, Metrics, Shared
 from .opening import (
     StartError,
     carriers_in,
+    check_carriers_named,
     listen,
     lock_store,
     open_store,
@@ -267,18 +268,38 @@ class App:
         """Like `Carriers.of`, but each carrier also fails as the faults in force ask."""
         return lambda account_id, e164: FaultyCarrier(carriers.of(account_id, e164), faults, self.store)
 
-    async def _note_subscribers(self, carriers: Carriers) -> None:
-        """Store who subscribes to events, so that commands at the shell can notify them too."""
-        known = await self.store.ask(NOBODY, store.get, store.SUBSCRIBERS)
-        if carriers.subscribers_text != known and (known or carriers.subscribers):
-            await self.store.transact(NOBODY, store.put, store.SUBSCRIBERS, carriers.subscribers_text)
+    async def _note_carriers(self, carriers: Carriers) -> None:
+        """Store which carriers and subscribers there are, so that commands at the shell can notify the latter too.
+        Raises StartError if there were some, and no file is given."""
+        known: dict[str, str] = {}
+        for name in (store.SUBSCRIBERS, store.CARRIERS):
+            value = await self.store.ask(NOBODY, store.get, name)
+            known[name] = value or ""
+        if not self.settings.dev:
+            check_carriers_named(known, self.settings.carriers)
+        for name in subscribers_from(known[store.SUBSCRIBERS]):
+            if name not in carriers.routing.subscribers:
+                log.warning(
+                    "the subscriber %s is no longer in the carriers file, and its messages are given up; when it is"
+                    " there again, `numberkeep deliveries retry --receiver %s` sends them",
+                    name,
+                    name,
+                )
+        has_file = self.settings.carriers is not None
+        found = {
+            store.SUBSCRIBERS: carriers.subscribers_text if carriers.subscribers else "",
+            store.CARRIERS: " ".join(sorted(carriers.routing.carriers)) if has_file else "",
+        }
+        for name, text in found.items():
+            if text != known[name]:
+                await self.store.transact(NOBODY, store.put, name, text)
 
     async def _begin(self, controls: Controls, carriers: Carriers) -> None:
         """Prepare the store. Raises StartError if it cannot be served."""
         if await self.store.ask(NOBODY, store.get, store.COPY_PROGRESS):
             raise StartError(store.UNFINISHED)
         await self._set_clock()
-        await self._note_subscribers(carriers)
+        await self._note_carriers(carriers)
         if self.settings.dev and await self.store.ask(NOBODY, store.is_new):
             await controls.begin()
 
@@ -328,11 +349,12 @@ class App:
     def reload(self) -> None:
         """Read the certificate again, for new connections. One that cannot be read is logged, and the old one stays."""
         if self._server.tls is None:
+            log.info("SIGHUP: there is no certificate to read again; for another carriers file, start the server anew")
             return
         try:
             self._server.tls = self._tls()
-        except StartError:
-            log.exception("the certificate was not read again")
+        except StartError as error:
+            log.error("%s; the one before is served", str(error).rstrip("."))
         else:
             log.info("the certificate was read again")
 

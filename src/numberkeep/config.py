@@ -2,7 +2,7 @@
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
@@ -122,6 +122,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How many processes serve; more than one needs PostgreSQL."""
     seat: Seat | None = None
     """The seat of this process, if it is one of several workers."""
+
+
+def contradictions(
+    database: Location | None, workers: int, standby: str | None, tls_cert: Path | None, tls_key: Path | None
+) -> Iterator[str]:
+    """Yield what is wrong with settings of `serve` that do not go together."""
+    if (tls_cert is None) != (tls_key is None):
+        yield "--tls-cert and --tls-key go together."
+    if isinstance(database, Path):
+        if workers > 1:
+            yield "--workers: a SQLite file has one writer, and so one process; PostgreSQL has many."
+        if standby:
+            yield "--standby: a SQLite file has none; PostgreSQL has."
 
 
 def shell_user() -> str:

@@ -19,12 +19,13 @@ from .carriers.routing import (
     carriers_of,
     read_routing,
     simulated_only,
+    subscribers_from,
 )
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import NOBODY
 from .metrics import Metrics
 from .sealing import KeyFile, Sealer, SealError, is_sealed, parse_keys
-from .storage import identities
+from .storage import identities, store
 from .storage.driver import Driver
 from .storage.migrations import refuse_other_versions
 from .storage.sqlite import Sqlite, version_of
@@ -99,6 +100,23 @@ def lock_store(database: Path) -> TextIO:
     except OSError as error:
         raise StartError(f"The store {database} cannot be opened: {error}.") from error
     return lock
+
+
+def check_carriers_named(facts: Mapping[str, str], carriers: Path | None) -> None:
+    """Raise StartError if `facts`, those of a store, say that it was served with a carriers file, and none is given.
+
+    Else the simulated carrier would provide numbers that are not its own, and messages that wait would be given up.
+    """
+    subscribers = ", ".join(subscribers_from(facts.get(store.SUBSCRIBERS)))
+    names = ", ".join(facts.get(store.CARRIERS, "").split())
+    if carriers is None and (names or subscribers):
+        had = "; ".join(
+            f"{what} {which}" for what, which in (("carriers", names), ("subscribers", subscribers)) if which
+        )
+        raise StartError(
+            f"The store was last served with a carriers file ({had}), and none is given: name it with --carriers. To"
+            " go on with the simulated carrier alone, name a file that says so."
+        )
 
 
 def sealer_of(secret_key_file: Path | None) -> Sealer:

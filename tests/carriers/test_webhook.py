@@ -431,13 +431,14 @@ def test_the_log_tells_when_a_subscriber_fails_and_when_it_is_back(
 
 
 def test_messages_to_a_subscriber_that_is_named_no_longer_are_given_up(
-    told: Service, receiver: Receiver, start: Start
+    told: Service, receiver: Receiver, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answer = lambda message: (500, b"")
     told.seed({"E164PhoneNumber": E164, "ProductType": "VoiceConnector"})
     told.advance("1s")
     told.stop()
     without = start(database=told.app.settings.database)
+    assert "`numberkeep deliveries retry --receiver crm` sends them" in caplog.text
     without.advance("1h")
     (one,) = run(without, "deliveries", "list")
     assert (one["status"], one["failure"]) == ("Failed", "there is no subscriber crm any more")

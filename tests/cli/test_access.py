@@ -124,7 +124,7 @@ def test_the_secret_key_is_turned_over(shell: Shell) -> None:
     shell.json("keys", "create", "--name", "alice", **environment)
     old = file.read_text().split()
     result = shell("keys", "rekey", account=None, **environment)
-    assert "1 secrets are kept with the new key" in result.stderr
+    assert "1 secrets are sealed with the new key" in result.stderr
     new = file.read_text().split()
     assert (len(new), new[1:]) == (len(old) + 1, old)
     file.write_text(new[0])

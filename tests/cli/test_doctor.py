@@ -14,6 +14,8 @@ from conftest import Start
 from numberkeep.cli import main
 from receiver import write_carriers
 
+from .. import test_cli
+
 FREE = ("--port", "0", "--admin-port", "0")
 
 
@@ -35,11 +37,45 @@ def test_a_sound_set_up(made: str, location: object) -> None:
     looked = found("--database", made, *FREE)
     assert {status for status, _, _ in looked.values()} == {"ok"}
     assert looked["secret key"][1] == "it opens the secrets of 1 access keys"
-    expected = {"python", "packages", "port", "admin-port", "carriers", "database", "clock", "secret key"}
+    expected = {"python", "packages", "port", "admin-port", "options", "certificate", "carriers", "database", "clock",
+                "secret key"}  # fmt: skip
     files = {"directory", "disk", "store", "integrity"} if isinstance(location, Path) else set()
     assert looked.keys() == expected | files
     text = CliRunner().invoke(main, ["doctor", "--database", made, *FREE])
     assert all(line.startswith("ok ") for line in text.stdout.splitlines())
+
+
+def test_options_that_serve_refuses(tmp_path: Path) -> None:
+    """Nothing less than what it would say itself."""
+    database, cert = f"sqlite:///{tmp_path}/none", tmp_path / "cert.pem"
+    cert.write_text("")
+    for options, said in (
+        (["--workers", "3"], "--workers: a SQLite file has one writer"),
+        (["--tls-cert", str(cert)], "--tls-cert and --tls-key go together."),
+        (["--standby", "postgresql://x"], "--standby: a SQLite file has none"),
+    ):
+        looked = found("--database", database, *FREE, *options, exit_code=1)
+        assert (looked["options"][0], looked["options"][1][: len(said)]) == ("problem", said)
+        refused = CliRunner().invoke(main, ["serve", "--database", database, *FREE, *options])
+        assert (refused.exit_code, said in refused.stderr) == (2, True)
+    status, said, _ = found("--database", database, *FREE, "--region", "moon-1")["options"]
+    assert (status, said) == ("warning", "AWS has no Chime endpoint in moon-1")
+
+
+def test_a_store_that_was_served_with_carriers_needs_them(tmp_path: Path, made: str) -> None:
+    """Else the simulated carrier would provide what is another's."""
+    file = tmp_path / "carriers.toml"
+    file.write_text('default = "desk"\n[carriers.desk]\nkind = "manual"\n')
+    options = ("--trail", "none", "--database", made)
+    with test_cli.running("serve", *options, "--carriers", str(file)):
+        pass
+    said = "The store was last served with a carriers file (carriers desk), and none is given"
+    refused = test_cli.run("serve", *options, "--port", "0", "--admin-port", "0")
+    assert (refused.returncode, said in refused.stderr) == (1, True)
+    assert found("--database", made, *FREE, exit_code=1)["carriers"][0] == "problem"
+    file.write_text('default = "lab"\n[carriers.lab]\nkind = "simulated"\n')
+    with test_cli.running("serve", *options, "--carriers", str(file)):
+        assert found("--database", made, *FREE, "--carriers", str(file))["carriers"][0] == "ok"
 
 
 def test_no_database_and_none_that_is_there(tmp_path: Path) -> None:

@@ -286,7 +286,9 @@ def test_subscribers_are_told_of_what_is_imported(database: str, file: Path, tmp
     ("text", "said"),
     [
         ("", "must name the columns"),
-        ("ProductType\nVoiceConnector\n", "E164PhoneNumber among them"),
+        ("ProductType\nVoiceConnector\n", "E164PhoneNumber and ProductType among them"),
+        ("E164PhoneNumber\n+12065550100\n", "E164PhoneNumber and ProductType among them"),
+        ("E164PhoneNumber;ProductType\n+12065550100;VoiceConnector\n", "The columns are separated by commas."),
         ("E164PhoneNumber,Colour\n+12065550100,red\n", "'Colour' is not known"),
     ],
 )

@@ -269,7 +269,7 @@ def test_a_worker_is_nobody_without_a_supervisor() -> None:
 
 
 def test_a_file_has_one_process(tmp_path: Path) -> None:
-    done = test_cli.run("serve", "--database", f"sqlite:///{tmp_path / 'store'}", "--workers", "2")
+    done = test_cli.run("serve", "--database", f"sqlite:///{tmp_path / 'store'}", "--workers", "2", "--port", "0")
     assert done.returncode == 2
     assert "a SQLite file has one writer, and so one process" in done.stderr
 
@@ -299,7 +299,7 @@ def test_workers_keep_one_trail(database: str, key: tuple[str, str], tmp_path: P
 
 def test_a_database_that_was_not_migrated_is_refused(postgres_server: PostgresServer) -> None:
     with postgres_server.database() as url:
-        done = test_cli.run("serve", "--database", url)
+        done = test_cli.run("serve", "--database", url, "--port", "0", "--admin-port", "0")
         assert done.returncode == 1
         assert "run `numberkeep migrate up` first" in done.stderr
         done = test_cli.run("migrate", "up", "--database", url)

@@ -230,17 +230,12 @@ def serve(
     **settings: Any,
 ) -> None:
     """Serve an organisation's numbers. Every request must be signed with a key that `keys create` has made."""
-    if (tls_cert is None) != (tls_key is None):
-        raise click.UsageError("--tls-cert and --tls-key go together.")
     targets = tuple(target for target in trail if target != "none")
     given = Settings(
         tls_cert=tls_cert, tls_key=tls_key, quotas=dict(quotas), trail=targets, seat=config.seat(), **settings
     )
-    if isinstance(given.database, Path):
-        if given.workers > 1:
-            raise click.UsageError("--workers: a SQLite file has one writer, and so one process; PostgreSQL has many.")
-        if given.standby:
-            raise click.UsageError("--standby: a SQLite file has none; PostgreSQL has.")
+    for wrong in config.contradictions(given.database, given.workers, given.standby, tls_cert, tls_key):
+        raise click.UsageError(wrong)
     _run(given)
 
 

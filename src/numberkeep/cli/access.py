@@ -183,8 +183,8 @@ def rekey(database: Location, secret_key_file: Path | None) -> None:
     """Rotate the secret key, and seal all secrets with the new one.
 
     It is put into the secret key file. Running servers go on: they read the file again. The old key stays in the file,
-    as its second line, for session tokens; remove it after 36 hours, when the last of them has expired, and restart the
-    servers then.
+    below the new one, for session tokens; remove it after 36 hours, when the last of them has expired, and restart the
+    servers then. Backups made before need the old key: keep a copy of it with them.
     """
     if secret_key_file is None:
         raise click.UsageError("rekey needs --secret-key-file: it puts the new key there.")
@@ -195,7 +195,11 @@ def rekey(database: Location, secret_key_file: Path | None) -> None:
     except SealError as error:
         raise click.ClickException(str(error)) from error
     count = refusing(lambda: reseal(database, sealer_of(file)))
-    click.echo(f"{count} secrets are kept with the new key. Remove the old one from {file} in 36 hours.", err=True)
+    click.echo(
+        f"{count} secrets are sealed with the new key. Remove the old one from {file} in 36 hours; backups made before"
+        " need it: keep a copy with them.",
+        err=True,
+    )
 
 
 def _rotate(tx: Tx, sealer: Sealer, access_key_id: str) -> tuple[AccessKey, str]:

@@ -19,9 +19,9 @@ import click
 import psycopg
 
 from ..carriers.routing import Subscriber, Webhook, read_routing
-from ..config import Location, Settings
+from ..config import REGIONS, Location, Settings, contradictions
 from ..maintenance import schema_version
-from ..opening import StartError, carriers_in, lock_file_of, sealer_of
+from ..opening import StartError, carriers_in, check_carriers_named, lock_file_of, sealer_of
 from ..sealing import SealError, is_sealed
 from ..storage import store
 from ..storage.copying import Side, side_of
@@ -115,6 +115,18 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
+def _options(settings: dict[str, Any]) -> Iterator[Result]:
+    names = ("database", "workers", "standby", "tls_cert", "tls_key")
+    wrong = list(contradictions(**{name: settings[name] for name in names}))
+    for one in wrong:
+        yield Result("options", "problem", one, "`serve` refuses these options.")
+    if strange := sorted(set(settings["regions"]) - set(REGIONS)):
+        advice = f"Clients sign for a region that they know; Chime has {', '.join(REGIONS)}."
+        yield Result("options", "warning", f"AWS has no Chime endpoint in {', '.join(strange)}", advice)
+    elif not wrong:
+        yield Result("options", "ok", "they go together")
+
+
 def _files(settings: dict[str, Any]) -> Iterator[Result]:
     database, key_file = settings["database"], settings["secret_key_file"]
     if isinstance(database, Path):
@@ -132,7 +144,7 @@ def _files(settings: dict[str, Any]) -> Iterator[Result]:
         if lock_file_of(database).exists() and not os.access(lock_file_of(database), os.W_OK):
             found = f"{lock_file_of(database)} cannot be written"
             yield Result("lock", "problem", found, "Give it to the user that serves, or delete it.")
-    if isinstance(key_file, Path) and key_file.exists():
+    if isinstance(key_file, Path) and key_file.is_file():
         yield _private("secret key file", key_file, os.R_OK)
 
 
@@ -193,6 +205,8 @@ async def _read_carriers(path: Path) -> None:
 def _tls(settings: dict[str, Any]) -> Iterator[Result]:
     cert, key = settings["tls_cert"], settings["tls_key"]
     if not (cert and key):
+        if not (cert or key):
+            yield Result("certificate", "ok", "none: the API speaks plain HTTP")
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
@@ -232,7 +246,8 @@ def _database(settings: dict[str, Any]) -> Iterator[Result]:
                 yield from _store(side, settings)
     except (StoreError, sqlite3.Error, psycopg.Error) as error:
         advice = "Is the server there, and are address, user and password right?"
-        yield Result("database", "problem", str(error).strip(), "" if isinstance(database, Path) else advice)
+        of_file = "Is this the store's file? Name it with --database."
+        yield Result("database", "problem", str(error).strip(), of_file if isinstance(database, Path) else advice)
 
 
 def _store(side: Side, settings: dict[str, Any]) -> Iterator[Result]:
@@ -240,6 +255,10 @@ def _store(side: Side, settings: dict[str, Any]) -> Iterator[Result]:
     facts: dict[str, str] = dict(side.execute("SELECT name, value FROM store"))
     if store.COPY_PROGRESS in facts:
         yield Result("copy", "problem", store.UNFINISHED)
+    try:
+        check_carriers_named(facts, settings["carriers"])
+    except StartError as error:
+        yield Result("carriers", "problem", str(error), "`serve` refuses this.")
     if float(facts.get(store.CLOCK_OFFSET_SECONDS) or 0):
         advice = "Real numbers need a store of their own; `serve` refuses this one."
         yield Result("clock", "problem", "the store's clock was moved by numberkeep dev", advice)
@@ -284,6 +303,7 @@ def _secrets(keys: Sequence[tuple[Any, ...]], key_file: Path | None) -> Result:
 _CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Result]], ...] = (
     _versions,
     _ports,
+    _options,
     _configuration,
     _files,
     _trail,

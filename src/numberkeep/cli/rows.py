@@ -83,9 +83,14 @@ class CsvReader(Reader):
         self._header = self._next_row() or []
         for name in self._header:
             if name not in _KNOWN_COLUMNS:
-                raise click.ClickException(f"The column {name!r} is not known; there are {', '.join(COLUMNS)}.")
-        if len(set(self._header)) != len(self._header) or "E164PhoneNumber" not in self._header:
-            raise click.ClickException("The first line must name the columns, each once, E164PhoneNumber among them.")
+                separated = " The columns are separated by commas." if re.search("[;\t|]", name) else ""
+                raise click.ClickException(
+                    f"The column {name!r} is not known; there are {', '.join(COLUMNS)}.{separated}"
+                )
+        if len(set(self._header)) != len(self._header) or not {"E164PhoneNumber", "ProductType"} <= {*self._header}:
+            raise click.ClickException(
+                "The first line must name the columns, each once, E164PhoneNumber and ProductType among them."
+            )
         self._error = self._header.index(ERROR) if ERROR in self._header else None
 
     def rows(self) -> Iterator[list[str]]:
@@ -122,7 +127,9 @@ class CsvReader(Reader):
 
 def _associations(names: Sequence[str], values: Sequence[str], timestamps: Sequence[str]) -> list[dict[str, str]]:
     if len(names) != len(values) or len(timestamps) not in (0, len(names)):
-        raise ValueError("AssociationName, AssociationValue and AssociatedTimestamp do not go together.")
+        raise ValueError(
+            "Each AssociationName needs one AssociationValue, an id without blanks; it may have an AssociatedTimestamp."
+        )
     given = [{"Name": name, "Value": value} for name, value in zip(names, values, strict=True)]
     return (
         [{**one, "AssociatedTimestamp": at} for one, at in zip(given, timestamps, strict=True)] if timestamps else given

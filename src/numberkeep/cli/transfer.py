@@ -214,8 +214,8 @@ def put_batch(session: Session, given: Sequence[GivenNumber], dry_run: bool = Fa
 
 
 _RULES = {
-    "CallingName": "2 to 15 letters, digits and spaces",
-    "Name": "at most 256 letters, digits and signs of ,._- with spaces between",
+    "CallingName": "2 to 15 letters (a to z), digits and spaces",
+    "Name": "at most 256 letters (a to z), digits and signs of ,._- with spaces between",
 }
 _NAMES = {"ProductType": ProductType, "Status": Status, "CallingNameStatus": CallingNameStatus}
 

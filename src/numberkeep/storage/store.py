@@ -17,6 +17,8 @@ UNFINISHED = "The store is the target of a copy that has not ended: run the same
 """The error message for such a store, which cannot be used."""
 SUBSCRIBERS = "subscribers"
 """The fact that holds the servers' subscribers, so that shell commands notify them too."""
+CARRIERS = "carriers"
+"""The fact that holds the names of the servers' carriers, separated by blanks; none without a carriers file."""
 
 BEGUN = "begun"
 """The fact that numberkeep dev has set up the store: at start it adds no numbers of its own any more."""
