@@ -116,7 +116,7 @@ def test_who_serves_who_ended_and_who_is_stopped_is_said(program: Path, logged: 
     assert logged.lines[:2] == ["worker 1 (pid N) serves", "worker 2 (pid N) serves"]
     victim = logged.lines[2][:8]
     assert logged.lines[2:4] == [f"{victim} (pid N) has ended with signal 9", f"{victim} (pid N) serves"]
-    assert sorted(logged.lines[4:6]) == ["worker 1 (pid N) is stopped", "worker 2 (pid N) is stopped"]
+    assert sorted(logged.lines[4:6]) == ["worker 1 (pid N) is being stopped", "worker 2 (pid N) is being stopped"]
     assert logged.lines[6:] == ["the supervisor (pid N) has stopped all workers, and ends"]
 
 
@@ -180,6 +180,21 @@ def test_sigterm_is_heeded_before_they_serve(program: Path, logged: Logged) -> N
     uvloop.run(scenario())
 
 
+def test_sigterm_is_heeded_while_a_worker_is_being_started(
+    program: Path, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is there before the supervisor has heard of it, and is ended all the same."""
+    start = asyncio.create_subprocess_exec
+
+    async def start_slowly(*args: Any, **kwargs: Any) -> Any:
+        process = await start(*args, **kwargs)
+        await asyncio.sleep(0.3)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_slowly)
+    test_sigterm_is_heeded_before_they_serve(program, logged)
+
+
 def test_a_worker_that_does_not_end_is_killed(program: Path, logged: Logged, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with supervised(program):
@@ -200,7 +215,7 @@ def test_sigterm_ends_a_worker_too_that_is_being_replaced(
             monkeypatch.setattr(supervisor_module, "STOP_SECONDS", 600)
             written(program, SERVE)
             os.kill(os.getpid(), signal.SIGHUP)
-            await until(lambda: "worker 1 (pid N) is stopped" in logged)
+            await until(lambda: "worker 1 (pid N) is being stopped" in logged)
             assert len(workers(program)) == 3
             monkeypatch.setattr(supervisor_module, "STOP_SECONDS", 0.3)
 

@@ -11,13 +11,15 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .config import Seat, environment_of
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 READY_SECONDS = 60
 """How long a worker may take until it serves."""
@@ -154,8 +156,7 @@ class Supervisor:
 
     async def _fill(self, seat: int) -> None:
         """Start a worker, and give it the seat once it serves. Raises WorkerFailed if it never does."""
-        worker = await self._start(seat)
-        self._workers.add(worker)
+        worker = await _to_its_end(self._start(seat))
         try:
             async with asyncio.timeout(READY_SECONDS):
                 if await asyncio.get_running_loop().sock_recv(worker.lifeline, 1) == READY:
@@ -169,7 +170,7 @@ class Supervisor:
         raise WorkerFailed(f"{worker.name} {why}")
 
     async def _start(self, seat: int) -> _Worker:
-        """Start a worker process. Raises WorkerFailed if that fails."""
+        """Start a worker process, which is one of `_workers` from then on. Raises WorkerFailed if that fails."""
         name = f"worker {seat + 1}"
         try:
             lifeline, theirs = socket.socketpair()
@@ -185,13 +186,15 @@ class Supervisor:
                     raise
         except OSError as error:
             raise WorkerFailed(f"{name} cannot be started: {error}") from error
-        return _Worker(f"{name} (pid {process.pid})", process, lifeline)
+        worker = _Worker(f"{name} (pid {process.pid})", process, lifeline)
+        self._workers.add(worker)
+        return worker
 
     async def _stop(self, *workers: _Worker, sign: signal.Signals = signal.SIGTERM) -> None:
         """Stop those of the workers that still run; kill any that take too long."""
         for worker in workers:
             if worker.process.returncode is None:
-                log.info("%s is stopped", worker.name)
+                log.info("%s is being stopped", worker.name)
                 worker.process.send_signal(sign)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS + self._stop_delay):
@@ -204,6 +207,16 @@ class Supervisor:
             await worker.process.wait()
             worker.lifeline.close()
             self._workers.discard(worker)
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine returns. It ends before a cancellation does: nothing is left half done."""
+    task = asyncio.ensure_future(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _ending(status: int) -> str:
