@@ -204,7 +204,10 @@ def test_what_began_empty_stays_so(tmp_path: Path) -> None:
 
 def test_serve_refuses_a_store_whose_clock_was_moved(tmp_path: Path) -> None:
     with running("dev", "--data", str(tmp_path)) as (_, _, admin):
-        httpx.post(f"{admin}/clock", json={"advance": "1h"}).raise_for_status()
+        httpx.post(f"{admin}/clock", json={"advance": "49h"}).raise_for_status()
+    with running("dev", "--data", str(tmp_path)) as (process, _, _):
+        assert process.stdout
+        assert any(line.startswith("Clock: 2 days, 1:00:") for line in process.stdout), "and dev says that it is ahead"
     ended = run(
         "serve", "--database", f"sqlite:///{tmp_path / 'numberkeep.sqlite3'}", "--port", "0", "--admin-port", "0"
     )
@@ -235,6 +238,8 @@ def test_a_host_that_is_not_known_is_said(tmp_path: Path) -> None:
     [
         (["dev", "--memory", "--port", "99999"], "not in the range"),
         (["dev", "--data", "/proc/version"], "cannot be a directory"),
+        (["dev", "--data", "x", "--memory"], "--memory keeps nothing"),
+        (["dev", "--port", "9", "--admin-port", "9"], "--port and --admin-port are both 9"),
         (["serve", "--database", "sqlite:///x", "--order-seconds", "nan"], "not a valid integer"),
     ],
 )

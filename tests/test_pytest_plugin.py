@@ -36,6 +36,16 @@ TESTS = """
         assert names() == []
 
 
+    profile = os.environ.pop("AWS_PROFILE")
+    early = boto3.client("chime", region_name="us-east-1", aws_access_key_id="AKIA", aws_secret_access_key="x")
+    os.environ["AWS_PROFILE"] = profile
+
+
+    def test_a_client_of_before_does_not_ask_aws(numberkeep):
+        with pytest.raises(Exception, match="was made before Numberkeep was there would ask chime[.]us-east-1"):
+            early.list_phone_numbers()
+
+
     def test_others_are_left_alone():
         assert "AWS_REGION" not in os.environ
         assert "AWS_ENDPOINT_URL_CHIME" not in os.environ
@@ -71,12 +81,12 @@ def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 def test_the_fixture_is_there_for_who_installs_the_package(tests: pytest.Pytester) -> None:
     result = tests.runpytest_subprocess("-q", "-W", "error")
-    result.assert_outcomes(passed=9)
+    result.assert_outcomes(passed=10)
 
 
 def test_several_processes_have_a_service_each(tests: pytest.Pytester) -> None:
     result = tests.runpytest_subprocess("-q", "-n", "2")
-    result.assert_outcomes(passed=9)
+    result.assert_outcomes(passed=10)
 
 
 def test_it_is_told_of(tests: pytest.Pytester) -> None:

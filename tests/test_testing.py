@@ -1,6 +1,7 @@
 """A service in a test's own process: ``with numberkeep.running() as nk:``."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import httpsession
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import numberkeep
@@ -84,7 +87,7 @@ def test_what_is_asked_for_goes_wrong(nk: Numberkeep) -> None:
     nk.client().update_phone_number(PhoneNumberId=E164, CallingName="Acme")
     nk.advance(days=4)
     assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["CallingNameStatus"] == "UpdateFailed"
-    with pytest.raises(Refused, match="operation must be one of"):
+    with pytest.raises(Refused, match="operation cannot be 'Nothing': it must be one of"):
         nk.fault("Nothing", error="ServiceFailureException")
 
 
@@ -130,14 +133,42 @@ def test_clients_of_anybodys_come_here_and_nowhere_else(nk: Numberkeep, monkeypa
         (lambda nk: nk.advance(72), TypeError, "hours=72"),
         (lambda nk: nk.advance(), TypeError, "hours=72"),
         (lambda nk: nk.restore("a/b"), Refused, "a/b"),
-        (lambda nk: nk.requests(operation="GetPhoneNumbr"), Refused, "must be one of .*GetPhoneNumber, "),
+        (lambda nk: nk.requests(operation="GetPhoneNumbr"), Refused, "did you mean GetPhoneNumber[?]"),
         (lambda nk: nk.control("GET", "history"), Refused, "number is missing"),
-        (lambda nk: Numberkeep("", "http://127.0.0.1:9").reset(), Refused, "Nobody answers at http://127.0.0.1:9"),
+        (
+            lambda nk: Numberkeep("", "http://127.0.0.1:9").reset(),
+            Refused,
+            "Nobody answers at http://127.0.0.1:9: .*Is `numberkeep dev` running[?]",
+        ),
     ],
 )
 def test_misuse_is_told(nk: Numberkeep, ask: Any, error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         ask(nk)
+
+
+@pytest.mark.parametrize(
+    ("service", "options", "host"),
+    [
+        ("chime", {}, "chime.us-east-1.amazonaws.com"),
+        ("chime-sdk-voice", {}, "voice-chime.us-east-1.amazonaws.com"),
+        ("chime-sdk-voice", {"use_fips_endpoint": True}, "voice-chime-fips.us-east-1.amazonaws.com"),
+        ("sts", {}, "sts.us-east-1.amazonaws.com"),
+    ],
+)
+def test_a_client_that_was_made_before_does_not_ask_aws(
+    nk: Numberkeep, service: str, options: dict[str, Any], host: str
+) -> None:
+    keys = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "x"}
+    early = boto3.client(service, region_name="us-east-1", config=Config(**options), **keys)
+    ask = early.get_caller_identity if service == "sts" else early.list_phone_numbers
+    send = httpsession.URLLib3Session.send
+    with nk.redirect(), pytest.raises(Refused, match=f"would ask {re.escape(host)}: make it in the test"):
+        ask()
+    with nk.redirect():
+        assert httpsession.URLLib3Session.send is not send
+        assert boto3.client(service).meta.endpoint_url == nk.url
+    assert httpsession.URLLib3Session.send is send
 
 
 def test_an_account_may_be_a_number(nk: Numberkeep) -> None:
@@ -160,7 +191,7 @@ def test_everything_comes_back(nk: Numberkeep) -> None:
     nk.advance(days=8)
     nk.restore("seeded")
     assert nk.client().get_phone_number(PhoneNumberId=E164)["PhoneNumber"]["Status"] == "Unassigned"
-    with pytest.raises(Refused, match="There is no snapshot other; there is seeded"):
+    with pytest.raises(Refused, match="There is no snapshot other; there are seeded"):
         nk.restore("other")
 
 

@@ -22,8 +22,8 @@ def _numberkeep() -> Iterator["Numberkeep"]:
 def numberkeep(_numberkeep: "Numberkeep", monkeypatch: pytest.MonkeyPatch) -> "Numberkeep":
     """A service that speaks the Amazon Chime API, with an empty inventory.
 
-    All AWS clients that are made while the test runs talk to it. For what else it can do, see
-    `numberkeep.testing.Numberkeep`.
+    All AWS clients that are made while the test runs talk to it. Those made before, which would ask AWS itself for
+    Chime or STS, raise `numberkeep.testing.Refused`. For what else it can do, see `numberkeep.testing.Numberkeep`.
     """
     _numberkeep.reset()
     for kept in ("requests", "snapshots"):
@@ -36,4 +36,6 @@ def numberkeep(_numberkeep: "Numberkeep", monkeypatch: pytest.MonkeyPatch) -> "N
             monkeypatch.setenv(name, value)
     if boto3 := sys.modules.get("boto3"):
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
+    if guard := _numberkeep.guard():
+        monkeypatch.setattr(*guard)
     return _numberkeep

@@ -122,6 +122,10 @@ def make_key_file(path: Path) -> None:
     """Make a file with a new key, readable by its owner only. Raises SealError if the file exists or cannot be made."""
     try:
         _write(path, [_new_key()])
+    except FileExistsError as error:
+        raise SealError(
+            f"There is a file {path} already: keep it, or name another; `numberkeep keys rekey` rotates its key."
+        ) from error
     except OSError as error:
         raise SealError(f"The secret key file {path} cannot be made: {error.strerror}.") from error
 

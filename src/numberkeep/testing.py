@@ -3,17 +3,18 @@
 import asyncio
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self, TypeVar
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import uvloop
@@ -45,6 +46,8 @@ _NOTHING_ELSE = {
 
 
 _NO_PROXY = ("NO_PROXY", "no_proxy")
+_AT_AWS = re.compile(r"(?:(?:service\.|voice-)?chime|sts)(?:-fips)?\..*(?:amazonaws\.com|api\.aws|aws\.amazon\.com)")
+"""The hosts of the services that clients should ask of Numberkeep."""
 
 
 class Refused(Exception):
@@ -144,11 +147,32 @@ class Numberkeep:
         direct = {name: ",".join(filter(None, ("127.0.0.1", os.environ.get(name)))) for name in _NO_PROXY}
         return {**dict.fromkeys(_ASIDE), **_NOTHING_ELSE, **self.environment, **direct}
 
+    @staticmethod
+    def guard() -> tuple[Any, str, Any] | None:
+        """What keeps clients that were made before from asking AWS itself: an object, its attribute, and the value that
+        it should have; None if botocore is not imported, so that there are none."""
+        httpsession: Any = sys.modules.get("botocore.httpsession")
+        if httpsession is None:
+            return None
+        send = httpsession.URLLib3Session.send
+
+        def guarded(session: Any, request: Any) -> Any:
+            host = urlsplit(request.url).hostname or ""
+            if _AT_AWS.fullmatch(host):
+                raise Refused(
+                    f"A client that was made before Numberkeep was there would ask {host}: make it in the test, or"
+                    " where it is used."
+                )
+            return send(session, request)
+
+        return httpsession.URLLib3Session, "send", guarded
+
     @contextmanager
     def redirect(self) -> Iterator[None]:
         """Lead all AWS clients that this process makes during the block to this service, with no other credentials.
 
-        This sets environment variables, and restores them afterwards.
+        This sets environment variables, and restores them afterwards. A client that was made before, and would ask AWS
+        itself for Chime or STS, raises `Refused` meanwhile.
         """
         changes = self.changed_environment()
         before = {name: os.environ.get(name) for name in changes}
@@ -157,12 +181,15 @@ class Numberkeep:
         session = boto3 and boto3.DEFAULT_SESSION
         if boto3:
             boto3.DEFAULT_SESSION = None  # it remembers credentials
-        try:
-            yield
-        finally:
-            _set_environment(before)
+        guard = self.guard()
+        with ExitStack() as stack:
+            stack.callback(_set_environment, before)
             if boto3:
-                boto3.DEFAULT_SESSION = session
+                stack.callback(setattr, boto3, "DEFAULT_SESSION", session)
+            if guard:
+                stack.callback(setattr, *guard[:2], getattr(*guard[:2]))
+                setattr(*guard)
+            yield
 
     def client(self, service: str = "chime", account: str = ACCOUNT, **options: Any) -> Any:
         """Make a boto3 client of ``chime`` or ``chime-sdk-voice`` for an account; `options` are those of
@@ -245,7 +272,8 @@ class Numberkeep:
         except HTTPError as error:
             raise Refused(json.loads(error.read())["message"]) from None
         except (URLError, TimeoutError, ConnectionError) as error:
-            raise Refused(f"Nobody answers at {self.admin_url}: {getattr(error, 'reason', error)}.") from error
+            reason = getattr(error, "reason", error)
+            raise Refused(f"Nobody answers at {self.admin_url}: {reason}. Is `numberkeep dev` running?") from error
         return json.loads(text) if text else None
 
 

@@ -106,4 +106,4 @@ def test_a_body_has_its_time(
 def test_another_method_than_there_is_is_told(service: Service) -> None:
     answer = service.admin.get("/reset")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert answer.json() == {"message": "/_numberkeep/reset cannot be asked by GET."}
+    assert answer.json() == {"message": "/_numberkeep/reset does not take GET; use POST."}

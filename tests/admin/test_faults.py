@@ -290,7 +290,7 @@ def test_faults_are_removed_one_by_one_and_all(service: Service, chime: Any) -> 
     one, two, three = (add(service, operation="*", error="ThrottledClientException") for _ in range(3))
     assert service.admin.delete(f"/faults/{one}").status_code == 204
     again = service.admin.delete(f"/faults/{one}")
-    assert (again.status_code, again.json()["message"]) == (404, f"There is no fault {one}; there is {two}, {three}.")
+    assert (again.status_code, again.json()["message"]) == (404, f"There is no fault {one}; there are {two}, {three}.")
     assert [fault["id"] for fault in service.admin.get("/faults").json()["faults"]] == [two, three]
     assert service.admin.delete("/faults").status_code == 204
     assert service.admin.get("/faults").json() == {"faults": []}
@@ -314,7 +314,7 @@ def test_a_reset_removes_faults(service: Service) -> None:
         ({"operation": "UpdatePhoneNumber", "error": "Oops"}, ["'Oops'", "ConflictException", "InternalFailure"]),
         ({"operation": "ListPhoneNumbers", "error": "ConflictException"}, ["'ConflictException'", "NotFoundException"]),
         ({"operation": "*", "error": "NotFoundException", "drop": "after"}, ["one effect"]),
-        ({"operation": "*", "drop": "during"}, ["drop must be one of before, after", "'during'"]),
+        ({"operation": "*", "drop": "during"}, ["drop cannot be 'during': it must be one of before, after."]),
         ({"operation": "*", "delay_ms": 0}, ["$.delay_ms", ">= 1"]),
         ({"operation": "*", "delay_ms": 600_001}, ["$.delay_ms", "<= 600000"]),
         ({"operation": "*", "delay_ms": "1s"}, ["$.delay_ms", "int"]),
@@ -326,7 +326,7 @@ def test_a_reset_removes_faults(service: Service) -> None:
         ({"operation": "*", "drop": "after", "colour": "red"}, ["colour"]),
         ({"operation": "*", "carrier": "refuse"}, ["carrier goes with change"]),
         ({"change": "rename", "carrier": "refuse"}, ["*, order, set_calling_name, release", "'rename'"]),
-        ({"change": "order"}, ["carrier must be one of refuse, time_out, answer_twice, never_answer", "missing"]),
+        ({"change": "order"}, ["carrier is missing; it must be one of refuse, time_out, answer_twice, never_answer."]),
         ({"change": "order", "carrier": "lie"}, ["'lie'"]),
         (
             {"change": "order", "carrier": "refuse", "delay_ms": 5},

@@ -160,11 +160,11 @@ def test_snapshots_are_listed_taken_anew_and_removed(service: Service) -> None:
     for request in (("POST", "/snapshots/seed/restore"), ("DELETE", "/snapshots/seed")):
         answer = service.admin.request(*request)
         assert answer.status_code == 404
-        assert answer.json()["message"] == "There is no snapshot seed; there is empty, seeded."
+        assert answer.json()["message"] == "There is no snapshot seed; there are empty, seeded."
     assert service.admin.delete("/snapshots/seeded").status_code == 204
     assert service.admin.delete("/snapshots/empty").status_code == 204
     answer = service.admin.post("/snapshots/seeded/restore")
-    assert answer.json()["message"] == "There is no snapshot seeded; there is none."
+    assert answer.json()["message"] == "There is no snapshot seeded; there are none."
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"name": 1}', b'{"name": ""}', b'{"name": "a/b"}', b'{"name": ".."}',

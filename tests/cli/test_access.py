@@ -116,7 +116,7 @@ def test_without_a_secret_key_nothing_works_and_it_is_said_what_does(shell: Shel
 def test_the_secret_key_is_turned_over(shell: Shell) -> None:
     file = shell.directory / "secret.key"
     shell.succeed("keys", "init", str(file), account=None)
-    assert "File exists" in shell.fail("keys", "init", str(file), account=None)
+    assert "already: keep it, or name another" in shell.fail("keys", "init", str(file), account=None)
     environment = {"NUMBERKEEP_SECRET_KEY": "", "NUMBERKEEP_SECRET_KEY_FILE": str(file)}
     shell.key("alice")  # with another key, of the environment
     assert "sealed with another key" in shell.fail("keys", "rekey", account=None, **environment)

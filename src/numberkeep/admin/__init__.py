@@ -34,7 +34,8 @@ def refused(request: Request, error: Exception) -> JSONResponse:
 def misused(request: Request, error: Exception) -> JSONResponse:
     """The answer to a method that a path does not have."""
     allowed = getattr(error, "headers", None)
-    return JSONResponse({"message": f"{request.url.path} cannot be asked by {request.method}."}, 405, allowed)
+    instead = f"; use {allowed['Allow']}" if allowed else ""
+    return JSONResponse({"message": f"{request.url.path} does not take {request.method}{instead}."}, 405, allowed)
 
 
 def gone(request: Request, error: Exception) -> Response:
@@ -50,7 +51,8 @@ def application(
     async def missing(request: Request, error: Exception) -> Response:
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return await console.no_page(pages, request)
-        return JSONResponse({"message": f"There is nothing at {request.url.path}."}, 404)
+        message = f"There is nothing at {request.url.path} on the admin port; the AWS API has a port of its own."
+        return JSONResponse({"message": message}, 404)
 
     routes: list[BaseRoute] = [*callbacks.routes(answers), *more]
     routes += control.routes() if dev else []

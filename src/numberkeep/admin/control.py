@@ -23,7 +23,7 @@ from ..storage.driver import Driver
 from ..storage.tx import Tx
 from ..worker import Worker
 from ..world import World
-from .faults import Fault, Faults
+from .faults import Fault, Faults, check_one_of
 from .request_log import MOST_REQUESTS, RequestLog
 from .snapshots import Snapshot, take
 
@@ -99,7 +99,7 @@ class Controls:
 
     def _snapshot(self, name: str) -> Snapshot:
         if name not in self.snapshots:
-            raise NotFound(f"There is no snapshot {name}; there is {', '.join(self.snapshots) or 'none'}.")
+            raise NotFound(f"There is no snapshot {name}; there are {', '.join(self.snapshots) or 'none'}.")
         return self.snapshots[name]
 
     @asynccontextmanager
@@ -126,7 +126,8 @@ class Controls:
         try:
             seeds = _decode_seeds(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {error}.") from error
+            why = inventory.explained(str(error))
+            raise BadRequest(f"The body must be a list of objects shaped like PhoneNumber: {why}") from error
         return await self._storage.transact(root_of(account_id), _seed, seeds)
 
     async def history(self, account_id: str, e164: str) -> list[phone_numbers.Change]:
@@ -211,7 +212,8 @@ async def _add_fault(request: Request) -> JSONResponse:
     try:
         fault = msgspec.json.decode(await request.body(), type=Fault)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The body must be a fault: {error}.") from error
+        members = ", ".join(Fault.__struct_fields__)
+        raise BadRequest(f"The body must be a fault, with some of {members}: {error}.") from error
     return JSONResponse(request.app.state.controls.faults.add(fault).told(), 201)
 
 
@@ -233,8 +235,8 @@ async def _list_requests(request: Request) -> JSONResponse:
     if account_id := query.get("account"):
         check_account_id(account_id)
     controls, operation = request.app.state.controls, query.get("operation")
-    if operation and operation not in controls.operations:
-        raise BadRequest(f"operation must be one of {', '.join(sorted(controls.operations))}. It is {operation!r}.")
+    if operation:
+        check_one_of("operation", operation, sorted(controls.operations))
     found = controls.requests.find(account_id, operation, _number(query) if "number" in query else None)
     return JSONResponse({"requests": list(islice(found, int(limit)))})
 
@@ -320,7 +322,7 @@ def _seed(tx: Tx, seeds: list[GivenNumber]) -> list[str]:
         some = seeds[begin : begin + SEEDS_AT_ONCE]
         for seed, outcome in zip(some, inventory.put(tx, some), strict=True):
             if outcome == "same":
-                raise BadRequest(f"{seed.e164_phone_number} is in an inventory already.")
+                raise BadRequest(f"{seed.e164_phone_number} is in the account's inventory already: delete or reset it.")
             if outcome != "added":
                 raise outcome
     return [phone_number_id(normalize_id(seed.e164_phone_number)) for seed in seeds]

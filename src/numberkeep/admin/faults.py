@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from random import Random
 from typing import Annotated, Any, get_args
 
@@ -119,7 +120,7 @@ class Faults:
         return armed
 
     def _check_request_fault(self, fault: Fault) -> None:
-        _check_one_of("operation", fault.operation, self.operations)
+        check_one_of("operation", fault.operation, self.operations)
         if fault.carrier is not None:
             raise BadRequest("carrier goes with change; with operation go error, drop and delay_ms.")
         if fault.error is not None and fault.drop is not None:
@@ -127,17 +128,17 @@ class Faults:
         if fault.error is None and fault.drop is None and fault.delay_ms is None:
             raise BadRequest("A fault at an operation has an error, a drop or a delay_ms.")
         if fault.error is not None:
-            _check_one_of("error", fault.error, sorted(self._errors_of(fault.operation or ANY)))
+            check_one_of("error", fault.error, sorted(self._errors_of(fault.operation or ANY)))
         if fault.drop is not None:
-            _check_one_of("drop", fault.drop, DROPS)
+            check_one_of("drop", fault.drop, DROPS)
         if fault.error is None and (fault.message or fault.code):
             raise BadRequest("message and code go with error: they are what it says.")
 
     def _check_carrier_fault(self, fault: Fault) -> None:
-        _check_one_of("change", fault.change, (ANY, *CHANGES))
+        check_one_of("change", fault.change, (ANY, *CHANGES))
         if any((fault.error, fault.message, fault.code, fault.drop, fault.delay_ms)):
             raise BadRequest("error, message, code, drop and delay_ms go with operation; with change goes carrier.")
-        _check_one_of("carrier", fault.carrier, CARRIER_FAULTS)
+        check_one_of("carrier", fault.carrier, CARRIER_FAULTS)
 
     @property
     def operations(self) -> list[str]:
@@ -160,7 +161,7 @@ class Faults:
     def remove(self, id: str) -> None:
         """Remove a fault. Raises NotFound, which lists the existing ones."""
         if self._armed.pop(id, None) is None:
-            raise NotFound(f"There is no fault {id}; there is {', '.join(self._armed) or 'none'}.")
+            raise NotFound(f"There is no fault {id}; there are {', '.join(self._armed) or 'none'}.")
 
     def put(self, armed: Iterable[Armed]) -> None:
         """Replace all faults in force by these."""
@@ -295,7 +296,10 @@ def numbers_of(parameters: Mapping[str, str], body: bytes) -> set[str]:
     return numbers
 
 
-def _check_one_of(member: str, value: str | None, allowed: Collection[str]) -> None:
+def check_one_of(member: str, value: str | None, allowed: Collection[str]) -> None:
+    if value is None:
+        raise BadRequest(f"{member} is missing; it must be one of {', '.join(allowed)}.")
     if value not in allowed:
-        was = "It is missing." if value is None else f"It is {value!r}."
-        raise BadRequest(f"{member} must be one of {', '.join(allowed)}. {was}")
+        near = get_close_matches(value, allowed, 1)
+        meant = f"did you mean {near[0]}? It" if near else "it"
+        raise BadRequest(f"{member} cannot be {value!r}: {meant} must be one of {', '.join(allowed)}.")

@@ -49,6 +49,8 @@ class _Entry(Struct):
     response: Response | None = None
     milliseconds: float = 0
     result: Result = b""
+    hides: bool = False
+    """Whether all values are hidden that the model marks as sensitive, not passwords alone."""
 
     @property
     def size(self) -> int:
@@ -105,7 +107,7 @@ class _Entry(Struct):
         if operation is None:
             return parameters
         located = {**parameters, **dict(operation.in_query(self.call.request.query))}
-        return _redacted(operation.shapes, operation.input_shape, located)
+        return self._view(operation.shapes, operation.input_shape, located)
 
     def _answer(self, body: bytes) -> Any:
         if isinstance(self.result, Mapping):  # the visible part of another service's answer, which is not JSON
@@ -115,7 +117,10 @@ class _Entry(Struct):
         return _decoded(body)
 
     def _seen(self, text: bytes, shape: str | None) -> Any:
-        return _redacted(self.call.operation.shapes, shape, _decoded(text)) if self.call.operation else None
+        return self._view(self.call.operation.shapes, shape, _decoded(text)) if self.call.operation else None
+
+    def _view(self, shapes: Shapes, name: str | None, value: Any) -> Any:
+        return _redacted(shapes, name, value) if self.hides else _without_passwords(value)
 
 
 class _CarrierFault(Struct):
@@ -265,7 +270,7 @@ class LatestRequests:
         """Like `RequestLog.find`."""
         for time, call, result in reversed(self._latest):
             response = Response(_status(call.operation, result), b"", b"")
-            entry = _Entry(call, time, response=response, result=result)
+            entry = _Entry(call, time, response=response, result=result, hides=True)
             if entry.is_of(account_id, operation, number):
                 yield entry.told()
 
@@ -284,6 +289,13 @@ def _decoded(text: bytes) -> Any:
         return msgspec.json.decode(text) if text else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _without_passwords(value: Any) -> Any:
+    """Return `value` with passwords hidden."""
+    if isinstance(value, dict):
+        return {name: HIDDEN if name == "Password" else _without_passwords(item) for name, item in value.items()}
+    return [_without_passwords(item) for item in value] if isinstance(value, list) else value
 
 
 def _redacted(shapes: Shapes, name: str | None, value: Any) -> Any:

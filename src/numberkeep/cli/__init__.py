@@ -128,6 +128,8 @@ def main(context: click.Context, file: Path | None) -> None:
 @carriers_option
 def dev(data: Path, memory: bool, **settings: Any) -> None:
     """Serve tests and experiments, on loopback only. Any access key is accepted, and the clock can be moved forward."""
+    if memory and click.get_current_context().get_parameter_source("data") == ParameterSource.COMMANDLINE:
+        raise click.UsageError("--memory keeps nothing, and so there is no use for --data.")
     database = None
     if not memory:
         try:
@@ -262,6 +264,8 @@ main.add_command(configuration.config_of(serve))
 
 
 def _run(settings: Settings) -> None:
+    if settings.port and (settings.host, settings.port) == (settings.admin_host, settings.admin_port):
+        raise click.UsageError(f"--port and --admin-port are both {settings.port}: each needs one of its own.")
     from .serving import run  # imports the whole service, for which no other command should wait
 
     run(settings)

@@ -419,6 +419,8 @@ def simulate(
     region: str,
 ) -> None:
     """Tell whether a user or a role may do something: Allow, ExplicitDeny or ImplicitDeny, as the server decides."""
+    if ":" not in action:
+        raise click.UsageError(f"--action: {action} lacks its service, as in chime:{action}.")
     try:
         check_actions({"Statement": {"Action": action}}, chime_actions())
     except PolicyError as error:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 
 import click
 import uvloop
@@ -17,6 +18,7 @@ from ..config import Settings
 from ..opening import StartError, listen
 from ..storage.driver import StoreError
 from ..supervisor import READY, REPLACED, Supervisor, WorkerFailed
+from ..world import World
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ async def _serve(settings: Settings) -> None:
             loop.add_signal_handler(REPLACED, replace)
             lifeline.sendall(READY)
         else:
-            welcome = _welcome(settings, running.port, running.admin_port, running.credentials)
+            welcome = _welcome(settings, running.port, running.admin_port, running.credentials, running.world)
             _say(settings, welcome)
             sys.stdout.flush()
         await stopped.wait()
@@ -117,14 +119,21 @@ async def _serve(settings: Settings) -> None:
             running.stop_now()
 
         loop.add_signal_handler(signal.SIGINT, hurry)
-        log.info("stopping: requests under way are answered; another SIGINT (Ctrl-C) cuts them")
+        delay = f"all requests are served for {settings.stop_delay:g} s, then " if settings.stop_delay else ""
+        log.info("stopping: %srequests in progress are answered; SIGINT (Ctrl-C) ends them at once", delay)
         running.stop_soon()
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.stop_delay):
                 await hurried.wait()
 
 
-def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[str, str] = ("", "")) -> str:
+def _welcome(
+    settings: Settings,
+    port: int,
+    admin_port: int,
+    credentials: tuple[str, str] = ("", ""),
+    world: World | None = None,
+) -> str:
     api = f"http{'s' * bool(settings.tls_cert)}://{settings.host}:{port}"
     admin = f"http://{settings.admin_host}:{admin_port}"
     lines = [
@@ -138,6 +147,9 @@ def _welcome(settings: Settings, port: int, admin_port: int, credentials: tuple[
         lines.append(
             "Carriers: the simulated one alone, which provides what nobody owns; others are named by --carriers"
         )
+    if world and world.offset_seconds >= 1:
+        ahead = timedelta(seconds=int(world.offset_seconds))
+        lines.append(f"Clock: {ahead} ahead of the real time; POST {admin}/_numberkeep/reset begins again at that")
     if settings.dev:
         key_id, secret = credentials
         operation = (

@@ -1,7 +1,6 @@
 """The commands that export numbers to a file, and import them from one."""
 
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import click
 
 from ..config import Location
 from ..domain.errors import BadRequest, ServiceFailure
-from ..domain.phone_number import CallingNameStatus, PhoneNumber, ProductType, Status
+from ..domain.phone_number import PhoneNumber
 from ..operations import inventory
 from ..operations.inventory import GivenNumber, Outcome, given_of
 from ..session import Session, open_session
@@ -193,7 +192,7 @@ def _outcomes(session: Session, reader: Reader, batch: Sequence[Raw], dry_run: b
         try:
             parsed.append(reader.parse(raw))
         except ValueError as error:
-            parsed.append(BadRequest(_why(error)))
+            parsed.append(BadRequest(inventory.explained(str(error))))
     put = iter(put_batch(session, [one for one in parsed if isinstance(one, GivenNumber)], dry_run))
     return [next(put) if isinstance(one, GivenNumber) else one for one in parsed]
 
@@ -211,20 +210,3 @@ def put_batch(session: Session, given: Sequence[GivenNumber], dry_run: bool = Fa
         if len(given) == 1:
             return [BadRequest(str(error))]
         return [outcome for one in given for outcome in put_batch(session, [one], dry_run)]
-
-
-_RULES = {
-    "CallingName": "2 to 15 letters (a to z), digits and spaces",
-    "Name": "at most 256 letters (a to z), digits and signs of ,._- with spaces between",
-}
-_NAMES = {"ProductType": ProductType, "Status": Status, "CallingNameStatus": CallingNameStatus}
-
-
-def _why(error: ValueError) -> str:
-    """What is wrong with a row; if a name is not valid, also which names are."""
-    text = str(error)
-    for member, rule in _RULES.items():
-        if f"`$.{member}`" in text:
-            return f"{member} must be {rule}."
-    unknown = re.fullmatch(r"Invalid enum value .* - at `\$\.(\w+)`", text)
-    return f"{text}; there are {', '.join(get_args(_NAMES[unknown[1]]))}." if unknown and unknown[1] in _NAMES else text

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -40,6 +40,23 @@ _IDS = {
     "VoiceConnectorGroupId": (r"[a-zA-Z0-9-]{1,128}", "1 to 128 letters, digits and hyphens"),
 }
 """The pattern for the ids of holders, and its description; for groups the model has none."""
+
+
+_IN_WORDS = {
+    "CallingName": "2 to 15 letters (a to z), digits and spaces",
+    "Name": "at most 256 letters (a to z), digits and signs of ,._- with spaces between",
+}
+_VALUES = {"ProductType": ProductType, "Status": Status, "CallingNameStatus": CallingNameStatus}
+
+
+def explained(error: str) -> str:
+    """Return what msgspec says of a `GivenNumber`, with the rule of the member or the values that it can have."""
+    place = re.search(r"`\$(?:\[[0-9.]*\])?\.(\w+)`", error)
+    member = place[1] if place else ""
+    if member in _IN_WORDS:
+        return f"{member} must be {_IN_WORDS[member]}."
+    known = f"; there are {', '.join(get_args(_VALUES[member]))}." if member in _VALUES else ""
+    return f"{error}{known}"
 
 
 class GivenAssociation(Struct, rename="pascal", forbid_unknown_fields=True, omit_defaults=True):
