@@ -80,6 +80,28 @@ class RecordingCarrier(SimulatedCarrier):
         return await self._answer("release", request)
 
 
+class Patient(SimulatedCarrier):
+    """A carrier of somebody else's, which answers orders once a test lets it."""
+
+    def __init__(self, receiver: str) -> None:
+        super().__init__(0)
+        self.receiver = receiver
+        self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+
+    async def order(self, request: Request) -> Answer:
+        self.asked.append(request.e164_phone_number)
+        await self.may_answer.wait()
+        return Done()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def bench(storage: Driver, world: World) -> Bench:
     return Bench(storage, world)
@@ -283,19 +305,11 @@ async def test_a_carrier_that_never_answers_has_refused_in_the_end(bench: Bench)
 @scenario
 async def test_a_slow_carrier_holds_up_no_other(bench: Bench) -> None:
     """And who is stopped while it waits leaves the change to others at once."""
-    asked = asyncio.Event()
-
-    class Slow(SimulatedCarrier):
-        async def order(self, request: Request) -> Answer:
-            asked.set()
-            await asyncio.Event().wait()
-            return Done()
-
-    slow, quick = Slow(), SimulatedCarrier(0)
+    slow, quick = Patient("slow"), SimulatedCarrier(0)
     one = Worker(bench.storage, lambda _, e164: slow if e164 == E164 else quick, bench.world)
     first = await bench.order(E164)
     working = asyncio.create_task(one.run())
-    await asked.wait()
+    await until(lambda: slow.asked)
     second = await bench.order(OTHER)
     async with asyncio.timeout(30):
         while await bench.order_status(second) == "Processing":
@@ -357,20 +371,12 @@ def test_one_change_that_fails_leaves_the_others_alone(bench: Bench, caplog: pyt
 @scenario
 async def test_what_fails_holds_up_nothing_new(bench: Bench) -> None:
     """Not until another carrier has answered, which takes its time."""
-    asked = asyncio.Event()
-
-    class Slow(SimulatedCarrier):
-        async def order(self, request: Request) -> Answer:
-            asked.set()
-            await asyncio.Event().wait()
-            return Done()
-
-    slow, quick = Slow(), SimulatedCarrier(0)
+    slow, quick = Patient("slow"), SimulatedCarrier(0)
     first = Worker(bench.storage, lambda _, e164: slow if e164 == E164 else quick, bench.world)
     await bench.order(E164)
     working = asyncio.create_task(first.run())
-    await asked.wait()
-    broken = await bench.order(OTHER)
+    await until(lambda: slow.asked)
+    await bench.order(OTHER)
     await bench.storage.transact(ALICE, lambda tx: tx.write("DELETE FROM phone_number_orders", ()))
     async with asyncio.timeout(30):
         while not (await bench.storage.ask(ALICE, pending_changes.of_number, OTHER))[0].attempts:
@@ -380,40 +386,18 @@ async def test_what_fails_holds_up_nothing_new(bench: Bench) -> None:
             await asyncio.sleep(0.01)
     working.cancel()
     await asyncio.wait([working])
-    assert broken != sound
-
-
-class Counted(SimulatedCarrier):
-    """One that somebody else serves, who answers when a test says so."""
-
-    def __init__(self, receiver: str) -> None:
-        super().__init__(0)
-        self.receiver = receiver
-        self.asked: list[str] = []
-        self.may_answer = asyncio.Event()
-
-    async def order(self, request: Request) -> Answer:
-        self.asked.append(request.e164_phone_number)
-        await self.may_answer.wait()
-        return Done()
 
 
 @scenario
 async def test_what_a_busy_carrier_has_no_place_for_holds_up_no_other(bench: Bench) -> None:
     """It waits in the carrier's queue, is written there once, and is asked for as places become free."""
-    busy, quick = Counted("busy"), Counted("quick")
+    busy, quick = Patient("busy"), Patient("quick")
     quick.may_answer.set()
     one = Worker(bench.storage, lambda _, e164: quick if e164 == E164 else busy, bench.world)
     e164s = [f"+1206555{n:04}" for n in range(1000, 1400)]
     for first in range(0, 400, 50):
         await bench.order(*e164s[first : first + 50])
     working = asyncio.create_task(one.run())
-
-    async def until(condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(30):
-            while not condition():
-                await asyncio.sleep(0.01)
-
     await until(lambda: len(busy.asked) == PLACES_OF_A_RECEIVER)
     await bench.order(E164)
     await until(lambda: quick.asked)
