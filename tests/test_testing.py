@@ -153,7 +153,7 @@ def test_misuse_is_told(nk: Numberkeep, ask: Any, error: type[Exception], why: s
         ("chime", {}, "chime.us-east-1.amazonaws.com"),
         ("chime-sdk-voice", {}, "voice-chime.us-east-1.amazonaws.com"),
         ("chime-sdk-voice", {"use_fips_endpoint": True}, "voice-chime-fips.us-east-1.amazonaws.com"),
-        ("sts", {}, "sts.us-east-1.amazonaws.com"),
+        ("sts", {}, "sts.amazonaws.com"),
     ],
 )
 def test_a_client_that_was_made_before_does_not_ask_aws(
@@ -161,6 +161,8 @@ def test_a_client_that_was_made_before_does_not_ask_aws(
 ) -> None:
     keys = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "x"}
     early = boto3.client(service, region_name="us-east-1", config=Config(**options), **keys)
+    if service == "sts":  # which is not the same in all versions
+        host = early.meta.endpoint_url.removeprefix("https://")
     ask = early.get_caller_identity if service == "sts" else early.list_phone_numbers
     send = httpsession.URLLib3Session.send
     with nk.redirect(), pytest.raises(Refused, match=f"would ask {re.escape(host)}: make it in the test"):

@@ -13,11 +13,13 @@ from numberkeep import settling, worker
 from numberkeep.carriers import Answer, Done, Pending, Refused, Request
 from numberkeep.carriers.simulated import SimulatedCarrier
 from numberkeep.domain.caller import Caller
+from numberkeep.domain.errors import ServiceUnavailable
 from numberkeep.domain.moment import later, seconds_of
 from numberkeep.operations import OPERATIONS
 from numberkeep.settling import ATTEMPTS, CLAIM_SECONDS
-from numberkeep.storage import pending_changes, phone_numbers, store
+from numberkeep.storage import deliveries, pending_changes, phone_numbers, store
 from numberkeep.storage.driver import Driver
+from numberkeep.storage.tx import Tx
 from numberkeep.worker import PLACES_OF_A_RECEIVER, Worker
 from numberkeep.world import World
 
@@ -386,6 +388,56 @@ async def test_what_fails_holds_up_nothing_new(bench: Bench) -> None:
             await asyncio.sleep(0.01)
     working.cancel()
     await asyncio.wait([working])
+
+
+@scenario
+async def test_a_carrier_s_notes_take_none_of_its_places(bench: Bench) -> None:
+    """Nor do they wait for one: they are deleted while it is busy."""
+    busy = Patient("busy")
+    await bench.storage.transact(ALICE, deliveries.note, OTHER, "busy", "1", "number.order", "Delivered", None)
+    bench.world.offset_seconds += deliveries.KEPT_DAYS * 86_400
+    for first in (1000, 1050):
+        await bench.order(*(f"+1206555{n:04}" for n in range(first, first + 50)))
+    working = asyncio.create_task(Worker(bench.storage, lambda *_: busy, bench.world).run())
+    await until(lambda: len(busy.asked) == PLACES_OF_A_RECEIVER)
+    async with asyncio.timeout(30):
+        while await bench.storage.ask(ALICE, deliveries.of_account, None, "busy", 10):
+            await asyncio.sleep(0.01)
+    working.cancel()
+    await asyncio.wait([working])
+
+
+@scenario
+async def test_what_was_asked_for_has_left_the_queue(bench: Bench) -> None:
+    """Its number may be another carrier's by the time that it is due again."""
+    await bench.order(E164)
+    await bench.storage.transact(ALICE, lambda tx: tx.write("UPDATE pending_changes SET queue = 'busy'", ()))
+    bench.carrier.receiver = "busy"
+    bench.carrier.answers = [OSError("down")]
+    await bench.worker.run_due()
+    (change,) = await bench.storage.ask(ALICE, pending_changes.of_number, E164)
+    assert (change.attempts, change.queue) == (1, "")
+
+
+@scenario
+async def test_what_the_store_has_failed_at_is_tried_again_soon(bench: Bench) -> None:
+    """And nothing is counted against its carrier."""
+    await bench.order(E164)
+    settle, failures = settling.settle, [ServiceUnavailable("Others change the same things all the time.")]
+
+    def fail_once(tx: Tx, *args: Any, **kwargs: Any) -> None:
+        if failures:
+            raise failures.pop()
+        settle(tx, *args, **kwargs)
+
+    bench.carrier.answers = [Done(), Done()]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(settling, "settle", fail_once)
+        await bench.worker.run_due()
+        (change,) = await bench.storage.ask(ALICE, pending_changes.of_number, E164)
+        assert (change.attempts, change.failure) == (0, None)
+        await bench.worker.advance(1)
+    assert (await bench.number()).status == "Unassigned"
 
 
 @scenario

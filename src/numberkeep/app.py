@@ -34,7 +34,7 @@ from .aws.sts import SERVICE as STS
 from .aws.sts import Sts
 from .aws.throttle import Throttle
 from .carriers import Carrier
-from .carriers.routing import Carriers, subscribers_from
+from .carriers.routing import Carriers, subscriber_names
 from .config import Settings
 from .domain.caller import NOBODY, Caller, root_of
 from .domain.errors import Awaited, ServiceUnavailable
@@ -277,7 +277,7 @@ class App:
             known[name] = value or ""
         if not self.settings.dev:
             check_carriers_named(known, self.settings.carriers)
-        for name in subscribers_from(known[store.SUBSCRIBERS]):
+        for name in subscriber_names(known[store.SUBSCRIBERS]):
             if name not in carriers.routing.subscribers:
                 log.warning(
                     "the subscriber %s is no longer in the carriers file, and its messages are given up; when it is"
@@ -285,11 +285,9 @@ class App:
                     name,
                     name,
                 )
-        has_file = self.settings.carriers is not None
-        found = {
-            store.SUBSCRIBERS: carriers.subscribers_text if carriers.subscribers else "",
-            store.CARRIERS: " ".join(sorted(carriers.routing.carriers)) if has_file else "",
-        }
+        found = {store.SUBSCRIBERS: carriers.subscribers_text if carriers.subscribers else ""}
+        if self.settings.carriers:  # what is known stays if dev takes a store of `serve` without its file
+            found[store.CARRIERS] = " ".join(sorted(carriers.routing.carriers))
         for name, text in found.items():
             if text != known[name]:
                 await self.store.transact(NOBODY, store.put, name, text)

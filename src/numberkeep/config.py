@@ -5,7 +5,7 @@ import pwd
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -124,16 +124,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The seat of this process, if it is one of several workers."""
 
 
-def contradictions(
-    database: Location | None, workers: int, standby: str | None, tls_cert: Path | None, tls_key: Path | None
-) -> Iterator[str]:
-    """Yield what is wrong with settings of `serve` that do not go together."""
-    if (tls_cert is None) != (tls_key is None):
+def contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with settings, by name, that do not go together."""
+    if (settings["tls_cert"] is None) != (settings["tls_key"] is None):
         yield "--tls-cert and --tls-key go together."
-    if isinstance(database, Path):
-        if workers > 1:
+    port, address = settings["port"], (settings["host"], settings["port"])
+    if port and address == (settings["admin_host"], settings["admin_port"]):
+        yield f"--port and --admin-port are both {port}: each needs one of its own."
+    if isinstance(settings["database"], Path):
+        if settings["workers"] > 1:
             yield "--workers: a SQLite file has one writer, and so one process; PostgreSQL has many."
-        if standby:
+        if settings["standby"]:
             yield "--standby: a SQLite file has none; PostgreSQL has."
 
 

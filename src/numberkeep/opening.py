@@ -19,7 +19,7 @@ from .carriers.routing import (
     carriers_of,
     read_routing,
     simulated_only,
-    subscribers_from,
+    subscriber_names,
 )
 from .config import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, Location, Settings, secret_key_text
 from .domain.caller import NOBODY
@@ -107,7 +107,7 @@ def check_carriers_named(facts: Mapping[str, str], carriers: Path | None) -> Non
 
     Else the simulated carrier would provide numbers that are not its own, and messages that wait would be given up.
     """
-    subscribers = ", ".join(subscribers_from(facts.get(store.SUBSCRIBERS)))
+    subscribers = ", ".join(subscriber_names(facts.get(store.SUBSCRIBERS)))
     names = ", ".join(facts.get(store.CARRIERS, "").split())
     if carriers is None and (names or subscribers):
         had = "; ".join(

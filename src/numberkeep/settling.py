@@ -4,6 +4,7 @@ Each function runs in one transaction.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -93,13 +94,14 @@ def settle(
         type = message_type(change.kind)
         deliveries.note(tx, change.e164_phone_number, receiver, message_id, type, status, failure)
     if isinstance(answer, Pending):
-        pending_changes.postpone(tx, replace(change, due_at=answer.ask_at, attempts=0, failure=None))
+        pending_changes.postpone(tx, replace(change, due_at=answer.ask_at, attempts=0, failure=None, queue=""))
         return
     if isinstance(answer, Failed):
         attempts = change.attempts + 1
         if attempts < ATTEMPTS:
             due_at = _again_at(tx, change.attempts, dice)
-            pending_changes.postpone(tx, replace(change, due_at=due_at, attempts=attempts, failure=answer.why))
+            again = replace(change, due_at=due_at, attempts=attempts, failure=answer.why, queue="")
+            pending_changes.postpone(tx, again)
             return
         answer = Refused(f"the carrier has failed to answer {attempts} times; the last time: {answer.why}")
     _settle(tx, change, answer)
@@ -126,25 +128,30 @@ def claim(tx: Tx, places: Callable[[str], int], until: Timestamp) -> tuple[list[
     whose receiver has not been looked up yet.
     """
     claimed: list[PendingChange | Delivery] = []
-    is_all = True
+    taken: Counter[str] = Counter()
+    may_be_more = False
     for changes_or_messages in (pending_changes, deliveries):
         # In this order, what has already waited for a place comes before the queue with the empty name.
         for queue in sorted(changes_or_messages.QUEUES.due(tx), reverse=True):
-            limit = max(0, places(queue))
-            some = changes_or_messages.claim(tx, queue, limit, until)
-            is_all = is_all and len(some) < limit
+            limit = max(0, places(queue) - taken[queue])
+            some, has_more = changes_or_messages.claim(tx, queue, limit, until)
+            may_be_more = may_be_more or has_more
+            taken[queue] += len(some)
             claimed += some
-    return claimed, not is_all
+    return claimed, may_be_more
 
 
-def release_claim(tx: Tx, claimed: PendingChange | Delivery, queue: str | None = None) -> None:
-    """Give up the claim on something that will not be worked on now, so that others can take it. If `queue` is given,
-    a change moves to that receiver's queue."""
+def release_claim(
+    tx: Tx, claimed: PendingChange | Delivery, queue: str | None = None, *, pause_seconds: float = 0
+) -> None:
+    """Give up the claim on something that will not be worked on now, so that others can take it after the pause. If
+    `queue` is given, a change moves to that receiver's queue."""
+    due_at = later(tx.now, seconds=pause_seconds)
     if isinstance(claimed, Delivery):
         if deliveries.is_claimed(tx, claimed):
-            deliveries.postpone(tx, replace(claimed, due_at=tx.now))
+            deliveries.postpone(tx, replace(claimed, due_at=due_at))
     elif pending_changes.is_claimed(tx, claimed):
-        pending_changes.postpone(tx, replace(claimed, due_at=tx.now, queue=queue or claimed.queue))
+        pending_changes.postpone(tx, replace(claimed, due_at=due_at, queue=queue or claimed.queue))
 
 
 def next_due_at(tx: Tx) -> Timestamp | None:
@@ -154,11 +161,8 @@ def next_due_at(tx: Tx) -> Timestamp | None:
 
 
 def begin_delivery(tx: Tx, delivery: Delivery) -> bool:
-    """Whether a claimed message has to be sent now. One that is over is forgotten; one that must wait is postponed."""
+    """Whether a claimed message has to be sent now. One that must wait for an earlier one is postponed."""
     if not deliveries.is_claimed(tx, delivery):
-        return False
-    if deliveries.is_over(delivery):
-        deliveries.forget(tx, delivery)
         return False
     if deliveries.is_first(tx, delivery):
         return True

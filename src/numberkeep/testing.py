@@ -46,7 +46,9 @@ _NOTHING_ELSE = {
 
 
 _NO_PROXY = ("NO_PROXY", "no_proxy")
-_AT_AWS = re.compile(r"(?:(?:service\.|voice-)?chime|sts)(?:-fips)?\..*(?:amazonaws\.com|api\.aws|aws\.amazon\.com)")
+_AT_AWS = re.compile(
+    r"(?:(?:service\.|voice-)?chime|sts)(?:-fips)?\..*(?:amazonaws\.com(?:\.cn)?|api\.aws|aws\.amazon\.com)"
+)
 """The hosts of the services that clients should ask of Numberkeep."""
 
 

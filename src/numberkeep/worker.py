@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -40,11 +40,13 @@ called with the reason if the call fails."""
 POLL_SECONDS = 0.1
 """The longest time until the worker notices that something has become due."""
 BATCH_CHANGES = 256
-"""How many changes without a receiver (of simulated and manual carriers) this process works on at once."""
+"""How many changes without a receiver (of simulated and manual carriers) this process takes from the queue at once."""
 PLACES_OF_A_RECEIVER = 64
-"""How many changes and messages may be in progress for one receiver at once; the rest wait in its queue."""
+"""How many changes and messages this process may have in progress for one receiver; the rest wait in its queue."""
 CARRIER_SECONDS = 30
 """How long a carrier has to answer: less than a claim lasts, or two workers would keep asking it in turns."""
+PAUSE_SECONDS = 1
+"""How long something waits that the store has failed at."""
 TELL_SECONDS = 60
 """How long the log stays silent about a receiver after reporting that it fails: with a hundred thousand messages
 waiting for it, each failure is no news."""
@@ -107,18 +109,19 @@ class Worker:
         under_way: dict[asyncio.Task[None], Claimed] = {}
         try:
             while True:
-                wait_for = asyncio.ALL_COMPLETED
+                may_be_more = False
                 try:
                     some, may_be_more = await self._claim()
                     under_way |= {asyncio.create_task(self._work_off(claimed)): claimed for claimed in some}
-                    if may_be_more:
-                        wait_for = asyncio.FIRST_COMPLETED
                 except ServiceUnavailable:
                     if not under_way:
                         raise
                 if not under_way:
+                    if may_be_more:
+                        continue
                     return
                 # Does not wait for all: a slow carrier must not hold up other carriers' changes.
+                wait_for = asyncio.FIRST_COMPLETED if may_be_more else asyncio.ALL_COMPLETED
                 done, _ = await asyncio.wait(under_way, timeout=self._poll_seconds, return_when=wait_for)
                 for task in done:
                     del under_way[task]
@@ -192,10 +195,11 @@ class Worker:
                 await self._finish(claimed, receiver)
             finally:
                 self._under_way[receiver] -= 1
+        except ServiceUnavailable:  # the store has logged why
+            with suppress(Error):  # else the claim has to expire
+                await self._in_turn(claimed, settling.release_claim, claimed, pause_seconds=PAUSE_SECONDS)
         except Exception as error:
-            trace = None if isinstance(error, ServiceUnavailable) else error
-            told = "what is due of %s was not worked off, and is tried again: %s"
-            log.error(told, claimed.e164_phone_number, error, exc_info=trace)
+            log.exception("what is due of %s was not worked off, and is tried again", claimed.e164_phone_number)
             await self._fail(claimed, Failed(f"it could not be worked off: {error}"))
 
     async def _fail(self, claimed: Claimed, failed: Failed) -> None:

@@ -120,6 +120,13 @@ def test_what_is_mistyped_can_be_seen(service: Service, chime: Any) -> None:
     assert (unknown["operation"], unknown["path"], unknown["body"]) == (None, "/phone-number/1", None)
 
 
+def test_what_is_deep_is_not_shown(service: Service, chime: Any) -> None:
+    deep = b'{"a":' * 600 + b"1" + b"}" * 600
+    send(service, "POST", "/phone-numbers/%2B12065550100", deep)
+    (entry,) = log(service)
+    assert (entry["operation"], entry["body"]) == ("UpdatePhoneNumber", None)
+
+
 def test_a_request_of_somebody_unknown_is_there(start: Start) -> None:
     service = start(verify=True)
     with pytest.raises(ClientError):

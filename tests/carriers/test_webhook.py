@@ -471,7 +471,7 @@ def test_all_messages_to_a_subscriber_can_be_sent_again(
     ("text", "why"),
     [
         ("url = 'ftp://x'", "carriers.own: Expected `str` matching regex '^https?://"),
-        ("url = 'https://a b/'", "carriers.own: Expected `str` matching regex '^https?://"),
+        ("url = 'https://a b/'", "The url of own, https://a b/, cannot be used: 'a%20b' is no host."),
         ("url = 'https://x:port/'", "The url of own, https://x:port/, cannot be used: Invalid port: 'port'."),
         ("url = 'https://xn--a.com/'", "The url of own, https://xn--a.com/, cannot be used: Codepoint"),
         ("secret_file = 'nowhere'", "nowhere, cannot be used: [Errno 2]"),

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from certificates import make_certificate
 from conftest import Start
 from numberkeep.cli import main
+from numberkeep.config import Location
+from numberkeep.storage.copying import side_of
 from receiver import write_carriers
 
 from .. import test_cli
@@ -53,6 +55,7 @@ def test_options_that_serve_refuses(tmp_path: Path) -> None:
         (["--workers", "3"], "--workers: a SQLite file has one writer"),
         (["--tls-cert", str(cert)], "--tls-cert and --tls-key go together."),
         (["--standby", "postgresql://x"], "--standby: a SQLite file has none"),
+        (["--port", "9", "--admin-port", "9"], "--port and --admin-port are both 9"),
     ):
         looked = found("--database", database, *FREE, *options, exit_code=1)
         assert (looked["options"][0], looked["options"][1][: len(said)]) == ("problem", said)
@@ -62,7 +65,7 @@ def test_options_that_serve_refuses(tmp_path: Path) -> None:
     assert (status, said) == ("warning", "AWS has no Chime endpoint in moon-1")
 
 
-def test_a_store_that_was_served_with_carriers_needs_them(tmp_path: Path, made: str) -> None:
+def test_a_store_that_was_served_with_carriers_needs_them(tmp_path: Path, made: str, location: Location) -> None:
     """Else the simulated carrier would provide what is another's."""
     file = tmp_path / "carriers.toml"
     file.write_text('default = "desk"\n[carriers.desk]\nkind = "manual"\n')
@@ -73,6 +76,11 @@ def test_a_store_that_was_served_with_carriers_needs_them(tmp_path: Path, made: 
     refused = test_cli.run("serve", *options, "--port", "0", "--admin-port", "0")
     assert (refused.returncode, said in refused.stderr) == (1, True)
     assert found("--database", made, *FREE, exit_code=1)["carriers"][0] == "problem"
+    with closing(side_of(location)) as side, side.transaction():
+        side.execute("DELETE FROM store WHERE name = 'subscribers'")
+        side.execute('INSERT INTO store VALUES (\'subscribers\', \'{"crm": {"from": "another version"}}\')')
+    refused = test_cli.run("serve", *options, "--port", "0", "--admin-port", "0")
+    assert "(carriers desk; subscribers crm)" in refused.stderr
     file.write_text('default = "lab"\n[carriers.lab]\nkind = "simulated"\n')
     with test_cli.running("serve", *options, "--carriers", str(file)):
         assert found("--database", made, *FREE, "--carriers", str(file))["carriers"][0] == "ok"

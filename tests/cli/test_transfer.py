@@ -105,6 +105,32 @@ def test_an_export_that_fails_leaves_the_one_before(
     assert [name for name in os.listdir(tmp_path) if name.startswith(".numbers")] == []
 
 
+def test_an_export_into_a_pipe(database: str) -> None:
+    assert CliRunner().invoke(main, ["migrate", "up", "--database", database]).exit_code == 0
+    command = [sys.executable, "-m", "numberkeep", "numbers", "export", "--database", database, "--account", ACCOUNT]
+    options = ("--format", "csv", "--file", "/dev/stdout")
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout[:16]) == (0, "E164PhoneNumber,")
+
+
+def test_an_export_is_as_private_as_the_one_before(
+    database: str, put: Do, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it is written."""
+    put("+12065550100")
+    file = tmp_path / "numbers.csv"
+    file.touch(0o600)
+    modes: list[int] = []
+
+    def look(*_: object) -> int:
+        modes.extend(one.stat().st_mode & 0o777 for one in tmp_path.glob(".numbers*"))
+        return 0
+
+    monkeypatch.setattr("numberkeep.cli.transfer.rows.write", look)
+    assert numbers(database, "export", "--file", str(file)).exit_code == 0
+    assert (modes, file.stat().st_mode & 0o777) == ([0o600], 0o600)
+
+
 def test_what_somebody_mends_is_not_overwritten(database: str, file: Path) -> None:
     """Not by the same import, said again."""
     file.write_text(HEADER + "+12065550100,Fax,\n")
@@ -243,15 +269,20 @@ def test_a_dry_run_changes_nothing(database: str, file: Path, tmp_path: Path) ->
 
 
 def test_an_import_that_is_killed_goes_on(database: str, file: Path) -> None:
-    count = 60_000
+    count = 5_000
     e164s = [f"+1206{n:07}" for n in range(2_200_000, 2_200_000 + count)]
-    file.write_text(HEADER + "".join(f"{e164},VoiceConnector,\n" for e164 in e164s))
+    lines = [HEADER, *(f"{e164},VoiceConnector,\n" for e164 in e164s)]
+    file.write_text("".join(lines))
+    half = file.with_name("half.csv")
+    os.mkfifo(half)
     command = [sys.executable, "-m", "numberkeep", "numbers", "import", "--account", ACCOUNT, "--database", database]
-    with subprocess.Popen([*command, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while process.poll() is None:
-            if json.loads(numbers(database, "list", "--limit", "1", "--output", "json").stdout or "[]"):
-                os.kill(process.pid, signal.SIGKILL)
-                break
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, str(half)], **pipes) as process, half.open("w") as pipe:
+        pipe.writelines(lines[: count // 2])
+        pipe.flush()
+        while not json.loads(numbers(database, "list", "--limit", "1", "--output", "json").stdout or "[]"):
+            assert process.poll() is None
+        process.kill()
     assert process.returncode == -signal.SIGKILL
     there = len(exported(database))
     assert 0 < there < count

@@ -116,10 +116,22 @@ def test_what_is_over_is_forgotten_after_a_week(storage: Driver, world: World, s
     seconds[0] += deliveries.KEPT_DAYS * 86400 - 1
     assert claim(storage, world) == []
     seconds[0] += 1
-    over = claim(storage, world)
-    assert len(over) == 5
-    assert not any(do(storage, settling.begin_delivery, one) for one in over)
+    assert claim(storage, world) == []
     assert do(storage, deliveries.of_account, None, None, 10) == []
+
+
+def test_what_is_over_takes_nobodys_place(storage: Driver, world: World, seconds: list[float]) -> None:
+    for one in claim(storage, world):
+        settle(storage, one, None)
+    seconds[0] += deliveries.KEPT_DAYS * 86400
+    left = do(storage, deliveries.of_account, None, None, 10)
+    assert [one.status for one in left].count("Delivered") == 3
+    until = later(world.now(), seconds=60)
+    none: list[deliveries.Delivery]
+    none, may_be_more = do(storage, settling.claim, lambda receiver: 0, until)
+    assert (none, may_be_more) == ([], True)
+    left = do(storage, deliveries.of_account, None, None, 10)
+    assert [one.status for one in left] == ["Pending"], "which has no place, and was not lost"
 
 
 def test_what_a_carrier_was_asked_is_noted_once(storage: Driver) -> None:

@@ -26,6 +26,7 @@ OVERHEAD_BYTES = 3000
 """The memory of one request besides its body, its path and its answer."""
 
 
+_NO_HEADERS: Mapping[str, str] = {}
 MOST_LATEST = 300
 """How many requests `LatestRequests` keeps."""
 LONGEST_LATEST_BODY = 8192
@@ -120,7 +121,10 @@ class _Entry(Struct):
         return self._view(self.call.operation.shapes, shape, _decoded(text)) if self.call.operation else None
 
     def _view(self, shapes: Shapes, name: str | None, value: Any) -> Any:
-        return _redacted(shapes, name, value) if self.hides else _without_passwords(value)
+        try:
+            return _redacted(shapes, name, value) if self.hides else _without_passwords(value)
+        except RecursionError:
+            return None
 
 
 class _CarrierFault(Struct):
@@ -253,8 +257,8 @@ class WatchedApi:
 
 
 class LatestRequests:
-    """The last few requests of `serve`: without answers, durations and long bodies, so that keeping them costs next to
-    nothing."""
+    """The last few requests of `serve`: without headers, answers, durations and long bodies, so that keeping them costs
+    next to nothing."""
 
     def __init__(self, now: Callable[[], Timestamp]) -> None:
         self._now = now
@@ -262,9 +266,12 @@ class LatestRequests:
 
     def observe(self, call: ApiCall, result: Result) -> None:
         """Keep a request and its result."""
-        if len(call.request.body) > LONGEST_LATEST_BODY:
-            call = replace(call, request=replace(call.request, body=b""))
-        self._latest.append((self._now(), call, result if isinstance(result, (Error, Refusal)) else b""))
+        request, operation = call.request, call.operation
+        body = request.body if operation and len(request.body) <= LONGEST_LATEST_BODY else b""
+        kept = Request(request.method, request.path, request.query, _NO_HEADERS, body, request.source_ip)
+        known = (call.request_id, call.source, call.action, call.reads, operation, call.parameters, call.identity)
+        refused = result if isinstance(result, (Error, Refusal)) else b""
+        self._latest.append((self._now(), ApiCall(kept, *known), refused))
 
     def find(self, account_id: str | None, operation: str | None, number: str | None) -> Iterator[dict[str, Any]]:
         """Like `RequestLog.find`."""

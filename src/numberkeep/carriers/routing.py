@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # slow to import, and not every setup has webhooks
 T = TypeVar("T")
 Seconds = Annotated[float, Meta(ge=0, le=86_400 * 365)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]\S*$")]
+Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]+")]
 Timeout = Annotated[float, Meta(gt=0, le=25)]
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$")]
 Range = Annotated[str, Meta(pattern=r"^\+[0-9]{0,15}$")]
@@ -146,6 +146,11 @@ def subscribers_text(subscribers: Mapping[str, Subscriber]) -> str:
 def subscribers_from(text: str | None) -> Mapping[str, Subscriber]:
     """Read the subscribers from the text of `subscribers_text`; None means that there are none."""
     return msgspec.json.decode(text or "{}", type=dict[str, Subscriber])
+
+
+def subscriber_names(text: str | None) -> list[str]:
+    """The names in the text of `subscribers_text`, also if another version has written it."""
+    return list(msgspec.json.decode(text or "{}", type=dict[str, msgspec.Raw]))
 
 
 class RoutingError(Exception):

@@ -275,9 +275,11 @@ class Webhooks:
     def check_url(url: str) -> None:
         """Raise ValueError if nothing can be sent to this URL."""
         try:
-            httpx.Request("POST", url)
+            host = httpx.Request("POST", url).url.host
         except httpx.InvalidURL as error:
             raise ValueError(str(error)) from error
+        if "%" in host:
+            raise ValueError(f"{host!r} is no host")
 
     def carrier(self, name: str, endpoint: Endpoint, *, sells: bool) -> WebhookCarrier:
         """Make a carrier that is called at an endpoint."""

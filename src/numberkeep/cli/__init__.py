@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 from click.shell_completion import get_completion_class
+from msgspec import structs
 
 from .. import config, logs
 from ..config import REGIONS, Settings
@@ -236,8 +237,6 @@ def serve(
     given = Settings(
         tls_cert=tls_cert, tls_key=tls_key, quotas=dict(quotas), trail=targets, seat=config.seat(), **settings
     )
-    for wrong in config.contradictions(given.database, given.workers, given.standby, tls_cert, tls_key):
-        raise click.UsageError(wrong)
     _run(given)
 
 
@@ -264,8 +263,8 @@ main.add_command(configuration.config_of(serve))
 
 
 def _run(settings: Settings) -> None:
-    if settings.port and (settings.host, settings.port) == (settings.admin_host, settings.admin_port):
-        raise click.UsageError(f"--port and --admin-port are both {settings.port}: each needs one of its own.")
+    for wrong in config.contradictions(structs.asdict(settings)):
+        raise click.UsageError(wrong)
     from .serving import run  # imports the whole service, for which no other command should wait
 
     run(settings)

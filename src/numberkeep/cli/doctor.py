@@ -116,8 +116,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _options(settings: dict[str, Any]) -> Iterator[Result]:
-    names = ("database", "workers", "standby", "tls_cert", "tls_key")
-    wrong = list(contradictions(**{name: settings[name] for name in names}))
+    wrong = list(contradictions(settings))
     for one in wrong:
         yield Result("options", "problem", one, "`serve` refuses these options.")
     if strange := sorted(set(settings["regions"]) - set(REGIONS)):

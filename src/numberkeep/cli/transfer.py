@@ -61,20 +61,24 @@ def export(database: Location, account: str, file: Path | None, format: str | No
 
 @contextmanager
 def _written(file: Path) -> Iterator[TextIO]:
-    """A file that replaces `file` once it is complete; a device or a pipe is written directly."""
-    file = file.resolve()
-    if file.exists() and not file.is_file():
+    """A file that replaces `file` once it is complete; its owner and mode stay. What is no regular file, or stands in a
+    directory that cannot be written, is written directly."""
+    was = file.stat() if file.exists() else None
+    if was and not (stat.S_ISREG(was.st_mode) and os.access(file.resolve().parent, os.W_OK)):
         with file.open("w", encoding="utf-8", newline="") as target:
             yield target
         return
+    file = file.resolve()
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with new.open("x", encoding="utf-8", newline="") as target:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if was else 0o666)
+        with open(descriptor, "w", encoding="utf-8", newline="") as target:
             yield target
             target.flush()
-            os.fsync(target.fileno())
-        if file.exists():
-            new.chmod(stat.S_IMODE(file.stat().st_mode))
+            os.fsync(descriptor)
+        if was:
+            os.chown(new, was.st_uid, was.st_gid)
+            new.chmod(stat.S_IMODE(was.st_mode))
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)

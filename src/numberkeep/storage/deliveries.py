@@ -22,6 +22,8 @@ LOOK_AGAIN_SECONDS = 3600
 this is for one that was queued just as the earlier one was finished."""
 
 Status = Literal["Waiting", "Pending", "Delivered", "Failed"]
+DELETED_AT_ONCE = 64
+"""How many messages that are over are deleted together."""
 OPEN: tuple[Status, ...] = ("Waiting", "Pending")
 """The statuses of a message that has not reached its receiver yet."""
 _OPEN = f"status IN {OPEN!r}"
@@ -114,21 +116,25 @@ def give_up(tx: Tx, e164: str, message_id: str, why: str) -> None:
     tx.write(f"{sql} AND message_id = ? AND status = 'Pending' AND data = ''", values)
 
 
-def is_over(delivery: Delivery) -> bool:
+def _is_over(delivery: Delivery) -> bool:
     """Return whether a message that is due only has to be deleted."""
     return delivery.status not in OPEN or not delivery.data
 
 
-def claim(tx: Tx, receiver: str, limit: int, until: Timestamp) -> list[Delivery]:
-    """Claim and return up to `limit` messages to a receiver that are due, of all accounts. No one else is given them
-    before `until`; then they are due again."""
+def claim(tx: Tx, receiver: str, limit: int, until: Timestamp) -> tuple[list[Delivery], bool]:
+    """Claim and return up to `limit` messages to a receiver that are due, of all accounts; the flag tells whether more
+    may be due. No one else is given them before `until`; then they are due again. Those that are over are deleted."""
+    most = max(limit, DELETED_AT_ONCE)
     order = f"due_at, {', '.join(_KEY)}"
     sql = f"{_SELECT} WHERE receiver = ? AND due_at <= ? ORDER BY {order} LIMIT ? /*FOR UPDATE SKIP LOCKED*/"
-    rows = tx.execute(sql, (receiver, tx.now, limit)).fetchall()
-    claimed = [replace(Delivery(*row), due_at=until) for row in rows]
+    due = [Delivery(*row) for row in tx.execute(sql, (receiver, tx.now, most)).fetchall()]
+    to_send = [one for one in due if not _is_over(one)]
+    for delivery in filter(_is_over, due):
+        forget(tx, delivery)
+    claimed = [replace(one, due_at=until) for one in to_send[:limit]]
     for delivery in claimed:
         postpone(tx, delivery)
-    return claimed
+    return claimed, len(to_send) > limit or len(due) == most
 
 
 def is_claimed(tx: Tx, claimed: Delivery) -> bool:

@@ -35,7 +35,7 @@ class PendingChange(Struct, frozen=True):
     failure: str | None
     """Why it last failed to answer."""
     queue: str
-    """The receiver that had no room for it when it was last due; empty if there was none."""
+    """The receiver that has had no room for it yet; empty if nobody has looked, or it has had its turn."""
 
 
 def put(tx: Tx, e164: str, kind: ChangeKind, due_at: Timestamp) -> None:
@@ -44,7 +44,7 @@ def put(tx: Tx, e164: str, kind: ChangeKind, due_at: Timestamp) -> None:
         "INSERT INTO pending_changes (account_id, e164_phone_number, kind, requested_at, due_at, change_key)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, e164_phone_number, kind)"
         " DO UPDATE SET requested_at = excluded.requested_at, due_at = excluded.due_at,"
-        " change_key = excluded.change_key, attempts = 0, failure = NULL",
+        " change_key = excluded.change_key, attempts = 0, failure = NULL, queue = ''",
         (tx.account_id, e164, kind, tx.now, due_at, tx.new_id()),
     )
     tx.known.pop((tx.account_id, e164, kind), None)
@@ -88,8 +88,9 @@ def hurry(tx: Tx, e164: str | None, after: Timestamp, limit: int) -> int:
     return len(rows)
 
 
-def claim(tx: Tx, queue: str, limit: int, until: Timestamp) -> list[PendingChange]:
-    """Claim and return up to `limit` changes in a queue that are due, of all accounts, the longest due first.
+def claim(tx: Tx, queue: str, limit: int, until: Timestamp) -> tuple[list[PendingChange], bool]:
+    """Claim and return up to `limit` changes in a queue that are due, of all accounts, the longest due first; the flag
+    tells whether more may be due.
 
     No one else is given them before `until`; then they are due again.
     """
@@ -99,7 +100,7 @@ def claim(tx: Tx, queue: str, limit: int, until: Timestamp) -> list[PendingChang
     claimed = [replace(PendingChange(*row), due_at=until) for row in rows]
     for change in claimed:
         postpone(tx, change)
-    return claimed
+    return claimed, len(claimed) == limit
 
 
 def page(tx: Tx, after: tuple[str, str], limit: int) -> list[PendingChange]:

@@ -1,7 +1,7 @@
 """The migrations that lead to the schema in `schema.sql`: plain SQL in the order of the files' names, forward only.
 
 A version can keep serving while the migrations of the next one run: they add tables, and columns that are NULL or
-have a default; they rename and remove nothing that the version before reads or writes.
+have a default; they rename and remove no table and no column that the version before reads or writes.
 """
 
 import re
