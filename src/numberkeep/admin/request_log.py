@@ -1,7 +1,7 @@
 """The last requests: what was asked for, what was answered, and which rule a refused one broke."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -26,6 +26,8 @@ OVERHEAD_BYTES = 3000
 """The memory of one request besides its body, its path and its answer."""
 
 
+DEEPEST = 64
+"""How deep JSON may be nested to be shown."""
 _NO_HEADERS: Mapping[str, str] = {}
 MOST_LATEST = 300
 """How many requests `LatestRequests` keeps."""
@@ -121,10 +123,7 @@ class _Entry(Struct):
         return self._view(self.call.operation.shapes, shape, _decoded(text)) if self.call.operation else None
 
     def _view(self, shapes: Shapes, name: str | None, value: Any) -> Any:
-        try:
-            return _redacted(shapes, name, value) if self.hides else _without_passwords(value)
-        except RecursionError:
-            return None
+        return _redacted(shapes, name, value) if self.hides else _without_passwords(value)
 
 
 class _CarrierFault(Struct):
@@ -291,11 +290,21 @@ def _status(operation: Operation | None, result: Result) -> int:
 
 
 def _decoded(text: bytes) -> Any:
-    """The value of a JSON text; None if it is not JSON."""
+    """Decode JSON; None if it is not JSON, or so deep that those who read it could not."""
     try:
-        return msgspec.json.decode(text) if text else None
+        value = msgspec.json.decode(text) if text else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [child for one in level for child in _children(one)]
+    return None if level else value
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _without_passwords(value: Any) -> Any:
