@@ -1,6 +1,5 @@
 """The pytest fixture `numberkeep`: each test has its own inventory, and AWS clients find it by themselves."""
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -34,8 +33,6 @@ def numberkeep(_numberkeep: "Numberkeep", monkeypatch: pytest.MonkeyPatch) -> "N
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    if boto3 := sys.modules.get("boto3"):
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
-    if guard := _numberkeep.guard():
-        monkeypatch.setattr(*guard)
+    for owner, name, new in _numberkeep.changed_attributes():
+        monkeypatch.setattr(owner, name, new)
     return _numberkeep

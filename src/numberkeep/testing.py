@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from importlib import import_module
@@ -150,24 +150,14 @@ class Numberkeep:
         return {**dict.fromkeys(_ASIDE), **_NOTHING_ELSE, **self.environment, **direct}
 
     @staticmethod
-    def guard() -> tuple[Any, str, Any] | None:
-        """What keeps clients that were made before from asking AWS itself: an object, its attribute, and the value that
-        it should have; None if botocore is not imported, so that there are none."""
-        httpsession: Any = sys.modules.get("botocore.httpsession")
-        if httpsession is None:
-            return None
-        send = httpsession.URLLib3Session.send
-
-        def guarded(session: Any, request: Any) -> Any:
-            host = urlsplit(request.url).hostname or ""
-            if _AT_AWS.fullmatch(host):
-                raise Refused(
-                    f"A client that was made before Numberkeep was there would ask {host}: make it in the test, or"
-                    " where it is used."
-                )
-            return send(session, request)
-
-        return httpsession.URLLib3Session, "send", guarded
+    def changed_attributes() -> Iterator[tuple[Any, str, Any]]:
+        """Yield the attributes to set in what this process has imported, each as an object, a name and the new value:
+        boto3 forgets credentials that it remembers, and clients that were made before do not ask AWS itself."""
+        if boto3 := sys.modules.get("boto3"):
+            yield boto3, "DEFAULT_SESSION", None
+        if httpsession := sys.modules.get("botocore.httpsession"):
+            session = httpsession.URLLib3Session
+            yield session, "send", _guarded(session.send)
 
     @contextmanager
     def redirect(self) -> Iterator[None]:
@@ -177,20 +167,12 @@ class Numberkeep:
         itself for Chime or STS, raises `Refused` meanwhile.
         """
         changes = self.changed_environment()
-        before = {name: os.environ.get(name) for name in changes}
-        _set_environment(changes)
-        boto3: Any = sys.modules.get("boto3")
-        session = boto3 and boto3.DEFAULT_SESSION
-        if boto3:
-            boto3.DEFAULT_SESSION = None  # it remembers credentials
-        guard = self.guard()
         with ExitStack() as stack:
-            stack.callback(_set_environment, before)
-            if boto3:
-                stack.callback(setattr, boto3, "DEFAULT_SESSION", session)
-            if guard:
-                stack.callback(setattr, *guard[:2], getattr(*guard[:2]))
-                setattr(*guard)
+            stack.callback(_set_environment, {name: os.environ.get(name) for name in changes})
+            _set_environment(changes)
+            for owner, name, value in self.changed_attributes():
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, value)
             yield
 
     def client(self, service: str = "chime", account: str = ACCOUNT, **options: Any) -> Any:
@@ -301,6 +283,21 @@ def running(*, carriers: str | Path | None = None, empty: bool = True) -> Runnin
     `carriers` is a file as for ``--carriers``. If `empty` is False, there is a demonstration inventory.
     """
     return Running(carriers=Path(carriers) if carriers else None, empty=empty)
+
+
+def _guarded(send: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Wrap botocore's sending of a request: raises Refused if that would go to AWS."""
+
+    def guarded(session: Any, request: Any) -> Any:
+        host = urlsplit(request.url).hostname or ""
+        if _AT_AWS.fullmatch(host):
+            raise Refused(
+                f"A client that was made before Numberkeep was there would ask {host}: make it in the test, or"
+                " where it is used."
+            )
+        return send(session, request)
+
+    return guarded
 
 
 def _set_environment(changes: Mapping[str, str | None]) -> None:

@@ -28,7 +28,6 @@ OVERHEAD_BYTES = 3000
 
 DEEPEST = 64
 """How deep JSON may be nested to be shown."""
-_NO_HEADERS: Mapping[str, str] = {}
 MOST_LATEST = 300
 """How many requests `LatestRequests` keeps."""
 LONGEST_LATEST_BODY = 8192
@@ -267,10 +266,9 @@ class LatestRequests:
         """Keep a request and its result."""
         request, operation = call.request, call.operation
         body = request.body if operation and len(request.body) <= LONGEST_LATEST_BODY else b""
-        kept = Request(request.method, request.path, request.query, _NO_HEADERS, body, request.source_ip)
-        known = (call.request_id, call.source, call.action, call.reads, operation, call.parameters, call.identity)
+        kept = Request(request.method, request.path, request.query, {}, body, request.source_ip)
         refused = result if isinstance(result, (Error, Refusal)) else b""
-        self._latest.append((self._now(), ApiCall(kept, *known), refused))
+        self._latest.append((self._now(), replace(call, request=kept), refused))
 
     def find(self, account_id: str | None, operation: str | None, number: str | None) -> Iterator[dict[str, Any]]:
         """Like `RequestLog.find`."""

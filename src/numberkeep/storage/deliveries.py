@@ -20,10 +20,10 @@ KEPT_DAYS = 7
 LOOK_AGAIN_SECONDS = 3600
 """How often a message that waits for an earlier one is checked. It is normally released when that one is finished;
 this is for one that was queued just as the earlier one was finished."""
-
-Status = Literal["Waiting", "Pending", "Delivered", "Failed"]
 DELETED_AT_ONCE = 64
 """How many messages that are over are deleted together."""
+
+Status = Literal["Waiting", "Pending", "Delivered", "Failed"]
 OPEN: tuple[Status, ...] = ("Waiting", "Pending")
 """The statuses of a message that has not reached its receiver yet."""
 _OPEN = f"status IN {OPEN!r}"
